@@ -1,0 +1,413 @@
+"""The command line: BIDS Apps arguments to `RunOptions`, errors to messages and exit codes; no science."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from bids_app import __version__
+from bids_app.errors import AnalysisLevelError, GroupLevelError, MissingPathError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from bids_app.spec import RunOptions
+
+PROGRAM = "bids-grouplevel"
+
+DESCRIPTION = """\
+Group-level statistics of first-level fMRI maps: repeated-measures ANOVA and contrasts, permutation
+inference, cluster and peak tables with atlas labels, and a report. The model is a BIDS Stats Model."""
+
+EPILOG = """\
+example:
+  bids-grouplevel DATASET RESULTS group --model model-faces_smdl.json
+
+Options that take several values (...) stand after the three positional arguments. Every option can
+also be written with underscores: --participant_label.
+
+exit codes:
+  0 done, 1 unexpected failure, 16 invalid dataset, 17 not "group", 18 nothing matched, 64 wrong usage,
+  65 bad data, model or covariates, 66 a path is missing, 73 output cannot be written, 130 interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the app on a command line and return its exit code.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; ``sys.argv`` where None.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        code = _execute(arguments)
+        sys.stdout.flush()  # a reader that is gone must show here, not when the interpreter shuts down
+    except UsageError as error:  # where it was raised says nothing about the command line
+        return _fail(str(error), code=error.exit_code, show_traceback=False)
+    except GroupLevelError as error:
+        return _fail(str(error), code=error.exit_code, show_traceback="--verbose" in arguments)
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:  # the last resort: whatever else fails must not greet people with a traceback
+        if isinstance(error, BrokenPipeError) and _stdout_reader_is_gone():
+            return 1
+        return _fail_unexpectedly(error, show_traceback="--verbose" in arguments)
+    return code
+
+
+def usable_cpus(cgroup_root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
+    """Return how many CPUs this process may use: its affinity, bounded by the quota of its control groups.
+
+    A container or a batch scheduler limits either of the two; `os.cpu_count` sees neither.
+    """
+    # macOS has no affinity
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = (_cpu_quota(folder) for folder in _cpu_control_groups(cgroup_root, membership))
+    return max(1, int(min([cpus, *(quota for quota in quotas if quota is not None)])))
+
+
+def _cpu_control_groups(cgroup_root: Path, membership: Path) -> Iterable[Path]:
+    """Yield the folders of the control groups (version 2 or 1) of this process, each with its parents."""
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:  # no control groups here, as on macOS
+        return
+    for line in lines:
+        hierarchy, controllers, name = line.split(":", 2)
+        if hierarchy == "0":
+            top = cgroup_root
+        elif "cpu" in controllers.split(","):
+            top = cgroup_root / "cpu"
+        else:
+            continue
+        folder = top / name.lstrip("/")
+        # Inside a container this may be the host's name of the group, which is not there; the top then is.
+        yield from (group for group in (folder, *folder.parents) if group.is_relative_to(top))
+
+
+def _cpu_quota(folder: Path) -> float | None:
+    """Return the quota of a control group in CPUs, or None where it has none."""
+    try:
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8").strip()
+            period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return None if quota in {"max", "-1"} else int(quota) / int(period)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are `UsageError`, since argparse would leave with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = f"See {PROGRAM} --help."
+        if "arguments are required" in message:
+            hint = f"Expected: {PROGRAM} BIDS_DIR OUTPUT_DIR group --model FILE [options]. {hint}"
+        raise UsageError(f"{message}\n{hint}")
+
+
+def _execute(arguments: Sequence[str]) -> int:
+    """Parse, check and run; the stages are imported last, so that help and mistakes are answered at once."""
+    try:
+        parsed = _build_parser().parse_args(_with_dashes(arguments))
+    except SystemExit as leaving:  # --help and --version have printed what they are for
+        return int(leaving.code or 0)
+    _check_inputs(parsed)
+    _check_output(parsed.output_dir, [parsed.bids_dir, *(path for _, path in parsed.derivatives)])
+
+    from bids_app.run import run
+
+    run(_run_options(parsed))
+    return 0
+
+
+def _run_options(parsed: argparse.Namespace) -> RunOptions:
+    """Turn parsed arguments into the value that the stages know."""
+    from bids_app.spec import RunOptions
+
+    return RunOptions(
+        bids_dir=parsed.bids_dir,
+        output_dir=parsed.output_dir,
+        model=parsed.model,
+        derivatives=tuple(parsed.derivatives),
+        maps=parsed.maps,
+        participant_label=_unique(parsed.participant_label),
+        session_label=_unique(parsed.session_label),
+        task_id=_unique(parsed.task_id),
+        space=parsed.space,
+        bids_filter_file=parsed.bids_filter_file,
+        mask=parsed.mask,
+        n_jobs=parsed.nprocs or usable_cpus(),
+        node=_unique(parsed.node),
+        random_seed=parsed.random_seed,
+        dry_run=parsed.dry_run,
+        skip_bids_validation=parsed.skip_bids_validation,
+        verbosity=-1 if parsed.quiet else parsed.verbose,
+    )
+
+
+def _build_parser() -> _Parser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog=PROGRAM,
+        usage="%(prog)s BIDS_DIR OUTPUT_DIR group --model FILE [options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=_path, help="dataset with the first-level maps")
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=_path, help="folder for the results")
+    parser.add_argument("analysis_level", metavar="group", type=_analysis_level, help="the only analysis level")
+    _add_input_options(parser.add_argument_group("what to analyse"))
+    _add_run_options(parser.add_argument_group("how to run"))
+    _add_information_options(parser)
+    return parser
+
+
+def _add_input_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that name or narrow the input."""
+    group.add_argument("-m", "--model", metavar="FILE", type=_path, required=True, help="BIDS Stats Model (JSON)")
+    group.add_argument(
+        "-d",
+        "--derivatives",
+        metavar="[NAME=]PATH",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_named_path,
+        help="where the maps are, when BIDS_DIR is a raw dataset",
+    )
+    group.add_argument(
+        "--maps",
+        metavar="FILE.tsv",
+        type=_path,
+        help="table of participant_id, condition and path (relative to the table), in place of discovery",
+    )
+    for option, prefix, what in (
+        ("--participant-label", "sub-", "participants"),
+        ("--session-label", "ses-", "sessions"),
+        ("--task-id", "task-", "tasks"),
+    ):
+        group.add_argument(
+            option,
+            metavar="L",
+            nargs="+",
+            action="extend",
+            default=[],
+            type=partial(_label, prefix=prefix),
+            help=f"only these {what} (with or without {prefix})",
+        )
+    group.add_argument(
+        "--space",
+        metavar="L",
+        type=partial(_label, prefix="space-"),
+        help="only maps in this space; declares it where file names have none",
+    )
+    group.add_argument(
+        "--bids-filter-file",
+        metavar="FILE",
+        type=_path,
+        help='JSON with pybids filters for the queries "statmap" and "mask"',
+    )
+    group.add_argument(
+        "--mask",
+        metavar="FILE",
+        type=_path,
+        help="analysis mask (default: the model's, else the voxels finite and not zero in every map)",
+    )
+    group.add_argument(
+        "--node", metavar="NAME", nargs="+", action="extend", default=[], help="run only these Dataset nodes"
+    )
+
+
+def _add_run_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that change how the work is done."""
+    group.add_argument(
+        "--nprocs",
+        "--n-cpus",
+        metavar="N",
+        type=partial(_integer, smallest=1),
+        help="processes (default: the CPUs this process may use)",
+    )
+    group.add_argument(
+        "--random-seed",
+        metavar="INT",
+        type=partial(_integer, smallest=0),
+        default=0,
+        help="seed of the shuffles (default: 0)",
+    )
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, print inputs, design, contrasts, shuffles and cost; write nothing",
+    )
+    group.add_argument(
+        "--skip-bids-validation",
+        "--skip-bids-validator",
+        action="store_true",
+        help="do not run the BIDS validator on the input (its findings never stop a run)",
+    )
+
+
+def _add_information_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide what is said, which stand apart in the help."""
+    group = parser.add_argument_group("what to say")
+    loudness = group.add_mutually_exclusive_group()
+    loudness.add_argument("--verbose", action="count", default=0, help="say more; repeat for more still")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="say only what is wrong")
+    group.add_argument(
+        "-v",
+        "--version",
+        action="version",
+        version=f"{PROGRAM} {__version__}",
+        help="print the version and leave",
+    )
+    group.add_argument("-h", "--help", action="help", help="print this text and leave")
+
+
+def _with_dashes(arguments: Iterable[str]) -> list[str]:
+    """Write every option name with dashes, whatever was typed; values stay as they are."""
+    return [re.sub("^--[^=]+", lambda name: name.group().replace("_", "-"), argument) for argument in arguments]
+
+
+def _path(text: str) -> Path:
+    """Return the path; empty text is a shell variable that is not set, and not the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty (a shell variable that is not set?)")
+    return Path(text)
+
+
+def _named_path(text: str) -> tuple[str | None, Path]:
+    """Split ``NAME=PATH``; what stands before the sign is part of the path where it holds a slash."""
+    name, sign, path = text.partition("=")
+    if not sign or "/" in name:
+        return None, _path(text)
+    if not name:
+        raise argparse.ArgumentTypeError(f"{text!r} has no name before the equals sign, expected NAME=PATH")
+    return name, _path(path)
+
+
+def _label(text: str, prefix: str) -> str:
+    """Return a BIDS label that may have been given with its key."""
+    label = text.removeprefix(prefix)
+    if not label:
+        raise argparse.ArgumentTypeError(f"{text!r} has no label, expected for example {prefix}01 or 01")
+    return label
+
+
+def _integer(text: str, smallest: int) -> int:
+    """Return a whole number that is not below the smallest allowed."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = smallest - 1
+    if number < smallest:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {smallest} or more")
+    return number
+
+
+def _analysis_level(text: str) -> str:
+    """Accept the one level there is; the error has an exit code of its own, which argparse lets pass."""
+    if text != "group":
+        raise AnalysisLevelError(
+            f"the analysis level is {text!r}, expected 'group' as the third argument.\n"
+            "This app starts from first-level maps, which other apps make."
+        )
+    return text
+
+
+def _unique(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the labels in the order given, each once."""
+    return tuple(dict.fromkeys(labels))
+
+
+def _check_inputs(parsed: argparse.Namespace) -> None:
+    """Stop where a path that was named is not there, and where two datasets were given the same name."""
+    _require(parsed.bids_dir, "BIDS_DIR", folder=True)
+    for _, path in parsed.derivatives:
+        _require(path, "--derivatives", folder=True)
+    for option in ("--model", "--maps", "--bids-filter-file", "--mask"):
+        path = getattr(parsed, option[2:].replace("-", "_"))
+        if path is not None:
+            _require(path, option, folder=False)
+    names = [name for name, _ in parsed.derivatives if name is not None]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UsageError(f"--derivatives: {repeated[0]!r} names two paths, expected one path per name")
+
+
+def _require(path: Path, option: str, *, folder: bool) -> None:
+    """Raise an error that names the option unless the path is a folder, or a file, as it should be."""
+    expected = "folder" if folder else "file"
+    try:
+        if path.is_dir() if folder else path.is_file():
+            return
+        if path.exists():
+            found = f"is not a {expected}"
+        elif path.is_symlink():
+            found = "is a link to something that is not here (under git-annex, get its content first)"
+        else:
+            found = "does not exist"
+    except OSError as error:
+        found = f"cannot be read ({error.strerror})"
+    raise MissingPathError(f"{option}: {path} {found}, expected an existing {expected}")
+
+
+def _check_output(output_dir: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to write into an input, save below its ``derivatives`` folder, and onto a file.
+
+    Links are followed for the comparison only: the paths that are used stay as they were typed, because in a
+    git-annex dataset what a link leads to has another name.
+    """
+    output = Path(os.path.realpath(output_dir))
+    for given in inputs:
+        dataset = Path(os.path.realpath(given))
+        if not output.is_relative_to(dataset):
+            continue
+        below = output.relative_to(dataset).parts
+        if len(below) < 2 or below[0] != "derivatives":
+            where = "is an input dataset itself" if not below else f"lies inside the input dataset {given}"
+            raise OutputError(
+                f"OUTPUT_DIR: {output_dir} {where}, which is never written to.\n"
+                f"Choose a folder outside of it, or {given / 'derivatives' / PROGRAM}"
+            )
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"OUTPUT_DIR: {output_dir} is a file, expected a folder or a path that is free")
+
+
+def _stdout_reader_is_gone() -> bool:
+    """Tell whether stdout has lost its reader (``| head``), and if so, silence what it still holds."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _fail(message: str, *, code: int, show_traceback: bool) -> int:
+    """Say what went wrong on stderr and return the exit code."""
+    if show_traceback:
+        traceback.print_exc()
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    return code
+
+
+def _fail_unexpectedly(error: Exception, *, show_traceback: bool) -> int:
+    """Report what nobody foresaw, and ask for the details that a maintainer needs."""
+    lines = str(error).strip().splitlines()
+    message = f"unexpected failure: {type(error).__name__}" + (f": {lines[0]}" if lines else "")
+    if not show_traceback:
+        message += "\nThis should not happen. Run the same command with --verbose, and report what it prints."
+    return _fail(message, code=1, show_traceback=show_traceback)

@@ -1,0 +1,265 @@
+"""Voxels in and out of memory: grid check, mask, stack, unmask."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from joblib import Parallel, delayed
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from bids_app.dataset import InputMaps
+from bids_app.errors import DataError
+
+Booleans = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Image = nib.Nifti1Image
+
+# Affines are stored in single precision: the same grid written by two programs may differ by this much (mm)
+AFFINE_TOLERANCE_MM = 1e-3
+
+# What damaged files raise, somewhere between the disk and the array
+UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the voxels of an image are."""
+
+    shape: tuple[int, int, int]
+    affine: Floats
+    """(4, 4) voxel index to mm."""
+
+    def __str__(self) -> str:
+        rows = "; ".join(" ".join(f"{value:g}" for value in row) for row in self.affine[:3])
+        return f"{' x '.join(map(str, self.shape))} voxels, affine [{rows}]"
+
+    def same_as(self, other: Grid) -> bool:
+        """Whether voxel (i, j, k) lies at the same place in both."""
+        return self.shape == other.shape and np.allclose(self.affine, other.affine, rtol=0, atol=AFFINE_TOLERANCE_MM)
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of a voxel."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedMaps:
+    """All maps inside the analysis mask."""
+
+    values: Singles
+    """(n_maps, n_voxels), voxels in C order of the mask."""
+    mask: Booleans
+    """(i, j, k)."""
+    affine: Floats
+    """(4, 4) voxel index to mm."""
+    checksums: dict[Path, str]
+    """sha256 of every file read."""
+    n_lost: dict[str, int]
+    """Subject -> voxels of the starting mask that at least one of its maps misses."""
+    notes: tuple[str, ...] = ()
+    """Lines for the log."""
+
+    def __post_init__(self) -> None:
+        n_voxels = int(self.mask.sum())
+        if self.values.shape[1] != n_voxels:
+            raise ValueError(f"values hold {self.values.shape[1]} voxels, the mask {n_voxels}")
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that all maps share."""
+        return Grid(self.mask.shape, self.affine)
+
+
+@dataclass(frozen=True, slots=True)
+class _Volume:
+    data: Singles  # (i, j, k), NaN kept
+    grid: Grid
+    sha256: str
+
+
+def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1) -> MaskedMaps:
+    """Read every map once, compare the grids, and stack the voxels of the analysis mask.
+
+    Parameters
+    ----------
+    maps : InputMaps
+    mask_paths : masks to intersect; where there are none, the mask is the voxels that every map has
+    n_jobs : threads that read
+
+    Raises
+    ------
+    DataError
+        For an unreadable file, another grid than that of the first map, or an empty mask.
+
+    Notes
+    -----
+    A voxel counts as missing in a map where it is not finite or exactly zero, and leaves the mask when any map misses
+    it. No more than the voxels that the first map has are ever kept in memory.
+    """
+    paths: list[tuple[Path, ...]] = list(maps.table["paths"])
+    first = _read(paths[0][0])
+    start = _starting_mask(first, mask_paths)
+    inside = np.flatnonzero(start)
+    values = np.empty((len(paths), inside.size), np.float32)
+    checksums: dict[Path, str] = {}
+
+    def fill(row: int) -> Booleans:
+        """Average the files of a row into place; returns the voxels that all of them have."""
+        total = np.zeros(inside.size)
+        present = np.ones(inside.size, np.bool_)
+        for path in paths[row]:
+            volume = first if path == paths[0][0] else _read(path)
+            _check_grid(path, volume.grid, paths[0][0], first.grid)
+            checksums[path] = volume.sha256
+            voxels = volume.data.ravel()[inside]
+            present &= np.isfinite(voxels) & (voxels != 0)
+            total += voxels
+        values[row] = total / len(paths[row])
+        return present
+
+    present = Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(paths)))
+    lost, complete = _coverage(list(maps.table["subject"]), present)
+    if not complete.any():
+        raise DataError(_nothing_left(inside.size, lost))
+    mask = np.zeros(start.shape, np.bool_)
+    mask.ravel()[inside[complete]] = True
+    return MaskedMaps(
+        values=np.ascontiguousarray(values[:, complete]) if not complete.all() else values,
+        mask=mask,
+        affine=first.grid.affine,
+        checksums={path: checksums[path] for path in (p for row in paths for p in row)},
+        n_lost=lost,
+        notes=_notes(start, mask, lost, mask_paths),
+    )
+
+
+def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str) -> MaskedMaps:
+    """Take voxels out of the mask; `keep` is (n_voxels,), `reason` completes "N voxels left the mask: ..."."""
+    if keep.all():
+        return maps
+    if not keep.any():
+        raise DataError(
+            f"No voxel is left in the analysis mask: {reason}. Check that the maps differ between subjects."
+        )
+    mask = maps.mask.copy()
+    mask[maps.mask] = keep
+    note = f"{int((~keep).sum())} voxels left the mask: {reason}"
+    return replace(maps, values=np.ascontiguousarray(maps.values[:, keep]), mask=mask, notes=(*maps.notes, note))
+
+
+def unmask(values: NDArray[np.floating], mask: Booleans, outside: float = 0.0) -> NDArray[np.floating]:
+    """Put (n_voxels,) values back into an (i, j, k) volume."""
+    volume = np.full(mask.shape, outside, values.dtype)
+    volume[mask] = values
+    return volume
+
+
+def as_image(values: NDArray[np.floating], maps: MaskedMaps) -> Image:
+    """Make an image in memory of (n_voxels,) values, single precision, 0 outside the mask."""
+    return nib.Nifti1Image(unmask(values.astype(np.float32), maps.mask), maps.affine)
+
+
+def read_image(path: Path) -> Image:
+    """Read one 3-D image of any grid, for looking at; NaN becomes 0."""
+    volume = _read(path)
+    return nib.Nifti1Image(np.nan_to_num(volume.data), volume.grid.affine)
+
+
+def _read(path: Path) -> _Volume:
+    """Read one 3-D image from the disk, once."""
+    try:
+        image, sha256 = _open(path)
+        # float64 first where there is a scale factor: float32 would round it twice
+        data = np.asarray(image.dataobj, np.float32)
+    except UNREADABLE as error:
+        raise DataError(
+            f"{path}: cannot be read as a NIfTI image ({error}). The file may be truncated or not a NIfTI file; "
+            "write or fetch it again."
+        ) from error
+    if data.ndim == 4 and data.shape[3] == 1:
+        data = data[..., 0]
+    if data.ndim != 3:
+        raise DataError(f"{path}: found an image of shape {data.shape}; expected one 3-D map.")
+    return _Volume(data, Grid(data.shape, np.asarray(image.affine, np.float64)), sha256)
+
+
+def _open(path: Path) -> tuple[SpatialImage, str]:
+    """Open an image from its bytes, which the checksum is made of as well."""
+    if not path.name.endswith((".nii", ".nii.gz")):  # pairs of files: SPM's .img and .hdr
+        image = nib.load(path)
+        assert isinstance(image, SpatialImage)
+        return image, hashlib.sha256(path.read_bytes()).hexdigest()
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    if path.name.endswith(".gz"):
+        content = gzip.decompress(content)
+    if content[:4] == b"\x1c\x02\x00\x00":
+        return nib.Nifti2Image.from_bytes(content), sha256
+    return nib.Nifti1Image.from_bytes(content), sha256
+
+
+def _starting_mask(first: _Volume, mask_paths: Sequence[Path]) -> Booleans:
+    """Intersect the masks given, or take the voxels of the first map: none outside it can be in all."""
+    start = np.isfinite(first.data) & (first.data != 0)
+    if not mask_paths:
+        return np.asarray(start)
+    start = np.ones(first.grid.shape, np.bool_)
+    for path in mask_paths:
+        volume = _read(path)
+        if not volume.grid.same_as(first.grid):
+            raise DataError(
+                f"The mask {path} is on another grid than the maps.\n  mask: {volume.grid}\n  maps: {first.grid}\n"
+                "Nothing is resampled: give a mask on the grid of the maps."
+            )
+        start &= np.nan_to_num(volume.data) > 0
+    if not start.any():
+        raise DataError(f"The analysis mask is empty: {', '.join(map(str, mask_paths))} share no voxel above zero.")
+    return start
+
+
+def _check_grid(path: Path, grid: Grid, first_path: Path, first: Grid) -> None:
+    if not grid.same_as(first):
+        raise DataError(
+            f"The maps are not on one grid.\n  {first_path}: {first}\n  {path}: {grid}\n"
+            "Nothing is resampled: bring all the maps to one grid, or choose with --space or Select.res."
+        )
+
+
+def _coverage(subjects: Sequence[str], present: Sequence[Booleans]) -> tuple[dict[str, int], Booleans]:
+    """Voxels that each subject misses, and the voxels that all maps have."""
+    complete = np.ones_like(present[0])
+    of_subject: dict[str, Booleans] = {}
+    for subject, row in zip(subjects, present, strict=True):
+        complete &= row
+        of_subject[subject] = of_subject.get(subject, np.ones_like(row)) & row
+    return {subject: int((~row).sum()) for subject, row in of_subject.items()}, complete
+
+
+def _nothing_left(n_start: int, lost: dict[str, int]) -> str:
+    worst = sorted(lost, key=lambda subject: -lost[subject])[:3]
+    named = ", ".join(f"sub-{subject} misses {lost[subject]}" for subject in worst)
+    return (
+        f"The analysis mask is empty: none of its {n_start} voxels has a finite, non-zero value in every map "
+        f"({named}). Check these subjects' maps."
+    )
+
+
+def _notes(start: Booleans, mask: Booleans, lost: dict[str, int], mask_paths: Sequence[Path]) -> tuple[str, ...]:
+    source = ", ".join(path.name for path in mask_paths) or "voxels finite and non-zero in every map"
+    notes = [f"analysis mask: {int(mask.sum())} voxels ({source})"]
+    if n_lost := int(start.sum()) - int(mask.sum()):
+        named = ", ".join(f"sub-{subject} {n}" for subject, n in lost.items() if n)
+        notes.append(f"{n_lost} voxels left the mask because a map misses them; by subject: {named}")
+    return tuple(notes)

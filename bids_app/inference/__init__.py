@@ -1,0 +1,1 @@
+"""Inference: clusters and TFCE, the permutation null, corrections."""

@@ -1,0 +1,506 @@
+"""BIDS-derivative names and sidecars, dataset_description, provenance: everything that the app leaves behind.
+
+A file appears whole or not at all: it is written beside its place and then renamed. Maps and tables hold no time stamp,
+so that the same run writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bids_app.dataset import InputMaps, SourceDataset
+from bids_app.design import Design, file_label
+from bids_app.errors import OutputError
+from bids_app.exchangeability import Shuffles
+from bids_app.glm import ContrastFit, error_df
+from bids_app.images import MaskedMaps, unmask
+from bids_app.inference.correction import ContrastInference, uncorrected_p
+from bids_app.inference.permutation import NullDistribution
+from bids_app.report.figures import Figure
+from bids_app.report.tables import COLUMNS, ResultTables
+from bids_app.spec import ModelSpec, RunOptions
+
+Json = dict[str, Any]
+
+NAME = "bids-grouplevel"
+BIDS_VERSION = "1.10.1"
+BIDSIGNORE = "*.html\ngroup\n"
+
+STATISTICS = {
+    "effect": "Contrast of the group means, in the units of the input maps times the contrast weights",
+    "variance": "Squared standard error of the effect: effect / sqrt(variance) = t",
+    "t": "t statistic",
+    "F": "F statistic",
+    "z": "Standard normal deviate of the upper-tail p of the statistic (t: signed, one-tailed; F: one-sided)",
+    "p": "Uncorrected parametric p of the contrast's sidedness",
+    "hedgesg": "Hedges' g: standardised effect in standard deviations of the contrast scores, small-sample corrected",
+    "etasq": "Partial eta squared: SSH / (SSH + SSE)",
+    "epsilon": "Departure from sphericity; both degrees of freedom of the parametric p and z are multiplied by it",
+}
+METHODS = {
+    "uncorrected": "uncorrected parametric p",
+    "bonferroni": "Bonferroni-corrected parametric p",
+    "fdr": "false discovery rate (Benjamini-Hochberg) of the parametric p",
+    "voxelFWE": "familywise-error corrected p of the voxel's statistic, by permutation",
+    "clusterSizeFWE": "familywise-error corrected p of the cluster's size, by permutation",
+    "clusterMassFWE": "familywise-error corrected p of the cluster's mass, by permutation",
+    "tfceFWE": "familywise-error corrected p of threshold-free cluster enhancement, by permutation",
+    "voxelUncorrected": "uncorrected permutation p of the voxel's statistic",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFolder:
+    """Where the results of a node go, and what all their names and sidecars share."""
+
+    output_dir: Path
+    node: str
+    entities: Mapping[str, str]
+    """task, space, res where all maps share them."""
+    common: Json
+    """Goes into every sidecar."""
+    written: set[Path] = field(default_factory=set)
+    """Files of this run; whatever else the folder holds is left over from an earlier one."""
+
+    @property
+    def path(self) -> Path:
+        """OUTPUT_DIR/group/node-<node>."""
+        return self.output_dir / "group" / f"node-{file_label(self.node)}"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of pictures."""
+        return self.path / "figures"
+
+    def file(self, name: str) -> Path:
+        """Path of a file; the shared entities go before its name."""
+        prefix = "".join(f"{key}-{self.entities[key]}_" for key in ("task", "space", "res") if key in self.entities)
+        return self.path / (prefix + name)
+
+    def sidecar(self, path: Path, content: Json) -> None:
+        """Write the JSON sidecar of a file."""
+        stem = path.name.split(".")[0]
+        self.keep(path)
+        self.keep(write_json(path.with_name(f"{stem}.json"), {**content, **self.common}))
+
+    def keep(self, path: Path) -> Path:
+        """Remember a file of this run."""
+        self.written.add(path)
+        return path
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what an earlier run left in this folder and this run did not write again; returns the names.
+
+        Results of another model under the same node name would otherwise pass for results of this one.
+        """
+        leftovers = sorted(path for path in self.path.rglob("*") if path.is_file() and path not in self.written)
+        for path in leftovers:
+            path.unlink()
+        return [path.relative_to(self.path).as_posix() for path in leftovers]
+
+
+def check_writable(output_dir: Path) -> None:
+    """Stop before the work starts when the output folder cannot be written; nothing is created.
+
+    Raises
+    ------
+    OutputError
+    """
+    existing = output_dir
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise OutputError(f"OUTPUT_DIR {output_dir} cannot be created: {existing} is a file, not a folder.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"OUTPUT_DIR {output_dir} cannot be written: no permission to write in {existing}. In a container, bind a "
+            "folder that your user may write to."
+        )
+
+
+def write_dataset(output_dir: Path, datasets: Sequence[SourceDataset], versions: Mapping[str, str]) -> None:
+    """Write what makes OUTPUT_DIR a BIDS derivative dataset: description, README and .bidsignore."""
+    generated = [
+        {
+            "Name": name,
+            "Version": versions[name],
+            "Description": description,
+        }
+        for name, description in (
+            (NAME, "Group-level statistics of first-level maps"),
+            ("nilearn", "Template and image tools"),
+        )
+    ]
+    links = {dataset.name: Path(os.path.relpath(dataset.root, output_dir)).as_posix() for dataset in datasets}
+    sources = [_source(dataset) for dataset in datasets if dataset.description]
+    description: Json = {
+        "Name": "Group-level results of bids-grouplevel",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": generated,
+        "HowToAcknowledge": "Please use the text and references of logs/CITATION.md.",
+        "DatasetLinks": links,
+    }
+    if any(sources):
+        description["SourceDatasets"] = [source for source in sources if source]
+    write_json(output_dir / "dataset_description.json", description)
+    write_text(output_dir / ".bidsignore", BIDSIGNORE)
+    write_text(output_dir / "README.md", README)
+
+
+def write_run(folder: Path, options: RunOptions, model: ModelSpec, versions: Mapping[str, str]) -> None:
+    """Write logs/<run id>/: all it takes to run the same again."""
+    write_json(folder / "model.json", model.document)
+    write_json(folder / "config.json", {name: getattr(options, name) for name in options.__slots__})
+    write_text(folder / "command.txt", command_line(options) + "\n")
+    write_text(folder / "environment.txt", "".join(f"{name} {version}\n" for name, version in versions.items()))
+
+
+def command_line(options: RunOptions) -> str:
+    """Return the shortest command that runs the same analysis."""
+    words = ["bids-grouplevel", options.bids_dir, options.output_dir, "group", "--model", options.model]
+    if options.derivatives:
+        words += [
+            "--derivatives",
+            *(f"{name}={path}" if name else path for name, path in options.derivatives),
+        ]
+    for flag in ("maps", "space", "bids_filter_file", "mask"):
+        if value := getattr(options, flag):
+            words += [f"--{flag.replace('_', '-')}", value]
+    for flag in ("participant_label", "session_label", "task_id", "node"):
+        if value := getattr(options, flag):
+            words += [f"--{flag.replace('_', '-')}", *value]
+    words += ["--random-seed", options.random_seed]
+    return shlex.join(map(str, words))
+
+
+def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps) -> None:
+    """Write the table of input files, with checksums, and the analysis mask."""
+    table = pd.DataFrame(
+        {
+            "participant_id": inputs.files["participant_id"],
+            "condition": inputs.files["condition"],
+            "path": [
+                f"bids:{name}:{path}" if name else path
+                for name, path in zip(inputs.files["dataset"], inputs.files["relative_path"], strict=True)
+            ],
+            "sha256": [maps.checksums[path] for path in inputs.files["path"]],
+            "dropped": "no",
+        }
+    )
+    path = folder.file("desc-inputs_files.tsv")
+    write_table(path, table)
+    columns = {
+        "participant_id": "Subject",
+        "condition": "Condition, as the model spells it",
+        "path": "BIDS URI of the map",
+        "sha256": "Checksum of the file",
+        "dropped": "Whether the map was left out",
+    }
+    folder.sidecar(path, {"Description": "First-level maps read", **_described(columns)})
+    path = folder.file("desc-analysis_mask.nii.gz")
+    write_image(path, maps.mask.astype(np.uint8), maps.affine, mni=_is_mni(folder.entities))
+    content = {"Description": "Voxels analysed", "Type": "Brain", "NumberOfVoxels": int(maps.mask.sum())}
+    lost = {f"sub-{subject}": n for subject, n in maps.n_lost.items() if n}
+    folder.sidecar(path, content | ({"VoxelsMissingBySubject": lost} if lost else {}))
+
+
+def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles | None]) -> None:
+    """Write the design matrix, a row per map, and the table of contrasts."""
+    path = folder.file("design.tsv")
+    write_table(path, pd.DataFrame(design.matrix, columns=list(design.regressors)))
+    rows = [f"sub-{subject} {cell}" for subject in design.subjects for cell in design.cells]
+    described = {name: f"Indicator of {name}" for name in design.regressors}
+    folder.sidecar(
+        path,
+        {"Description": "Design matrix", "Rank": design.rank, "Rows": rows, **_described(described)},
+    )
+    path = folder.file("contrasts.tsv")
+    write_table(path, contrast_table(design, shuffles))
+    folder.sidecar(path, {"Description": "Contrasts tested", **_described(CONTRAST_COLUMNS)})
+
+
+CONTRAST_COLUMNS = {
+    "name": "Name in the model",
+    "label": "Label in file names",
+    "test": "t or F",
+    "formula": "Weights in words; the rows of an F contrast are parted by semicolons",
+    "rank": "Rank of the hypothesis",
+    "df_effect": "Numerator degrees of freedom, nominal",
+    "df_error": "Error degrees of freedom, nominal",
+    "error_term": "partitioned: the contrast's own error; pooled: all within-subject dimensions",
+    "sphericity": "Correction of the degrees of freedom of the parametric F",
+    "sided": "Side that is tested",
+    "shuffle": "What the shuffles move",
+    "n_shuffles": "Shuffles used, the identity counted",
+    "n_possible": "Distinct shuffles that exist",
+    "exhaustive": "Whether all of them were used",
+}
+
+
+def contrast_table(design: Design, shuffles: Sequence[Shuffles | None]) -> pd.DataFrame:
+    """One row per contrast: what is tested, against which error, with which shuffles."""
+    rows = []
+    for contrast, used in zip(design.contrasts, shuffles, strict=True):
+        about = (
+            contrast.name,
+            contrast.label,
+            contrast.test,
+            contrast.formula,
+            contrast.rank,
+            contrast.rank,
+            error_df(design, contrast),
+            contrast.error_term,
+            contrast.sphericity,
+            contrast.sided,
+        )
+        shuffled = (
+            (used.scheme, used.n_shuffles, used.n_possible, str(used.exhaustive).lower()) if used else (None,) * 4
+        )
+        rows.append((*about, *shuffled))
+    return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
+
+
+def write_contrast(
+    folder: NodeFolder,
+    maps: MaskedMaps,
+    fit: ContrastFit,
+    null: NullDistribution | None,
+    results: Sequence[tuple[ContrastInference, ResultTables]],
+) -> None:
+    """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima."""
+    about = _about(fit, len(maps.n_lost))
+    stem = f"contrast-{fit.contrast.label}"
+
+    def write(name: str, values: NDArray[np.float64], content: Json, outside: float = 0.0) -> None:
+        """One statistic map with its sidecar."""
+        path = folder.file(f"{stem}_{name}_statmap.nii.gz")
+        dtype = np.float64 if name == "stat-p" else np.float32  # single precision ends at 1e-45
+        volume = unmask(values.astype(dtype), maps.mask, outside)
+        write_image(path, volume, maps.affine, mni=_is_mni(folder.entities))
+        folder.sidecar(path, content | about)
+
+    for stat, values in _statistics(fit):
+        write(f"stat-{stat}", values, {"Description": STATISTICS[stat]}, outside=1.0 if stat == "p" else 0.0)
+    if null:
+        _write_null(folder, stem, null, about)
+        p = uncorrected_p(null)
+        write("stat-logp_desc-voxelUncorrected", -np.log10(p), _logp("voxelUncorrected") | _shuffling(null))
+        if "tfce" in null.observed:
+            side = np.where(fit.statistic < 0, -1.0, 1.0) if fit.contrast.test == "t" else 1.0
+            content = {"Description": "Threshold-free cluster enhancement, E 0.5, H 2, signed like the statistic"}
+            write("stat-tfce", side * null.observed["tfce"], content | _shuffling(null))
+    for inference, tables in results:
+        about_method = _about_method(inference)
+        if inference.null:
+            write(
+                f"stat-logp_desc-{inference.method}",
+                -np.log10(inference.p),
+                _logp(inference.method) | about_method,
+            )
+        content = {"Description": f"{fit.contrast.test} where significant by {METHODS[inference.method]}, 0 elsewhere"}
+        thresholded = np.where(inference.significant, fit.statistic, 0.0)
+        write(f"stat-{fit.contrast.test}_desc-{inference.method}Thresh", thresholded, content | about_method)
+        _write_tables(folder, f"{stem}_desc-{inference.method}", inference, tables, about | about_method)
+
+
+def write_figure(folder: NodeFolder, stem: str, figure: Figure) -> None:
+    """Write one picture to figures/."""
+    path = folder.figures / f"{stem}_{figure.name}.png".removeprefix("_")
+    with _replacing(folder.keep(path)) as temporary:
+        temporary.write_bytes(figure.png)
+
+
+def write_viewer(folder: NodeFolder, stem: str, page: str) -> str:
+    """Write an interactive viewer to figures/; returns its path relative to OUTPUT_DIR."""
+    path = folder.figures / f"{stem}_viewer.html"
+    write_text(folder.keep(path), page)
+    return path.relative_to(folder.output_dir).as_posix()
+
+
+def write_image(path: Path, volume: NDArray[Any], affine: NDArray[np.float64], *, mni: bool) -> None:
+    """Write an (i, j, k) volume as compressed NIfTI-1, in the volume's own type, without a time stamp."""
+    image = nib.Nifti1Image(volume, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    code = "mni" if mni else "aligned"
+    image.set_sform(affine, code=code)
+    image.set_qform(affine, code=code)
+    with _replacing(path) as temporary:
+        # level 6 takes twice the time of level 3 for 2 % of the size
+        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=3, mtime=0))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a TSV file, compressed where its name ends in .gz; missing values are n/a."""
+    text = table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n", float_format="%.9g")
+    content = text.encode()
+    with _replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
+
+
+def write_json(path: Path, content: Json) -> Path:
+    """Write a JSON file; returns its path."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=_plain) + "\n")
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    with _replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a name beside the file to write to; the file takes its place only when all went well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}. Free space or choose another OUTPUT_DIR."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain(value: object) -> object:
+    """Turn into JSON what it does not know: paths, numpy scalars and arrays, sets."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Iterable):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _source(dataset: SourceDataset) -> Json:
+    """Return what is known of an input dataset's origin, for SourceDatasets."""
+    known = {
+        "URL": dataset.description.get("DatasetURL"),
+        "DOI": dataset.description.get("DatasetDOI"),
+        "Version": dataset.description.get("DatasetVersion"),
+    }
+    return {key: value for key, value in known.items() if value}
+
+
+def _is_mni(entities: Mapping[str, str]) -> bool:
+    return entities.get("space", "").startswith("MNI")
+
+
+def _described(columns: Mapping[str, str]) -> Json:
+    return {name: {"Description": text} for name, text in columns.items()}
+
+
+def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Name the maps of the parametric fit as on disk."""
+    size = "hedgesg" if fit.contrast.test == "t" else "etasq"
+    named = (
+        ("effect", fit.effect),
+        ("variance", fit.variance),
+        (fit.contrast.test, fit.statistic),
+        ("z", fit.z),
+        ("p", fit.p),
+        (size, fit.effect_size),
+        ("epsilon", fit.epsilon),
+    )
+    return ((name, values) for name, values in named if values is not None)
+
+
+def _about(fit: ContrastFit, n_subjects: int) -> Json:
+    """Sidecar fields that all files of a contrast share."""
+    contrast = fit.contrast
+    weights = contrast.cell_weights.tolist()
+    return {
+        "ContrastName": contrast.name,
+        "ContrastWeights": weights[0] if contrast.test == "t" else weights,
+        "ContrastInWords": contrast.formula,
+        "Test": contrast.test,
+        "DegreesOfFreedom": fit.df_error if contrast.test == "t" else [fit.df_effect, fit.df_error],
+        "NumberOfSubjects": n_subjects,
+        "ErrorTerm": contrast.error_term,
+        "Sphericity": contrast.sphericity,
+        "Sided": contrast.sided,
+    }
+
+
+def _shuffling(null: NullDistribution) -> Json:
+    shuffles = null.shuffles
+    return {
+        "Shuffle": shuffles.scheme,
+        "NumberOfShuffles": shuffles.n_shuffles,
+        "NumberOfPossibleShuffles": shuffles.n_possible,
+        "Exhaustive": shuffles.exhaustive,
+        "ClusterFormingThreshold": null.forming_threshold,
+        "Connectivity": null.connectivity,
+    }
+
+
+def _about_method(inference: ContrastInference) -> Json:
+    return {
+        "Correction": METHODS[inference.method],
+        "Alpha": inference.alpha,
+        "CriticalValue": inference.threshold,
+        "MinimumExtent": inference.extent,
+        "NumberOfSignificantVoxels": int(inference.significant.sum()),
+        **(_shuffling(inference.null) if inference.null else {}),
+    }
+
+
+def _logp(method: str) -> Json:
+    return {"Description": f"-log10 of the {METHODS[method]}", "Transform": "-log10"}
+
+
+def _write_null(folder: NodeFolder, stem: str, null: NullDistribution, about: Json) -> None:
+    path = folder.file(f"{stem}_desc-null_maxima.tsv.gz")
+    write_table(path, pd.DataFrame(null.maxima))
+    columns = {
+        "voxel": "Largest statistic of the shuffle towards the tested side",
+        "clusterSize": "Voxels of its largest cluster",
+        "clusterMass": "Mass of its heaviest cluster: sum of what exceeds the cluster-forming threshold (F: as z)",
+        "tfce": "Largest threshold-free cluster enhancement",
+    }
+    description = {"Description": "Maxima over the analysis mask, a row per shuffle, the first being the observed"}
+    used = {name: text for name, text in columns.items() if name in null.maxima}
+    folder.sidecar(path, description | _described(used) | about | _shuffling(null))
+
+
+def _write_tables(
+    folder: NodeFolder, stem: str, inference: ContrastInference, tables: ResultTables, about: Json
+) -> None:
+    for kind, table in (("clusters", tables.clusters), ("peaks", tables.peaks)):
+        path = folder.file(f"{stem}_{kind}.tsv")
+        write_table(path, table)
+        columns = {str(name): COLUMNS.get(str(name), "Anatomical label") for name in table.columns}
+        content = {
+            "Description": f"{kind.capitalize()} of the map of {METHODS[inference.method]}",
+            "ClustersLeftOut": tables.n_left_out,
+        }
+        folder.sidecar(path, content | _described(columns) | about)
+
+
+README = """# Group-level results
+
+Written by bids-grouplevel. Start with `report.html`, which needs no network and can be sent by mail.
+
+- `group/node-<node>/`: statistic maps, corrected p-values (`stat-logp`, -log10 of p), thresholded maps (`Thresh`),
+  tables of clusters and peaks, null distributions; each file has a JSON sidecar that says what it holds.
+- `logs/CITATION.md`: a methods text and the references to cite.
+- `logs/<run id>/`: the command, the model as it was run, versions and messages, to run the same again.
+"""

@@ -1,0 +1,1 @@
+"""Report: atlas labels, tables, figures, the page."""

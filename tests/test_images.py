@@ -1,0 +1,213 @@
+"""Maps in and out of memory: grids compared, voxels missing in any map left out, nothing resampled."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.dataset import InputMaps
+from bids_app.errors import DataError
+from bids_app.images import Grid, as_image, keep_voxels, load_maps, read_image, unmask
+
+SHAPE = (4, 3, 2)
+AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
+
+
+def save(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    """Write a single-precision image."""
+    nib.save(nib.Nifti1Image(data.astype(np.float32), affine), path)
+    return path
+
+
+def inputs(rows: list[tuple[str, str, tuple[Path, ...]]]) -> InputMaps:
+    """Maps as discovery would give them."""
+    table = pd.DataFrame(rows, columns=["subject", "condition", "paths"])
+    return InputMaps(table, ("01",), ("A",), pd.DataFrame(), {}, (), {}, ())
+
+
+@pytest.fixture
+def three(tmp_path: Path, rng: np.random.Generator) -> tuple[InputMaps, np.ndarray]:
+    """Three subjects with one full map each."""
+    data = rng.standard_normal((3, *SHAPE)).astype(np.float32)
+    paths = [save(tmp_path / f"{s}.nii.gz", data[s]) for s in range(3)]
+    return inputs([(f"{s}", "A", (path,)) for s, path in enumerate(paths)]), data
+
+
+def replace_map(maps: InputMaps, row: int, data: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    """Write another image over a map."""
+    return save(maps.table["paths"][row][0], data, affine)
+
+
+def test_rows_are_the_maps_and_columns_the_voxels_in_c_order(three: tuple[InputMaps, np.ndarray]) -> None:
+    """Values come back bit for bit, with the checksum of each file."""
+    maps, data = three
+    loaded = load_maps(maps, ())
+    assert loaded.values.dtype == np.float32
+    assert np.array_equal(loaded.values, data.reshape(3, -1))
+    path = maps.table["paths"][1][0]
+    assert loaded.checksums[path] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("missing", [0.0, np.nan, np.inf])
+def test_a_voxel_missing_in_any_map_leaves_the_mask(missing: float, three: tuple[InputMaps, np.ndarray]) -> None:
+    """Zero, NaN and infinity are not data; the log says how many voxels went and through whom."""
+    maps, data = three
+    data[0, 0, 0, 0] = data[2, 0, 0, 1] = data[2, 3, 2, 1] = missing
+    for row in range(3):
+        replace_map(maps, row, data[row])
+    loaded = load_maps(maps, ())
+    expected = np.ones(SHAPE, np.bool_)
+    expected[0, 0, 0] = expected[0, 0, 1] = expected[3, 2, 1] = False
+    assert np.array_equal(loaded.mask, expected)
+    assert np.array_equal(loaded.values, data[:, expected])
+    assert loaded.n_lost["2"] == 2
+    assert "21 voxels" in loaded.notes[0]
+    assert "sub-2 2" in loaded.notes[1]
+
+
+def test_the_number_of_threads_changes_nothing(three: tuple[InputMaps, np.ndarray]) -> None:
+    """One and three readers."""
+    one, many = (load_maps(three[0], (), n_jobs) for n_jobs in (1, 3))
+    assert np.array_equal(one.values, many.values)
+    assert one.checksums == many.checksums
+    assert one.n_lost == many.n_lost
+
+
+def test_several_runs_are_averaged_and_missing_in_one_is_missing(tmp_path: Path) -> None:
+    """The mean of 1 and 4 is 2.5; where one run is zero the voxel is not half of the other."""
+    first, second = np.ones(SHAPE), np.full(SHAPE, 4.0)
+    second[1, 1, 1] = 0
+    paths = (save(tmp_path / "1.nii.gz", first), save(tmp_path / "2.nii.gz", second))
+    loaded = load_maps(inputs([("01", "A", paths)]), ())
+    assert np.all(loaded.values == 2.5)
+    assert not loaded.mask[1, 1, 1]
+    assert set(loaded.checksums) == set(paths)
+
+
+def test_masks_are_intersected_and_lose_what_the_maps_miss(tmp_path: Path, three: tuple[InputMaps, np.ndarray]) -> None:
+    """Two masks and a hole in a map."""
+    maps, data = three
+    one, two = np.zeros(SHAPE), np.zeros(SHAPE)
+    one[:3], two[1:] = 1, 1
+    data[1, 2, 0, 0] = np.nan
+    replace_map(maps, 1, data[1])
+    loaded = load_maps(maps, (save(tmp_path / "a.nii", one), save(tmp_path / "b.nii", two)))
+    assert int(loaded.mask.sum()) == 2 * 6 - 1
+    assert not loaded.mask[2, 0, 0]
+
+
+def test_another_affine_is_named_with_both(three: tuple[InputMaps, np.ndarray]) -> None:
+    """The first map that differs, its grid and the first map's."""
+    maps, data = three
+    path = replace_map(maps, 1, data[1], np.diag([3.0, 3.0, 2.0, 1.0]))
+    with pytest.raises(DataError) as error:
+        load_maps(maps, ())
+    message = str(error.value)
+    assert str(path) in message
+    assert "0 0 2 0" in message
+    assert "0 0 3 0" in message
+
+
+def test_another_shape_is_named(three: tuple[InputMaps, np.ndarray]) -> None:
+    """Nothing is resampled silently."""
+    replace_map(three[0], 2, np.ones((4, 3, 3)))
+    with pytest.raises(DataError, match="4 x 3 x 3"):
+        load_maps(three[0], ())
+
+
+def test_a_mask_on_another_grid_is_refused(tmp_path: Path, three: tuple[InputMaps, np.ndarray]) -> None:
+    """The mask is not resampled either."""
+    path = save(tmp_path / "mask.nii.gz", np.ones(SHAPE), np.diag([2.0, 2.0, 2.0, 1.0]))
+    with pytest.raises(DataError, match="another grid"):
+        load_maps(three[0], (path,))
+
+
+def test_affines_that_differ_by_rounding_are_one_grid() -> None:
+    """Single-precision storage moves an affine by less than a micrometre."""
+    grid = Grid(SHAPE, AFFINE)
+    assert grid.same_as(Grid(SHAPE, AFFINE + 1e-5))
+    assert not grid.same_as(Grid(SHAPE, AFFINE + 1e-2))
+    assert grid.voxel_volume_mm3 == pytest.approx(27)
+
+
+def test_a_truncated_file_is_named(three: tuple[InputMaps, np.ndarray]) -> None:
+    """Cut gzip streams and cut images both."""
+    path = three[0].table["paths"][1][0]
+    whole = path.read_bytes()
+    for damaged in (
+        whole[: len(whole) // 2],
+        gzip.compress(gzip.decompress(whole)[:380]),
+        b"not an image",
+        b"",
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="cannot be read") as error:
+            load_maps(three[0], ())
+        assert str(path) in str(error.value)
+
+
+def test_a_four_dimensional_file_is_refused_unless_it_holds_one_map(tmp_path: Path) -> None:
+    """SPM and FSL write (i, j, k, 1); several volumes are not one map."""
+    data = np.ones((*SHAPE, 1))
+    assert load_maps(inputs([("01", "A", (save(tmp_path / "a.nii", data),))]), ()).values.shape == (1, 24)
+    with pytest.raises(DataError, match="expected one 3-D map"):
+        load_maps(inputs([("01", "A", (save(tmp_path / "b.nii", np.ones((*SHAPE, 2))),))]), ())
+
+
+def test_an_empty_mask_stops_the_run_and_names_who_misses_most(
+    tmp_path: Path, three: tuple[InputMaps, np.ndarray]
+) -> None:
+    """Maps without a common voxel, and masks without one."""
+    empty = save(tmp_path / "mask.nii", np.zeros(SHAPE))
+    with pytest.raises(DataError, match=r"empty.*mask\.nii"):
+        load_maps(three[0], (empty,))
+    replace_map(three[0], 1, np.zeros(SHAPE))
+    with pytest.raises(DataError, match="sub-1 misses 24"):
+        load_maps(three[0], ())
+
+
+def test_pairs_of_header_and_image_are_read(tmp_path: Path) -> None:
+    """SPM's .hdr and .img."""
+    data = np.arange(1, 25, dtype=np.float32).reshape(SHAPE)
+    nib.save(nib.Nifti1Pair(data, AFFINE), tmp_path / "con_0001.img")
+    loaded = load_maps(inputs([("01", "A", (tmp_path / "con_0001.img",))]), ())
+    assert np.array_equal(loaded.values[0], data.ravel())
+
+
+def test_voxels_can_leave_the_mask_later(three: tuple[InputMaps, np.ndarray]) -> None:
+    """Counted, with the reason; none left is an error."""
+    loaded = load_maps(three[0], ())
+    keep = np.arange(24) % 2 == 0
+    kept = keep_voxels(loaded, keep, "the reason")
+    assert np.array_equal(kept.values, loaded.values[:, keep])
+    assert kept.mask.sum() == 12
+    assert "12 voxels left the mask: the reason" in kept.notes
+    assert keep_voxels(loaded, np.ones(24, np.bool_), "no reason") is loaded
+    with pytest.raises(DataError, match="the reason"):
+        keep_voxels(loaded, np.zeros(24, np.bool_), "the reason")
+
+
+def test_unmask_is_the_inverse_of_masking(three: tuple[InputMaps, np.ndarray]) -> None:
+    """And fills the outside as told."""
+    maps, data = three
+    data[:, 0, 0, 0] = 0
+    for row in range(3):
+        replace_map(maps, row, data[row])
+    loaded = load_maps(maps, ())
+    volume = unmask(loaded.values[1], loaded.mask, outside=7)
+    assert volume[0, 0, 0] == 7
+    assert np.array_equal(volume[loaded.mask], loaded.values[1])
+    assert np.array_equal(as_image(loaded.values[1], loaded).get_fdata(), data[1])
+
+
+def test_an_image_to_look_at_has_no_nan(tmp_path: Path) -> None:
+    """NaN outside the brain becomes 0."""
+    data = np.full(SHAPE, np.nan)
+    data[1, 1, 1] = 5
+    assert read_image(save(tmp_path / "z.nii.gz", data)).get_fdata().sum() == 5
