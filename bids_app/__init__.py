@@ -3,11 +3,14 @@
 First-level maps go in; second-level statistics, corrected maps, labelled tables and a report come out.
 Each stage is a function from the value of the stage before to its own, and nothing flows back::
 
-    cli -> spec -> dataset -> images -> design -> exchangeability -> glm
+    cli -> spec -> modelfile -> discovery -> dataset -> images -> design -> exchangeability -> glm
         -> inference (clusters -> permutation -> correction) -> report -> outputs
 
-`run` calls the stages in this order. `spec`, `dataset` and `images` read files, `outputs` writes them, and
-nothing between them opens one.
+`run` calls the stages in this order. `spec` holds the values that say what was asked, and `modelfile` reads them from
+the model by means of `strictjson`. `discovery` lists the images of a dataset, `mapstable` those of a table, and
+`dataset` chooses among them by `filters` and fixes the order of rows. In `report`, `atlases` and `tables` name places,
+`words` has the wording, `sheets`, `slices` and `charts` draw, `figures` adds captions, and `content`, `methods` and
+`html` make the page. The modules up to `images` read files, `outputs` writes them, and nothing between them opens one.
 """
 
 from __future__ import annotations

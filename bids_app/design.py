@@ -200,6 +200,7 @@ def _matrix(subjects: Sequence[str], cells: Sequence[str], *, with_subjects: boo
 def _from_spec(spec: ContrastSpec, node: NodeSpec, cells: tuple[str, ...], n_regressors: int) -> Contrast:
     cell_weights = np.zeros((len(spec.weights), len(cells)))
     cell_weights[:, [cells.index(name) for name in spec.conditions]] = spec.weights
+    _check_sum(cell_weights, spec.name, spec.where)
     rank = int(np.linalg.matrix_rank(cell_weights))
     if rank < len(cell_weights):
         raise ModelError(
@@ -207,6 +208,17 @@ def _from_spec(spec: ContrastSpec, node: NodeSpec, cells: tuple[str, ...], n_reg
             "that do not follow from each other: leave out the dependent ones."
         )
     return _contrast(spec.name, spec.test, spec.sided, cell_weights, node, n_regressors, generated=False)
+
+
+def _check_sum(weights: Floats, name: str, where: str) -> None:
+    """Refuse weights whose sum is zero to the eye and a baseline to the computer."""
+    for row in weights:
+        total, size = abs(row.sum()), np.abs(row).sum()
+        if TOLERANCE < total < 0.01 * size:
+            raise ModelError(
+                f"{where} ({name}): the weights sum to {row.sum():.3g}, which is neither zero nor a mean: the contrast "
+                'would mix a difference of conditions with their mean. Write fractions as text, such as "1/3".'
+            )
 
 
 def _from_effect(effect: tuple[str, ...], node: NodeSpec, cells: tuple[str, ...], n_regressors: int) -> Contrast:

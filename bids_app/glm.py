@@ -47,8 +47,8 @@ class ContrastFit:
     """t only, in the units of the weights as given."""
     variance: Floats | None
     """t only: squared standard error of the effect."""
-    effect_size: Floats
-    """t: Hedges' g; F: partial eta squared."""
+    effect_size: Floats | None
+    """t: Hedges' g, which does not exist for one degree of freedom; F: partial eta squared."""
     epsilon: Floats | None
     """Where the degrees of freedom are corrected by it."""
     df_effect: float
@@ -102,14 +102,35 @@ def error_df(design: Design, contrast: Contrast) -> float:
 
 
 def has_error(values: Singles, design: Design) -> NDArray[np.bool_]:
-    """Voxels whose residuals are more than rounding in every contrast, (n_voxels,); no t exists at the others."""
-    keep = np.ones(values.shape[1], np.bool_)
-    for contrast in design.contrasts:
-        blocks = [_least_squares(block, design, contrast) for block in _blocks(values, design)]
-        error = np.concatenate([block.error for block in blocks])
-        total = np.concatenate([block.total for block in blocks])
-        keep &= error > 1e-12 * total  # float32 data, double sums: below this it is rounding
-    return keep
+    """Find the voxels whose residuals are more than rounding in every contrast; no t exists at the others.
+
+    Parameters
+    ----------
+    values : (n_maps, n_voxels) float32
+    design : Design
+
+    Returns
+    -------
+    (n_voxels,) bool
+
+    Notes
+    -----
+    Maps that are equal over the cells leave scores of pure rounding, about 1e-32 of the data's sum of squares, which
+    can have the same sign in all subjects and pass for an effect; the smallest difference that single-precision data
+    can hold leaves 1e-17. Hence the comparison with the data themselves, beside the one with the scores.
+    """
+    return np.concatenate(
+        [
+            np.logical_and.reduce([_exceeds_rounding(block, design, contrast) for contrast in design.contrasts])
+            for block in _blocks(values, design)
+        ]
+    )
+
+
+def _exceeds_rounding(values: Singles, design: Design, contrast: Contrast) -> NDArray[np.bool_]:
+    sums = _least_squares(values, design, contrast)
+    data = np.square(values, dtype=np.float64).sum(axis=0)
+    return np.asarray((sums.error > 1e-20 * data) & (sums.error > 1e-12 * sums.total))
 
 
 def contrast_scores(values: ArrayLike, n_cells: int, within: Floats) -> Floats:
@@ -190,7 +211,7 @@ def _epsilon(residuals: Floats, design: Design, contrast: Contrast) -> Floats:
     covariance = np.einsum("rsv,psv->vrp", residuals, residuals, optimize=True) / v
     trace = np.einsum("vrr->v", covariance)
     greenhouse_geisser = trace**2 / (r * np.einsum("vrp,vrp->v", covariance, covariance))
-    if contrast.sphericity == "greenhouse-geisser":
+    if contrast.sphericity == "greenhouse-geisser" or v == 1:  # v = 1: Huynh-Feldt's is 0 / 0
         return np.asarray(greenhouse_geisser)
     # with fewer subjects than dimensions the estimate has no upper bound but 1
     room = np.maximum(v - r * greenhouse_geisser, np.finfo(np.float64).tiny)
@@ -214,7 +235,7 @@ def _t_fit(contrast: Contrast, effect: Floats, mse: Floats, df: float, h: float)
         p=t_to_p(t, df, contrast.sided),
         effect=length * effect,
         variance=length**2 * mse * h,
-        effect_size=hedges_correction(df) * np.sqrt(h) * t,
+        effect_size=hedges_correction(df) * np.sqrt(h) * t if df > 1 else None,
         epsilon=None,
         df_effect=1.0,
         df_error=df,
@@ -242,10 +263,8 @@ def _f_fit(
 
 
 def hedges_correction(df: float) -> float:
-    """Small-sample factor J of Hedges' g, exact."""
-    return (
-        float(np.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / np.sqrt(df / 2)) if df > 1 else np.nan
-    )
+    """Return the small-sample factor J of Hedges' g, exact, for more than one degree of freedom."""
+    return float(np.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / np.sqrt(df / 2))
 
 
 def t_to_p(t: Floats, df: float, sided: str) -> Floats:
@@ -298,7 +317,7 @@ def _log_betainc(a: Floats, b: Floats, x: Floats, complement: Floats) -> Floats:
     """log I_x(a, b), with 1 - x given; by the series in x where I_x underflows (there x is small)."""
     a, b, x, complement = np.broadcast_arrays(a, b, x, complement)
     with np.errstate(divide="ignore"):
-        result = np.log(special.betainc(a, b, x))
+        result = np.asarray(np.log(special.betainc(a, b, x)))
     deep = (result < -600) & (x > 0)
     if np.any(deep):
         a, b, x, complement = a[deep], b[deep], x[deep], complement[deep]
@@ -311,7 +330,8 @@ def _log_betainc(a: Floats, b: Floats, x: Floats, complement: Floats) -> Floats:
 class ZTable:
     """F to z at fixed degrees of freedom by linear interpolation in sqrt(F), for the many maps of a permutation test.
 
-    Only the positive part of z is given, as cluster mass and TFCE use it; the error is below 1e-6 (a test holds it).
+    Only the positive part of z is given, as cluster mass and TFCE use it. The interpolation is within 1e-6, to which
+    the rounding of F and z to single precision adds.
     """
 
     start: float

@@ -106,35 +106,36 @@ def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1) -> M
     Notes
     -----
     A voxel counts as missing in a map where it is not finite or exactly zero, and leaves the mask when any map misses
-    it. No more than the voxels that the first map has are ever kept in memory.
+    it. Without a mask it is lost to a subject if any other map has it. Values of voxels that the first map misses
+    cannot be needed and are never kept.
     """
     paths: list[tuple[Path, ...]] = list(maps.table["paths"])
     first = _read(paths[0][0])
-    start = _starting_mask(first, mask_paths)
-    inside = np.flatnonzero(start)
+    given = _intersect(mask_paths, first.grid)
+    inside = np.flatnonzero(given & _present(first.data))
     values = np.empty((len(paths), inside.size), np.float32)
     checksums: dict[Path, str] = {}
 
-    def fill(row: int) -> Booleans:
-        """Average the files of a row into place; returns the voxels that all of them have."""
+    def fill(row: int) -> NDArray[np.uint8]:
+        """Average the files of a row into place; returns the voxels of the grid that all of them have, as bits."""
         total = np.zeros(inside.size)
-        present = np.ones(inside.size, np.bool_)
+        present = given.copy()
         for path in paths[row]:
             volume = first if path == paths[0][0] else _read(path)
             _check_grid(path, volume.grid, paths[0][0], first.grid)
             checksums[path] = volume.sha256
-            voxels = volume.data.ravel()[inside]
-            present &= np.isfinite(voxels) & (voxels != 0)
-            total += voxels
+            present &= _present(volume.data)
+            total += volume.data.ravel()[inside]
         values[row] = total / len(paths[row])
-        return present
+        return np.packbits(present)
 
     present = Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(paths)))
-    lost, complete = _coverage(list(maps.table["subject"]), present)
-    if not complete.any():
-        raise DataError(_nothing_left(inside.size, lost))
-    mask = np.zeros(start.shape, np.bool_)
-    mask.ravel()[inside[complete]] = True
+    start = given if mask_paths else _unpack(np.bitwise_or.reduce(present), given.shape)
+    mask = _unpack(np.bitwise_and.reduce(present), given.shape)
+    lost = _lost(start, list(maps.table["subject"]), present)
+    if not mask.any():
+        raise DataError(_nothing_left(int(start.sum()), lost))
+    complete = mask.ravel()[inside]
     return MaskedMaps(
         values=np.ascontiguousarray(values[:, complete]) if not complete.all() else values,
         mask=mask,
@@ -151,7 +152,8 @@ def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str) -> MaskedMaps:
         return maps
     if not keep.any():
         raise DataError(
-            f"No voxel is left in the analysis mask: {reason}. Check that the maps differ between subjects."
+            f"No voxel is left in the analysis mask: {reason}. Check that every condition of every subject has a map "
+            "of its own."
         )
     mask = maps.mask.copy()
     mask[maps.mask] = keep
@@ -210,23 +212,30 @@ def _open(path: Path) -> tuple[SpatialImage, str]:
     return nib.Nifti1Image.from_bytes(content), sha256
 
 
-def _starting_mask(first: _Volume, mask_paths: Sequence[Path]) -> Booleans:
-    """Intersect the masks given, or take the voxels of the first map: none outside it can be in all."""
-    start = np.isfinite(first.data) & (first.data != 0)
-    if not mask_paths:
-        return np.asarray(start)
-    start = np.ones(first.grid.shape, np.bool_)
+def _present(data: Singles) -> Booleans:
+    """Voxels that a map has."""
+    return np.asarray(np.isfinite(data) & (data != 0))
+
+
+def _unpack(bits: NDArray[np.uint8], shape: tuple[int, ...]) -> Booleans:
+    n_voxels = int(np.prod(shape))
+    return np.unpackbits(bits, count=n_voxels).astype(np.bool_).reshape(shape)
+
+
+def _intersect(mask_paths: Sequence[Path], grid: Grid) -> Booleans:
+    """Intersect the masks given, on the grid of the maps; without any, all of the grid."""
+    mask = np.ones(grid.shape, np.bool_)
     for path in mask_paths:
         volume = _read(path)
-        if not volume.grid.same_as(first.grid):
+        if not volume.grid.same_as(grid):
             raise DataError(
-                f"The mask {path} is on another grid than the maps.\n  mask: {volume.grid}\n  maps: {first.grid}\n"
+                f"The mask {path} is on another grid than the maps.\n  mask: {volume.grid}\n  maps: {grid}\n"
                 "Nothing is resampled: give a mask on the grid of the maps."
             )
-        start &= np.nan_to_num(volume.data) > 0
-    if not start.any():
+        mask &= np.nan_to_num(volume.data) > 0
+    if not mask.any():
         raise DataError(f"The analysis mask is empty: {', '.join(map(str, mask_paths))} share no voxel above zero.")
-    return start
+    return mask
 
 
 def _check_grid(path: Path, grid: Grid, first_path: Path, first: Grid) -> None:
@@ -237,14 +246,12 @@ def _check_grid(path: Path, grid: Grid, first_path: Path, first: Grid) -> None:
         )
 
 
-def _coverage(subjects: Sequence[str], present: Sequence[Booleans]) -> tuple[dict[str, int], Booleans]:
-    """Voxels that each subject misses, and the voxels that all maps have."""
-    complete = np.ones_like(present[0])
-    of_subject: dict[str, Booleans] = {}
-    for subject, row in zip(subjects, present, strict=True):
-        complete &= row
-        of_subject[subject] = of_subject.get(subject, np.ones_like(row)) & row
-    return {subject: int((~row).sum()) for subject, row in of_subject.items()}, complete
+def _lost(start: Booleans, subjects: Sequence[str], present: Sequence[NDArray[np.uint8]]) -> dict[str, int]:
+    """Voxels of the starting mask that each subject's maps miss."""
+    of_subject: dict[str, NDArray[np.uint8]] = {}
+    for subject, bits in zip(subjects, present, strict=True):
+        of_subject[subject] = of_subject[subject] & bits if subject in of_subject else bits
+    return {subject: int((start & ~_unpack(bits, start.shape)).sum()) for subject, bits in of_subject.items()}
 
 
 def _nothing_left(n_start: int, lost: dict[str, int]) -> str:

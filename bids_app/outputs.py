@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.dataset import InputMaps, SourceDataset
+from bids_app.dataset import InputMaps
 from bids_app.design import Design, file_label
+from bids_app.discovery import SourceDataset
 from bids_app.errors import OutputError
 from bids_app.exchangeability import Shuffles
 from bids_app.glm import ContrastFit, error_df
@@ -46,7 +47,10 @@ STATISTICS = {
     "F": "F statistic",
     "z": "Standard normal deviate of the upper-tail p of the statistic (t: signed, one-tailed; F: one-sided)",
     "p": "Uncorrected parametric p of the contrast's sidedness",
-    "hedgesg": "Hedges' g: standardised effect in standard deviations of the contrast scores, small-sample corrected",
+    "hedgesg": (
+        "Hedges' g, small-sample corrected: the effect in standard deviations, over subjects, of the contrast's own "
+        "scores, or of all within-subject scores where ErrorTerm is pooled"
+    ),
     "etasq": "Partial eta squared: SSH / (SSH + SSE)",
     "epsilon": "Departure from sphericity; both degrees of freedom of the parametric p and z are multiplied by it",
 }
@@ -301,10 +305,11 @@ def write_contrast(
         write("stat-logp_desc-voxelUncorrected", -np.log10(p), _logp("voxelUncorrected") | _shuffling(null))
         if "tfce" in null.observed:
             side = np.where(fit.statistic < 0, -1.0, 1.0) if fit.contrast.test == "t" else 1.0
-            content = {"Description": "Threshold-free cluster enhancement, E 0.5, H 2, signed like the statistic"}
+            of = "t, signed like t" if fit.contrast.test == "t" else "the positive part of the z of F"
+            content = {"Description": f"Threshold-free cluster enhancement of {of}, E 0.5, H 2"}
             write("stat-tfce", side * null.observed["tfce"], content | _shuffling(null))
     for inference, tables in results:
-        about_method = _about_method(inference)
+        about_method = _about_method(inference, fit)
         if inference.null:
             write(
                 f"stat-logp_desc-{inference.method}",
@@ -447,19 +452,25 @@ def _shuffling(null: NullDistribution) -> Json:
         "NumberOfShuffles": shuffles.n_shuffles,
         "NumberOfPossibleShuffles": shuffles.n_possible,
         "Exhaustive": shuffles.exhaustive,
-        "ClusterFormingThreshold": null.forming_threshold,
-        "Connectivity": null.connectivity,
     }
 
 
-def _about_method(inference: ContrastInference) -> Json:
+def _forming(null: NullDistribution) -> Json:
+    return {"ClusterFormingThreshold": null.forming_threshold, "Connectivity": null.connectivity}
+
+
+def _about_method(inference: ContrastInference, fit: ContrastFit) -> Json:
+    tested = {"two": "|t|", "positive": "t", "negative": "-t"}[fit.contrast.sided] if fit.contrast.test == "t" else "F"
+    other = {"clusterSizeFWE": "voxels", "clusterMassFWE": "cluster mass", "tfceFWE": "TFCE"}
     return {
         "Correction": METHODS[inference.method],
         "Alpha": inference.alpha,
         "CriticalValue": inference.threshold,
+        "CriticalValueOf": other.get(inference.method, tested),
         "MinimumExtent": inference.extent,
         "NumberOfSignificantVoxels": int(inference.significant.sum()),
         **(_shuffling(inference.null) if inference.null else {}),
+        **(_forming(inference.null) if inference.null and inference.method.startswith("cluster") else {}),
     }
 
 
@@ -478,7 +489,7 @@ def _write_null(folder: NodeFolder, stem: str, null: NullDistribution, about: Js
     }
     description = {"Description": "Maxima over the analysis mask, a row per shuffle, the first being the observed"}
     used = {name: text for name, text in columns.items() if name in null.maxima}
-    folder.sidecar(path, description | _described(used) | about | _shuffling(null))
+    folder.sidecar(path, description | _described(used) | about | _shuffling(null) | _forming(null))
 
 
 def _write_tables(

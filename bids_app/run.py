@@ -13,18 +13,25 @@ from importlib import metadata
 from platform import python_version
 
 from bids_app import __version__, outputs
-from bids_app.dataset import InputMaps, advisory_validation, find_maps
+from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
+from bids_app.discovery import advisory_validation
 from bids_app.errors import ModelError
 from bids_app.exchangeability import Shuffles, make_shuffles
 from bids_app.glm import ContrastFit, error_df, fit_contrast, has_error, subject_effects
 from bids_app.images import Image, MaskedMaps, as_image, keep_voxels, load_maps, read_image
 from bids_app.inference.correction import ContrastInference, familywise, parametric
-from bids_app.inference.permutation import NullDistribution, choose_enhancements, null_distribution
-from bids_app.report import figures, html
+from bids_app.inference.permutation import (
+    Enhancements,
+    NullDistribution,
+    choose_enhancements,
+    null_distribution,
+)
+from bids_app.modelfile import read_model
+from bids_app.report import content, figures, html, methods, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, ResultTables, tabulate
-from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, read_model
+from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest
 
 log = logging.getLogger("bids_app")
 
@@ -50,8 +57,8 @@ class Study:
     inputs: InputMaps
     maps: MaskedMaps
     design: Design
-    shuffles: tuple[Shuffles | None, ...]
-    """One per contrast; None where no permutation is asked for."""
+    permutations: tuple[tuple[Shuffles, Enhancements] | None, ...]
+    """What is shuffled and maximised for each contrast; None where no permutation is asked for."""
     brain: Brain
     """Lattice of the inference, places and labels of the voxels."""
     uses_mni: bool
@@ -92,7 +99,7 @@ def run(options: RunOptions) -> None:
         _say(model.notes)
         outputs.check_writable(options.output_dir)
         if not options.skip_bids_validation:
-            _say(advisory_validation(options.bids_dir))
+            _say(f"input, advisory: {line}" for line in advisory_validation(options.bids_dir))
         found = [(node, find_maps(options, model, node)) for node in _chosen_nodes(model, options)]
         designs = [build_design(inputs, node) for node, inputs in found]
         if options.dry_run:
@@ -122,11 +129,11 @@ def _analyse(
             sections.append(analyse_node(study, options))
         datasets = {dataset.name: dataset for _, inputs in found for dataset in inputs.datasets}
         outputs.write_dataset(options.output_dir, tuple(datasets.values()), versions)
-        page = html.Page(
+        page = content.Page(
             title=model.name,
             version=__version__,
             nodes=tuple(sections),
-            provenance=html.Provenance(
+            provenance=content.Provenance(
                 command=outputs.command_line(options),
                 seed=options.random_seed,
                 versions=versions,
@@ -136,9 +143,9 @@ def _analyse(
             space="; ".join(dict.fromkeys(space_notes)),
             notes=model.notes,
         )
-        cited = html.methods_text(page.nodes, __version__, versions)
+        cited = methods.methods_text(page.nodes, __version__, versions)
         outputs.write_text(options.output_dir / "logs" / "CITATION.md", cited)
-        outputs.write_text(options.output_dir / "logs" / "CITATION.bib", html.references(page.nodes))
+        outputs.write_text(options.output_dir / "logs" / "CITATION.bib", methods.references(page.nodes))
         report = options.output_dir / "report.html"
         outputs.write_text(report, html.render(page))
         log.info("Report: %s", report)
@@ -158,57 +165,74 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     _say((*inputs.notes, *design.notes))
     maps = load_maps(inputs, (options.mask,) if options.mask else inputs.masks, options.n_jobs)
     maps = keep_voxels(
-        maps, has_error(maps.values, design), "all subjects have the same value there, so no t or F exists"
+        maps,
+        has_error(maps.values, design),
+        "there, some contrast does not vary over subjects at all, so that no t or F exists",
     )
     uses_mni, space_note = space_has_atlases(inputs.entities.get("space"))
     _say((*maps.notes, space_note))
     settings = node.settings
     atlases = load_atlases(settings.report.atlases, maps.grid.shape, maps.affine) if uses_mni else ()
-    permutation = settings.permutation
-    shuffles = tuple(
-        make_shuffles(contrast, design, permutation.n, options.random_seed) if permutation else None
-        for contrast in design.contrasts
-    )
-    connectivity = permutation.connectivity if permutation else 26
+    connectivity = settings.permutation.connectivity if settings.permutation else 26
     brain = Brain.from_mask(maps.mask, maps.affine, connectivity, atlases)
-    return Study(node, inputs, maps, design, shuffles, brain, uses_mni, space_note)
+    permutations = tuple(_permutation(contrast, design, brain, node, options) for contrast in design.contrasts)
+    return Study(node, inputs, maps, design, permutations, brain, uses_mni, space_note)
 
 
-def analyse_node(study: Study, options: RunOptions) -> html.NodeSection:
+def _permutation(
+    contrast: Contrast, design: Design, brain: Brain, node: NodeSpec, options: RunOptions
+) -> tuple[Shuffles, Enhancements] | None:
+    """Decide what is shuffled and maximised for a contrast; None where the model asks for no permutation."""
+    asked = node.settings.permutation
+    if asked is None:
+        return None
+    forming = (asked.cluster_forming_p, asked.cluster_forming_t)
+    try:
+        enhancements = choose_enhancements(asked.statistics, brain.lattice, design, contrast, forming)
+    except ValueError as error:
+        raise ModelError(f"{node.where}: Permutation.ClusterFormingT: {error}") from error
+    return make_shuffles(contrast, design, asked.n, options.random_seed), enhancements
+
+
+def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
     """Run every contrast of a node and write its files; returns its part of the report."""
     folder = outputs.NodeFolder(
         options.output_dir,
         study.node.name,
         study.inputs.entities,
-        {"RandomSeed": options.random_seed, "SoftwareVersion": __version__},
+        {
+            "ConditionList": study.design.cells,
+            "RandomSeed": options.random_seed,
+            "SoftwareVersion": __version__,
+        },
     )
-    canvas = figures.load_canvas(
+    canvas = slices.load_canvas(
         study.maps.mask,
         study.maps.affine,
         study.maps.values.mean(axis=0),
         use_mni=study.uses_mni,
         reason=study.space_note,
     )
-    title, caption, images = _subject_maps(study)
-    mosaic = figures.draw_mosaic(images, canvas, name="subjects", title=title, caption=caption)
+    mosaic = _draw_subjects(study, canvas)
     design_figures = (figures.draw_design(study.design), figures.draw_contrasts(study.design))
     outputs.write_inputs(folder, study.inputs, study.maps)
-    outputs.write_design(folder, study.design, study.shuffles)
+    outputs.write_design(folder, study.design, [each and each[0] for each in study.permutations])
     for figure in (mosaic, *design_figures):
         outputs.write_figure(folder, "", figure)
     sections = []
-    for contrast, shuffles in zip(study.design.contrasts, study.shuffles, strict=True):
-        with _timed(f"contrast {contrast.name}"):
-            results = analyse_contrast(study, contrast, shuffles, options.n_jobs)
+    for contrast, permutation in zip(study.design.contrasts, study.permutations, strict=True):
+        log.info("%s: %s", contrast.name, _test_in_words(study.design, contrast, permutation))
+        with _timed(contrast.name):
+            results = analyse_contrast(study, contrast, permutation, options.n_jobs)
             outputs.write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
             sections.append(_report_contrast(study, results, canvas, folder))
     for name in folder.remove_leftovers():
         log.info("removed %s, left by an earlier run of other settings", name)
-    return html.NodeSection(
+    return content.NodeSection(
         spec=study.node,
         design=study.design,
-        inputs=html.InputSummary(
-            counts=html.count_files(study.inputs.files),
+        inputs=content.InputSummary(
+            counts=content.count_files(study.inputs.files),
             n_voxels=study.maps.values.shape[1],
             n_lost=study.maps.n_lost,
             notes=(*study.inputs.notes, *study.maps.notes),
@@ -220,17 +244,17 @@ def analyse_node(study: Study, options: RunOptions) -> html.NodeSection:
     )
 
 
-def analyse_contrast(study: Study, contrast: Contrast, shuffles: Shuffles | None, n_jobs: int) -> Results:
+def analyse_contrast(
+    study: Study, contrast: Contrast, permutation: tuple[Shuffles, Enhancements] | None, n_jobs: int
+) -> Results:
     """Fit, shuffle, correct and tabulate one contrast."""
     settings, lattice = study.node.settings, study.brain.lattice
     fit = fit_contrast(study.maps.values, study.design, contrast)
     inferences = [parametric(fit, each.correction, each.alpha, each.extent, lattice) for each in settings.parametric]
     null = None
-    if shuffles and (asked := settings.permutation):
-        forming = (asked.cluster_forming_p, asked.cluster_forming_t)
-        enhancements = choose_enhancements(asked.statistics, lattice, study.design, contrast, forming)
-        null = null_distribution(study.maps.values, study.design, contrast, shuffles, enhancements, n_jobs)
-        inferences += familywise(null, asked.alpha)
+    if permutation and settings.permutation:
+        null = null_distribution(study.maps.values, study.design, contrast, *permutation, n_jobs)
+        inferences += familywise(null, settings.permutation.alpha)
     limits = Limits(settings.report.min_extent, settings.report.min_distance)
     tables = [
         tabulate(each, fit, [other for other in inferences if other is not each], study.brain, limits)
@@ -240,8 +264,8 @@ def analyse_contrast(study: Study, contrast: Contrast, shuffles: Shuffles | None
 
 
 def _report_contrast(
-    study: Study, results: Results, canvas: figures.Canvas, folder: outputs.NodeFolder
-) -> html.ContrastSection:
+    study: Study, results: Results, canvas: slices.Canvas, folder: outputs.NodeFolder
+) -> content.ContrastSection:
     """Draw a contrast, write its pictures and its viewer, and return its part of the report."""
     stem = f"contrast-{results.fit.contrast.label}"
     by_method = {each.method: tables for each, tables in results.pairs}
@@ -252,7 +276,13 @@ def _report_contrast(
     if study.node.settings.report.interactive:
         page = figures.view_contrast(results.fit, results.inferences, canvas)
         viewer = outputs.write_viewer(folder, stem, page)
-    return html.contrast_section(results.fit, results.inferences, by_method, drawn, viewer)
+    return content.contrast_section(results.fit, results.inferences, by_method, drawn, viewer)
+
+
+def _draw_subjects(study: Study, canvas: slices.Canvas) -> figures.Figure:
+    """Draw one map of each subject side by side."""
+    title, caption, images = _subject_maps(study)
+    return figures.draw_mosaic(images, canvas, name="subjects", title=title, caption=caption)
 
 
 def _subject_maps(study: Study) -> tuple[str, str, dict[str, Image]]:
@@ -283,26 +313,36 @@ def describe(study: Study) -> str:
         f"  design     {design.matrix.shape[0]} x {design.matrix.shape[1]}, rank {design.rank}",
         f"  memory     {maps.values.nbytes / 1e6:.0f} MB of data, at most 3 times that and 0.8 GB at the peak",
     ]
-    for contrast, shuffles in zip(design.contrasts, study.shuffles, strict=True):
-        df = error_df(design, contrast)
-        lines += [
-            f"  {contrast.test} contrast {contrast.name}: {contrast.formula}",
-            f"    {contrast.error_term} error, df {f'{contrast.rank}, ' if contrast.test == 'F' else ''}{df:g}, "
-            f"sided: {contrast.sided}, sphericity: {contrast.sphericity}",
-        ]
-        if shuffles:
-            seconds = _seconds_per_shuffle(study, contrast, shuffles) * shuffles.n_shuffles
-            lines.append(
-                f"    {shuffles.scheme} of whole subjects, {shuffles.n_shuffles} of {shuffles.n_possible} possible, "
-                f"about {seconds:.0f} s on one core"
-            )
+    for contrast, permutation in zip(design.contrasts, study.permutations, strict=True):
+        lines += [f"  {contrast.test} contrast {contrast.name}", f"    {contrast.formula}"]
+        lines.append(f"    {_test_in_words(design, contrast, permutation)}")
+        if permutation:
+            seconds = _seconds_per_shuffle(study, contrast, *permutation) * permutation[0].n_shuffles
+            lines.append(f"    about {seconds:.0f} s for the relabellings on one core")
     return "\n".join(lines) + "\n"
 
 
-def _seconds_per_shuffle(study: Study, contrast: Contrast, shuffles: Shuffles) -> float:
+def _test_in_words(design: Design, contrast: Contrast, permutation: tuple[Shuffles, Enhancements] | None) -> str:
+    """Say against what a contrast is tested, and by which relabellings."""
+    df = f"{error_df(design, contrast):g}"
+    if contrast.test == "F":
+        df = f"{contrast.rank}, {df}"
+        side = "" if contrast.sphericity == "none" else f", parametric df corrected by {contrast.sphericity}"
+    else:
+        side = ", two-sided" if contrast.sided == "two" else f", one-sided ({contrast.sided})"
+    words = f"{contrast.test}({df}){side}, {contrast.error_term} error"
+    if not permutation:
+        return words
+    shuffles, enhancements = permutation
+    number = "all" if shuffles.exhaustive else f"{shuffles.n_shuffles} of"
+    return (
+        f"{words}; {shuffles.scheme}s of whole subjects, {number} {shuffles.n_possible} possible; "
+        f"clusters form above {contrast.test} = {enhancements.forming_threshold:.2f}"
+    )
+
+
+def _seconds_per_shuffle(study: Study, contrast: Contrast, shuffles: Shuffles, enhancements: Enhancements) -> float:
     """Time a few shuffles, the compilation of the kernels aside."""
-    asked = study.node.settings.permutation
-    assert asked is not None
     few = Shuffles(
         shuffles.scheme,
         shuffles.order[:16],
@@ -310,8 +350,6 @@ def _seconds_per_shuffle(study: Study, contrast: Contrast, shuffles: Shuffles) -
         exhaustive=False,
         n_possible=shuffles.n_possible,
     )
-    forming = (asked.cluster_forming_p, asked.cluster_forming_t)
-    enhancements = choose_enhancements(asked.statistics, study.brain.lattice, study.design, contrast, forming)
     for _ in range(2):
         start = time.perf_counter()
         null_distribution(study.maps.values, study.design, contrast, few, enhancements, 1)

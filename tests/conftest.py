@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bids_app.errors import ModelError
+from bids_app.modelfile import read_model
+from bids_app.spec import ModelSpec
+from builders.models import Document
+
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -64,6 +69,32 @@ def make_derivative(tmp_path: Path) -> Callable[..., Path]:
         return dataset
 
     return build
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[Document], ModelSpec]:
+    """Read a document through a file."""
+
+    def through_file(document: Document) -> ModelSpec:
+        path = tmp_path / "model.json"
+        path.write_text(json.dumps(document))
+        return read_model(path)
+
+    return through_file
+
+
+@pytest.fixture
+def refusal(read: Callable[[Document], ModelSpec], tmp_path: Path) -> Callable[[Document], str]:
+    """Read a document that must be refused, and give the message without the name of the file."""
+
+    def message(document: Document) -> str:
+        with pytest.raises(ModelError) as caught:
+            read(document)
+        head = f"{tmp_path / 'model.json'}: "
+        assert str(caught.value).startswith(head)
+        return str(caught.value).removeprefix(head)
+
+    return message
 
 
 def _random_map(subject: int, condition: int) -> NDArray[np.float32]:

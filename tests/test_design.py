@@ -145,6 +145,15 @@ def test_dependent_rows_are_refused_with_their_place() -> None:
         build_design(inputs(), node(spec("dependent", rows, "F", CONDITIONS[:3])))
 
 
+@pytest.mark.parametrize("weights", [[0.333, 0.333, -0.667], [0.333, 0.333, 0.333, -0.3333, -0.3333, -0.3333]])
+def test_rounded_weights_that_nearly_sum_to_zero_are_refused(weights: list[float]) -> None:
+    """They would test the baseline; a mean, or a difference exact to rounding, passes."""
+    with pytest.raises(ModelError, match="neither zero nor a mean"):
+        build_design(inputs(), node(spec("rounded", [weights], conditions=CONDITIONS[: len(weights)])))
+    fine = [1 / 3, 1 / 3, 1 / 3, -1 / 3, -1 / 3, -1 / 3]
+    build_design(inputs(), node(spec("fine", [fine], conditions=CONDITIONS[:6])))
+
+
 def test_pooled_error_only_where_the_weights_sum_to_zero() -> None:
     """A mean against the baseline takes its own error, and the log names it; sphericity is for partitioned F alone."""
     mean = spec("IniFF", [[1]], conditions=("IniFF",))

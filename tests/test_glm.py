@@ -312,3 +312,35 @@ def test_a_wrong_number_of_maps_is_refused(values: NDArray[np.float32]) -> None:
     contrast = make_contrast(FACES, "t")
     with pytest.raises(ValueError, match="89 maps for a design of 90 rows"):
         fit_contrast(values[:-1], make_design(N_SUBJECTS, CELLS, contrast), contrast)
+
+
+def test_maps_that_do_not_differ_between_conditions_are_found(rng: np.random.Generator) -> None:
+    """Their scores are pure rounding, alike in all subjects, and once passed for an F of 50; real ones stay."""
+    maps = np.repeat(1 + rng.random((16, 1, 300)), 9, axis=1).astype(np.float32)
+    maps[3, 4, :100] = np.nextafter(maps[3, 4, :100], np.float32(np.inf))  # the smallest difference there is
+    contrasts = [make_contrast(EFFECTS[name]) for name in EFFECTS] + [make_contrast(FACES, "t", error="pooled")]
+    for contrast in contrasts:
+        keep = has_error(maps.reshape(144, -1), make_design(16, CELLS, contrast))
+        assert keep[:100].all()
+        assert not keep[100:].any()
+
+
+def test_two_subjects_have_no_effect_size(values: NDArray[np.float32]) -> None:
+    """J of Hedges' g does not exist at one degree of freedom; t and p do."""
+    contrast = make_contrast(FACES, "t")
+    fit = fit_contrast(values[:18], make_design(2, CELLS, contrast), contrast)
+    assert fit.effect_size is None
+    assert np.all(np.isfinite(fit.p))
+
+
+def test_huynh_feldt_of_two_subjects_is_greenhouse_geissers(values: NDArray[np.float32]) -> None:
+    """It is 0 / 0 there; both epsilons are at their lowest."""
+    contrast = make_contrast(EFFECTS["stimulus:presentation"], sphericity="huynh-feldt")
+    fit = fit_contrast(values[:18], make_design(2, CELLS, contrast), contrast)
+    assert fit.epsilon == pytest.approx(np.full(7, 0.25), rel=1e-9)
+
+
+def test_tails_of_single_numbers_are_those_of_arrays() -> None:
+    """Also where the series takes over."""
+    for f in (3.0, 1e6):
+        assert log_f_tails(f, 4, 600)[0] == pytest.approx(log_f_tails(np.array([f]), 4, 600)[0][0], rel=1e-12)

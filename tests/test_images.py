@@ -66,9 +66,9 @@ def test_a_voxel_missing_in_any_map_leaves_the_mask(missing: float, three: tuple
     expected[0, 0, 0] = expected[0, 0, 1] = expected[3, 2, 1] = False
     assert np.array_equal(loaded.mask, expected)
     assert np.array_equal(loaded.values, data[:, expected])
-    assert loaded.n_lost["2"] == 2
+    assert loaded.n_lost == {"0": 1, "1": 0, "2": 2}
     assert "21 voxels" in loaded.notes[0]
-    assert "sub-2 2" in loaded.notes[1]
+    assert "sub-0 1, sub-2 2" in loaded.notes[1]
 
 
 def test_the_number_of_threads_changes_nothing(three: tuple[InputMaps, np.ndarray]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.dataset import SourceDataset
+from bids_app.discovery import SourceDataset
 from bids_app.errors import OutputError
 from bids_app.outputs import (
     NodeFolder,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ import pytest
 from scipy import stats
 
 from bids_app.cli import main
+from bids_app.demo import write_study
+from bids_app.design import file_label
 from bids_app.inference.clusters import Lattice, tfce
 
 PARAMETRIC_ONLY: dict[str, Any] = {"Permutation": None, "Report": {"Interactive": False, "Atlases": ["aal"]}}
@@ -415,7 +420,7 @@ def test_a_dry_run_describes_and_writes_nothing(
     """Subjects, conditions, contrasts in words, shuffles."""
     run(study[0], tmp_path / "out", study[1], "--dry-run")
     text = capsys.readouterr().out
-    for expected in ("6 subjects", "A minus B", "mean of A, B", "20 of 32"):
+    for expected in ("6 subjects", "A minus B", "mean of A, B", "20 of 32 possible"):
         assert expected in text
     assert not (tmp_path / "out").exists()
 
@@ -487,3 +492,75 @@ def test_an_output_folder_that_cannot_be_made_is_refused(
     root, model = study
     assert main([str(root), str(tmp_path / "file" / "out"), "group", "--model", str(model)]) == 73
     assert "file" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_demo_finds_what_was_put_in_and_nothing_else(tmp_path: Path) -> None:
+    """Every true site of the simulated study is in the FWE-corrected maps of its contrast, the null site in none.
+
+    Voxels away from all effects are false positives: with three contrasts at 0.05 the maps of voxels hold none here.
+    """
+    folder = write_study(tmp_path / "demo")
+    model = json.loads((folder / "model.json").read_text())
+    block = model["Nodes"][0]["Model"]["Software"]["grouplevel"]
+    block |= {"Effects": [], "Report": {"Interactive": False, "Atlases": ["aal"]}}
+    block["Permutation"] |= {"N": 200, "Statistics": ["voxel", "tfce"]}
+    (folder / "model.json").write_text(json.dumps(model))
+    run(folder / "input", tmp_path / "out", folder / "model.json", "--nprocs", "2")
+    result = Outputs(tmp_path / "out", "task-facerecognition_")
+    affine = nib.load(result.path("desc-analysis_mask.nii.gz")).affine
+    sites = pd.read_csv(folder / "truth" / "sites.tsv", sep="\t", na_values="n/a")
+    labels = {name: file_label(name) for name in sites["contrast"].dropna().unique()}
+    places = np.rint(nib.affines.apply_affine(np.linalg.inv(affine), sites[["x", "y", "z"]])).astype(int)
+    for method in ("voxelFWE", "tfceFWE"):
+        logp = {name: result.volume(label, f"logp_desc-{method}") for name, label in labels.items()}
+        for (i, j, k), contrast, effect in zip(places, sites["contrast"], sites["effect"], strict=True):
+            around = np.s_[i - 1 : i + 2, j - 1 : j + 2, k - 1 : k + 2]
+            if contrast in logp:
+                assert logp[contrast][around].max() > -np.log10(0.05)
+            elif effect == "null":
+                assert max(volume[around].max() for volume in logp.values()) < -np.log10(0.05)
+    effects = [nib.load(path).get_fdata() for path in (folder / "truth").glob("effect-*.nii.gz")]
+    untouched = result.mask & (np.abs(effects).sum(0) == 0)
+    for label in labels.values():
+        assert not (result.volume(label, "logp_desc-voxelFWE")[untouched] > -np.log10(0.05)).any()
+
+
+def test_the_output_is_a_valid_bids_dataset(study: tuple[Path, Path], tmp_path: Path) -> None:
+    """The BIDS validator leaves with 0."""
+    validator = shutil.which("bids-validator-deno", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if validator is None:
+        pytest.skip("bids-validator-deno is not installed")
+    run(study[0], tmp_path / "out", study[1])
+    result = subprocess.run([validator, str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_conditions_that_share_their_files_stop_the_run(
+    study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file for both conditions of every subject: their difference is rounding, and no result may come of it."""
+    root, model = study
+    table = tmp_path / "maps.tsv"
+    name = "sub-{0:02}/sub-{0:02}_task-faces_space-MNI152NLin2009cAsym_contrast-A_stat-effect_statmap.nii.gz"
+    rows = [f"sub-{s:02}\t{cell}\t{root / name.format(s)}" for s in range(1, 7) for cell in "AB"]
+    table.write_text("\n".join(["participant_id\tcondition\tpath", *rows]) + "\n")
+    options = ["--model", str(model), "--maps", str(table), "--quiet"]
+    assert main([str(root), str(tmp_path / "out"), "group", *options]) == 65
+    assert "a map of its own" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_forming_threshold_below_the_median_of_f_is_an_error_of_the_model(
+    study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would make the whole mask one significant cluster."""
+    root, model = study
+    content = json.loads(model.read_text())
+    block = content["Nodes"][0]["Model"]["Software"]["grouplevel"]
+    block["Permutation"]["ClusterFormingT"] = 0.1
+    content["Nodes"][0]["Contrasts"][0] |= {"Test": "F", "Weights": [[1, -1]]}
+    model.write_text(json.dumps(content))
+    assert main([str(root), str(tmp_path / "out"), "group", "--model", str(model), "--quiet"]) == 65
+    assert "Nodes[0]: Permutation.ClusterFormingT: 0.1 is below the median of F(1, 5)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -40,6 +40,10 @@ BATCH = 16
 # real data, and relabellings that are equal in exact arithmetic must tie.
 TIE_TOLERANCE = 1e-5
 
+# Shares of the sum of squares, which is 1: below the first the error is computed with care, at the second it stops
+SMALL_ERROR = 0.01
+LEAST_ERROR = 1e-14
+
 KEYS = {"voxel": "voxel", "cluster-size": "clusterSize", "cluster-mass": "clusterMass", "tfce": "tfce"}
 
 
@@ -150,7 +154,8 @@ def null_distribution(
     with threadpool_limits(1, user_api="blas"):
         observed_map = scores.statistic(signs[:BATCH])[0]
         towards = enhancements.towards(observed_map)
-        bound = (towards - TIE_TOLERANCE * np.abs(towards)).astype(np.float32)
+        # absolute near zero, where a relative tolerance would tell 0 from rounding
+        bound = (towards - TIE_TOLERANCE * np.maximum(np.abs(towards), 1)).astype(np.float32)
         tasks = (
             delayed(_run_batch)(scores, signs[start : start + BATCH], enhancements, bound)
             for start in range(0, len(signs), BATCH)
@@ -188,13 +193,24 @@ def choose_enhancements(
     lattice : of the analysis mask, with the connectivity of the inference
     design, contrast : the nominal df come from them
     forming : one-tailed uncorrected p, and the statistic that overrides it if one is named
+
+    Raises
+    ------
+    ValueError
+        When the statistic named is so low an F that its z is not positive: clusters and TFCE are made of positive z.
     """
     df = (float(contrast.rank), error_df(design, contrast))
     p, named = forming
     keys = tuple(KEYS[name] for name in KEYS if name in statistics)
     if contrast.test == "F":
         threshold = f_isf(p, *df) if named is None else named
-        return Enhancements(keys, lattice, threshold, float(f_to_z(threshold, *df)), (1,), ZTable.of(*df))
+        height = float(f_to_z(threshold, *df))
+        if height <= 0:
+            raise ValueError(
+                f"{threshold:g} is below the median of F({df[0]:g}, {df[1]:g}), so that most voxels would form one "
+                f"cluster in {contrast.name}; expected a higher value, such as {f_isf(0.001, *df):.1f} (p = 0.001)"
+            )
+        return Enhancements(keys, lattice, threshold, height, (1,), ZTable.of(*df))
     threshold = t_isf(p, df[1]) if named is None else named
     tails = {"two": (1, -1), "positive": (1,), "negative": (-1,)}[contrast.sided]
     return Enhancements(keys, lattice, threshold, threshold, tails, None)
@@ -235,18 +251,36 @@ class FlippedScores:
 
         Notes
         -----
-        A flip that leaves no error at a voxel (equal magnitudes in all subjects) would make t infinite; the error is
-        kept at the size of single-precision rounding instead.
+        Where little error is left, 1 - explained would be mostly rounding, so it is summed from residuals in double
+        precision there. A flip that leaves none at all (equal magnitudes in all subjects) would make t infinite; the
+        error is kept at the size of the scores' own rounding instead.
         """
+        maps = np.empty((len(signs), self.tested.shape[-1]), np.float32)
+        for start in range(0, maps.shape[1], BLOCK):  # what is worked on stays in the cache
+            part = slice(start, start + BLOCK)
+            maps[:, part] = self._statistic_of_block(signs, part)
+        return maps
+
+    def _error(self, signs: Singles, voxel: NDArray[np.intp]) -> Floats:
+        """Error sum of squares of single flips at single voxels, (n,); signs are (n, n_subjects)."""
+        total = np.zeros(voxel.size)
+        for scores in (*self.tested, *self.others):
+            flipped = signs.T * scores[:, voxel].astype(np.float64)
+            total += np.square(flipped - flipped.mean(axis=0)).sum(axis=0)
+        return total
+
+    def _statistic_of_block(self, signs: Singles, part: slice) -> Singles:
         n_subjects = np.float32(signs.shape[1])
-        sums = signs @ self.tested[0]
+        sums = signs @ self.tested[0][:, part]
         explained = np.square(sums) / n_subjects
         for scores in self.tested[1:]:
-            explained += np.square(signs @ scores) / n_subjects
+            explained += np.square(signs @ scores[:, part]) / n_subjects
         error = np.float32(1) - explained
         for scores in self.others:
-            error -= np.square(signs @ scores) / n_subjects
-        np.maximum(error, np.float32(1e-7), out=error)
+            error -= np.square(signs @ scores[:, part]) / n_subjects
+        row, voxel = np.nonzero(error < SMALL_ERROR)
+        if row.size:
+            error[row, voxel] = np.maximum(self._error(signs[row], voxel + part.start), LEAST_ERROR)
         df1, df2 = self.df
         if self.test == "F":
             return np.asarray(explained * np.float32(df2 / df1) / error, np.float32)

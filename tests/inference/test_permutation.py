@@ -218,3 +218,40 @@ def test_only_what_is_asked_for_is_maximised(values: NDArray[np.float32]) -> Non
     enhancements = choose_enhancements(("tfce",), lattice, design, contrast, (0.001, None))
     null = null_distribution(values, design, contrast, make_shuffles(contrast, design, 8, 0), enhancements, 1)
     assert set(null.maxima) == set(null.observed) == {"tfce"}
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[7], CASES[8]], ids=" ".join)
+def test_large_statistics_keep_their_digits(case: tuple[str, str, str, str], values: NDArray[np.float32]) -> None:
+    """At t of thousands, 1 - explained would be rounding; 1e-4: the scores are in single precision."""
+    weights = WITHIN[case[1]]
+    shift = (weights.T @ np.linalg.pinv(weights @ weights.T))[:, 0]
+    for size in (10, 100, 1000):
+        shifted = (values.reshape(S, K, -1) + size * shift[:, None]).reshape(S * K, -1).astype(np.float32)
+        expected, _, _ = statistic_by_refit(shifted.astype(float), (1,) * S, make(*case)[1])
+        assert np.abs(expected).max() > 10 * size
+        assert run(shifted, case).observed["voxel"] == pytest.approx(np.abs(expected), rel=1e-4 * max(1, size / 100))
+
+
+def test_relabellings_that_leave_no_error_count_as_large_and_stay_finite() -> None:
+    """Equal magnitudes in all subjects: one relabelling explains everything."""
+    values = np.ones((S * K, int(np.prod(SHAPE))), np.float32)
+    values[0] = -1  # the first subject's first cell
+    null = run(values, CASES[0])
+    assert np.isfinite(null.maxima["voxel"]).all()
+    assert (null.maxima["voxel"] > 1e6).sum() == 1
+
+
+def test_a_statistic_of_zero_ties_with_rounding() -> None:
+    """Scores that sum to zero but for rounding: every relabelling reaches |t| = 0, so that p is 1."""
+    values = np.zeros((S * K, int(np.prod(SHAPE))), np.float32)
+    values[::K] = np.array([0.1, 0.2, -0.3, 0.7, -0.5, -0.2], np.float32)[:, None]
+    null = run(values, CASES[1])
+    assert np.all(null.n_exceeding == null.shuffles.n_shuffles)
+
+
+def test_a_forming_threshold_that_takes_in_everything_is_refused() -> None:
+    """An F below its median has a z below zero, of which no cluster can be made."""
+    lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 6)
+    design, contrast = make(*CASES[7])
+    with pytest.raises(ValueError, match=r"0.5 is below the median of F\(2, 10\)"):
+        choose_enhancements(ALL, lattice, design, contrast, (0.001, 0.5))

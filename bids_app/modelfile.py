@@ -1,0 +1,383 @@
+"""The model file: a BIDS Stats Model is read, checked stage by stage and turned into a ModelSpec.
+
+Lenient spellings are put right first. Then come unknown keys, the kinds of the values and what they mean together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bsmschema.models import BIDSStatsModel
+
+from bids_app.errors import MissingPathError, ModelError
+from bids_app.spec import (
+    ContrastSpec,
+    GroupLevelSettings,
+    ModelSpec,
+    NodeSpec,
+    duplicates,
+    effect_names,
+    factor_cells,
+    shown,
+    suggestion,
+)
+from bids_app.strictjson import dig, gather, objects, parse, refuse, unknown_keys, validated
+
+LEVELS = ("Run", "Session", "Subject", "Dataset")
+TOOL = "grouplevel"
+MAX_PROBLEMS = 8
+
+
+def read_model(path: Path) -> ModelSpec:
+    """Read and check a BIDS Stats Model.
+
+    Parameters
+    ----------
+    path : Path
+        The JSON file.
+
+    Returns
+    -------
+    ModelSpec
+        Its Dataset nodes, with every default filled in.
+
+    Raises
+    ------
+    MissingPathError
+        If there is no such file.
+    ModelError
+        If it is not JSON, not a BIDS Stats Model, or asks for what is wrong or not done here. The message
+        has a line for each problem, led by its place in the file.
+    """
+    text = _read_text(path)
+    try:
+        return _model(parse(text))
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}.") from error
+    except ModelError as error:
+        raise ModelError(_listed(path, str(error).splitlines())) from error
+
+
+def _read_text(path: Path) -> str:
+    """Read the file, with or without a byte order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        state = "a link to content that is not here (fetch it)" if path.is_symlink() else "no such file"
+        raise MissingPathError(f"{path}: {state}; expected a BIDS Stats Model (JSON)") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: not UTF-8 text, which JSON is (byte {error.start})") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _listed(path: Path, problems: list[str]) -> str:
+    """Write problems under the name of the file."""
+    if len(problems) == 1:
+        return f"{path}: {problems[0]}"
+    more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
+    return "\n  ".join([f"{path}: {len(problems)} problems", *problems[:MAX_PROBLEMS], *more])
+
+
+def _model(document: dict[str, Any]) -> ModelSpec:
+    """Check the document stage by stage: spelling, keys, kinds of values, meaning."""
+    notes = _put_right(document)
+    strict = _without_other_levels(document)
+    refuse([*unknown_keys(strict, BIDSStatsModel, ""), *_wrong_blocks(strict)])
+    validated(BIDSStatsModel, strict, "")
+    refuse([*_wrong_filters(document.get("Input"), "Input"), *_wrong_graph(document)])
+    nodes = [(place, node) for place, node in objects(document, "Nodes") if node["Level"] == "Dataset"]
+    settings = gather(partial(_settings, node, place) for place, node in nodes)
+    specs = gather(partial(_node, *pair, block) for pair, block in zip(nodes, settings, strict=True))
+    for (_, node), block in zip(nodes, settings, strict=True):
+        software = node["Model"].get("Software") or {}
+        node["Model"]["Software"] = {**software, TOOL: block.model_dump(by_alias=True, mode="json")}
+    notes += [*_graph_notes(document), *itertools.chain.from_iterable(map(_node_notes, specs))]
+    return ModelSpec(document["Name"], _filters(document.get("Input")), specs, document, tuple(notes))
+
+
+def _put_right(document: dict[str, Any]) -> list[str]:
+    """Change lenient spellings to strict ones, in place, and say so."""
+    notes = _as_filters(document.get("Input"), "Input")
+    for place, edge in objects(document, "Edges"):
+        notes += _as_filters(edge.get("Filter"), f"{place}.Filter")
+    for place, node in objects(document, "Nodes"):
+        notes += _respelt(node, "Level", LEVELS, place)
+        if node.get("Level") != "Dataset":
+            continue
+        model = node.get("Model")
+        notes += _respelt(model, "Type", ("glm", "meta"), f"{place}.Model")
+        notes += _as_filters(dig(model, "Options", "Mask"), f"{place}.Model.Options.Mask")
+        notes += _as_filters(dig(model, "Software", TOOL, "Select"), f"{place}.Model.Software.{TOOL}.Select")
+        for where, contrast in objects(node, "Contrasts", f"{place}."):
+            notes += _as_one_row(contrast, where)
+    return notes
+
+
+def _respelt(parent: Any, key: str, words: Sequence[str], place: str) -> list[str]:  # noqa: ANN401
+    """Give a word its proper case."""
+    found = dig(parent, key)
+    for word in words:
+        if isinstance(found, str) and found != word and found.casefold() == word.casefold():
+            parent[key] = word
+            return [f"{place}.{key}: {shown(found)} read as {shown(word)}"]
+    return []
+
+
+def _as_filters(filters: Any, place: str) -> list[str]:  # noqa: ANN401
+    """Make every value a list of texts."""
+    notes = []
+    for entity, found in filters.items() if isinstance(filters, dict) else ():
+        values = found if isinstance(found, list) else [found]
+        proper = [str(v) if isinstance(v, int | float) and not isinstance(v, bool) else v for v in values]
+        if found != proper:
+            filters[entity] = proper
+            notes.append(f"{place}.{entity}: {shown(found)} read as {shown(proper)}")
+    return notes
+
+
+def _as_one_row(contrast: dict[str, Any], place: str) -> list[str]:
+    """Take the only row of a t contrast out of its list."""
+    weights = contrast.get("Weights")
+    rows = weights if isinstance(weights, list) else []
+    if contrast.get("Test") != "t" or len(rows) != 1 or not isinstance(rows[0], list):
+        return []
+    contrast["Weights"] = rows[0]
+    return [f"{place}.Weights: a list of one row read as that row"]
+
+
+def _without_other_levels(document: dict[str, Any]) -> dict[str, Any]:
+    """Replace nodes that are not run by the least that is valid: how they are written is not our business."""
+    if not isinstance(document.get("Nodes"), list):
+        return document
+    least = {"GroupBy": [], "Model": {"Type": "glm", "X": []}}
+    nodes = [
+        least | {key: node[key] for key in ("Level", "Name") if key in node}
+        if dig(node, "Level") in LEVELS[:-1]
+        else node
+        for node in document["Nodes"]
+    ]
+    return {**document, "Nodes": nodes}
+
+
+def _wrong_blocks(document: dict[str, Any]) -> Iterator[str]:
+    """Check the keys of our own blocks, and find blocks that were meant to be ours."""
+    for node_place, node in objects(document, "Nodes"):
+        place = f"{node_place}.Model.Software"
+        software = dig(node, "Model", "Software")
+        for tool in software if isinstance(software, dict) else ():
+            folded = re.sub(r"[^a-z]|bids", "", tool.casefold())
+            if tool == TOOL:
+                yield from unknown_keys(software[tool], GroupLevelSettings, f"{place}.{tool}")
+            elif difflib.get_close_matches(folded, [TOOL], cutoff=0.8):
+                yield f"{place}: unknown key {shown(tool)}; did you mean {shown(TOOL)}?"
+
+
+def _wrong_graph(document: dict[str, Any]) -> Iterator[str]:
+    """Check what holds the nodes together: names, levels, edges."""
+    nodes = [node for _, node in objects(document, "Nodes")]
+    levels = {node["Name"]: node["Level"] for node in nodes}
+    for place, node in objects(document, "Nodes"):
+        if not node["Name"].strip():
+            yield f"{place}.Name: empty; results are filed under the name of their node"
+    for name in duplicates(node["Name"] for node in nodes):
+        yield f"Nodes: two nodes are called {shown(name)}; give each its own name"
+    if "Dataset" not in levels.values():
+        found = ", ".join(sorted(set(levels.values()))) or "none"
+        yield f'Nodes: no node of level "Dataset", which is what this app runs; levels found: {found}'
+    for place, edge in objects(document, "Edges"):
+        for end in ("Source", "Destination"):
+            if edge[end] not in levels:
+                yield f"{place}.{end}: no node is called {shown(edge[end])}{suggestion(edge[end], levels)}"
+        if levels.get(edge["Source"]) == levels.get(edge["Destination"]) == "Dataset":
+            yield f"{place}: Dataset nodes read first-level maps, not each other's results; take the edge out"
+
+
+def _graph_notes(document: dict[str, Any]) -> Iterator[str]:
+    """Tell what of the file is not run or not used."""
+    version = document["BIDSModelVersion"]
+    if not version.startswith("1.0"):
+        yield f"BIDSModelVersion: {shown(version)} is taken for 1.0.0"
+    run = []
+    for place, node in objects(document, "Nodes"):
+        if node["Level"] == "Dataset":
+            run.append(node["Name"])
+        else:
+            yield f"{place}: {shown(node['Name'])} is of level {node['Level']} and is not run"
+    for place, edge in objects(document, "Edges"):
+        for entity in edge.get("Filter") or () if edge["Destination"] in run else ():
+            chooser = "X chooses the conditions" if entity == "contrast" else f"Software.{TOOL}.Select does that"
+            yield f"{place}.Filter.{entity}: not used; {chooser}"
+
+
+def _settings(node: dict[str, Any], place: str) -> GroupLevelSettings:
+    """Read the node's block; every setting has a default, so it may be absent."""
+    block = dig(node, "Model", "Software", TOOL)
+    return validated(GroupLevelSettings, {} if block is None else block, f"{place}.Model.Software.{TOOL}")
+
+
+def _node(place: str, node: dict[str, Any], settings: GroupLevelSettings) -> NodeSpec:
+    """Read one Dataset node."""
+    x = node["Model"]["X"]
+    mask = dig(node, "Model", "Options", "Mask")
+    wrong_mask = _wrong_filters(mask, f"{place}.Model.Options.Mask")
+    refuse([*_not_done(node, place), *_wrong_x(x, f"{place}.Model.X"), *wrong_mask])
+    conditions = tuple(name for name in x if name != "subject")
+    entries = objects(node, "Contrasts", f"{place}.")
+    contrasts = gather(partial(_contrast, entry, where, conditions, settings) for where, entry in entries)
+    refuse(_wrong_names(place, conditions, contrasts, settings))
+    return NodeSpec(
+        name=node["Name"],
+        conditions=conditions,
+        has_subject="subject" in x,
+        contrasts=contrasts,
+        settings=settings,
+        mask_filter=_filters(mask) if mask else None,
+        where=place,
+    )
+
+
+def _not_done(node: dict[str, Any], place: str) -> Iterator[str]:
+    """Refuse what would change the numbers and is not done here."""
+    each = "name the conditions in X and write one t contrast each"
+    if node["GroupBy"]:
+        instead = each if node["GroupBy"] == ["contrast"] else "choose the maps of each group by Select"
+        yield f"{place}.GroupBy: this version fits all maps of a node together; write [], and {instead}"
+    if node["Model"]["Type"] != "glm":
+        yield f'{place}.Model.Type: this version does no meta-analysis; write "glm" if a GLM is meant'
+    advice = {
+        "Transformations": "take them out; X names conditions, and their maps are used as they are",
+        "DummyContrasts": each,
+        "Model.Formula": "take it out; X and Factors describe the design",
+        "Model.HRF": "take it out; it belongs to the run level",
+    }
+    for keys, instead in advice.items():
+        if dig(node, *keys.split(".")) is not None:
+            yield f"{place}.{keys}: not done by this version; {instead}"
+    for key, value in (node["Model"].get("Options") or {}).items():
+        if key not in ("Mask", "Description") and value not in (None, "none"):
+            yield f"{place}.Model.Options.{key}: not done at the group level; take it out (Mask may stay)"
+
+
+def _wrong_x(x: list[Any], place: str) -> Iterator[str]:
+    """Check the names in X."""
+    for index, name in enumerate(x):
+        if not isinstance(name, str):
+            yield f"{place}[{index}]: this version has no intercept; name the condition instead of 1"
+        elif not name.strip() or set(name) & set("*?"):
+            yield f'{place}[{index}]: expected the name of a condition, or "subject"; found {shown(name)}'
+    for name in duplicates(map(str, x)):
+        yield f"{place}: {shown(name)} stands there twice; once is enough"
+    if set(x) <= {"subject"}:
+        yield f"{place}: expected the names of conditions; found {shown(x)}"
+
+
+def _contrast(
+    entry: dict[str, Any], place: str, conditions: Sequence[str], settings: GroupLevelSettings
+) -> ContrastSpec:
+    """Read one explicit contrast."""
+    refuse([*_wrong_test(entry, place), *_wrong_conditions(entry["ConditionList"], conditions, place)])
+    names, weights = tuple(entry["ConditionList"]), entry["Weights"]
+    rows = {f"{place}.Weights": weights}
+    if weights and isinstance(weights[0], list):
+        rows = {f"{place}.Weights[{index}]": row for index, row in enumerate(weights)}
+    if entry["Test"] == "t" and len(rows) > 1:
+        raise ModelError(f'{place}.Weights: a t has one row; found {len(rows)}; write "Test": "F" for them all')
+    numbers = gather(partial(_row, row, len(names), where) for where, row in rows.items())
+    own = {contrast.name: contrast.sided for contrast in settings.contrasts}
+    sided = "positive" if entry["Test"] == "F" else own.get(entry["Name"]) or settings.sided
+    return ContrastSpec(entry["Name"], entry["Test"], names, numbers, sided, place)
+
+
+def _wrong_test(entry: dict[str, Any], place: str) -> Iterator[str]:
+    """Check name and test of a contrast."""
+    if not entry["Name"].strip():
+        yield f"{place}.Name: empty; results are filed under the name of their contrast"
+    if entry["Test"] == "pass":
+        yield f'{place}.Test: "pass" tests nothing, and nothing follows the group level; write "t" or "F"'
+
+
+def _wrong_conditions(names: list[Any], conditions: Sequence[str], place: str) -> Iterator[str]:
+    """Check the names that the weights belong to."""
+    if not names:
+        yield f"{place}.ConditionList: empty; expected names from X"
+    for index, name in enumerate(names):
+        where = f"{place}.ConditionList[{index}]"
+        if name == "subject":
+            yield f'{where}: "subject" is no condition and takes no weight; take it out'
+        elif name not in conditions:
+            yield f"{where}: {shown(name)} is not a condition in X{suggestion(str(name), conditions)}"
+    for name in duplicates(map(str, names)):
+        yield f"{place}.ConditionList: {shown(name)} stands there twice; add up its weights"
+
+
+def _row(row: list[Any], length: int, place: str) -> tuple[float, ...]:
+    """Read the weights of one row."""
+    if len(row) != length:
+        raise ModelError(f"{place}: expected {length} weights, one for each name in ConditionList; found {len(row)}")
+    numbers = gather(partial(_number, value, f"{place}[{index}]") for index, value in enumerate(row))
+    if not any(numbers):
+        raise ModelError(f"{place}: all weights are zero, which tests nothing")
+    return numbers
+
+
+def _number(value: float | str, place: str) -> float:
+    """Read a weight, which may be a fraction in text."""
+    try:
+        number = float(Fraction(value)) if isinstance(value, str) else float(value)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ModelError(f'{place}: expected a number or a fraction such as "1/6"; found {shown(value)}')
+    return number
+
+
+def _wrong_names(
+    place: str, conditions: Sequence[str], contrasts: Sequence[ContrastSpec], settings: GroupLevelSettings
+) -> Iterator[str]:
+    """Check names that stand in one part of a node and must fit another."""
+    block = f"{place}.Model.Software.{TOOL}"
+    for name in duplicates(contrast.name for contrast in contrasts):
+        yield f"{place}.Contrasts: two contrasts are called {shown(name)}; give each its own name"
+    cells = list(factor_cells(settings))
+    if lost := [cell for cell in cells if cell not in conditions]:
+        found = f"{len(lost)} of {len(cells)} cells are not in X, first {shown(lost[0])}"
+        yield f"{block}.CellName: {found}{suggestion(lost[0], conditions)}"
+    effects = effect_names(settings)
+    if not contrasts and not effects:
+        yield f"{place}: nothing to test; write Contrasts, or Factors in {block.removeprefix(place + '.')}"
+    tests = {":".join(effect): "F" for effect in effects} | {each.name: each.test for each in contrasts}
+    for index, own in enumerate(settings.contrasts):
+        where, name = f"{block}.Contrasts[{index}]", shown(own.name)
+        if own.name not in tests:
+            yield f"{where}.Name: no contrast or effect is called {name}{suggestion(own.name, tests)}"
+        elif tests[own.name] == "F" and own.sided not in (None, "positive"):
+            yield f'{where}.Sided: {name} is an F, which is always "positive"; found {shown(own.sided)}'
+
+
+def _wrong_filters(filters: dict[str, list[Any]] | None, place: str) -> Iterator[str]:
+    """Check lists of entity values."""
+    for entity, values in (filters or {}).items():
+        if not values or not all(isinstance(value, str) and value for value in values):
+            yield f"{place}.{entity}: expected a list of labels; found {shown(values)}"
+
+
+def _filters(filters: dict[str, list[str]] | None) -> dict[str, tuple[str, ...]]:
+    """Freeze lists of entity values."""
+    return {entity: tuple(values) for entity, values in (filters or {}).items()}
+
+
+def _node_notes(spec: NodeSpec) -> list[str]:
+    """Tell which conditions stand outside the factors."""
+    cells = factor_cells(spec.settings)
+    outside = [name for name in spec.conditions if name not in cells] if cells else []
+    return [f"{spec.where}: not a cell of the factors: {', '.join(outside)}"] if outside else []

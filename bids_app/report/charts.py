@@ -1,0 +1,146 @@
+"""Charts: design matrix, contrast weights and null distributions, as PNG bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from matplotlib import colors
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from bids_app.design import Contrast, Design
+from bids_app.inference.correction import ContrastInference, rank_p
+from bids_app.inference.permutation import TIE_TOLERANCE, NullDistribution
+from bids_app.report.sheets import ACCENT, INK, QUIET, WARM, chart_png, chart_sheet, drawable, shortened
+from bids_app.report.words import NULL_KEYS, NULL_TITLES, number_words, tested_words
+
+Floats = NDArray[np.float64]
+
+
+def design_png(design: Design) -> bytes:
+    """Draw the design matrix, a row per map."""
+    n_regressors = design.matrix.shape[1]
+    n_cells, n_subjects = len(design.cells), len(design.subjects)
+    width = min(9.0, max(3.6, 1.4 + 0.2 * n_regressors))
+    with chart_sheet(width, min(7.5, 1.6 + 0.24 * min(n_subjects, 24))) as figure:
+        axes = figure.subplots()
+        limit = max(1.0, float(np.abs(design.matrix).max()))
+        axes.imshow(
+            design.matrix,
+            cmap=_ink_map("#2b4465"),
+            norm=colors.Normalize(-limit, limit),
+            aspect="auto",
+            interpolation="nearest",
+        )
+        for edge in np.arange(1, n_subjects) * n_cells:
+            axes.axhline(edge - 0.5, color="#d8dde4", linewidth=0.5)
+        _label_regressors(axes, design.regressors)
+        every = max(1, -(-n_subjects // 40))  # more labels would overlap
+        axes.set_yticks(
+            (np.arange(n_subjects) * n_cells + (n_cells - 1) / 2)[::every],
+            [drawable(f"sub-{label}") for label in design.subjects[::every]],
+        )
+        axes.tick_params(length=0, labelsize=7, pad=2)
+        return chart_png(figure)
+
+
+def contrasts_png(design: Design) -> bytes:
+    """Draw the weights of every contrast over the cells, a row per weight vector."""
+    rows = [(contrast, row) for contrast in design.contrasts for row in contrast.cell_weights]
+    names = [contrast.name for contrast, _ in rows]
+    labels = [
+        name if index == 0 or names[index - 1] != name else ""  # the further rows of an F carry no name
+        for index, name in enumerate(names)
+    ]
+    n_cells = len(design.cells)
+    with chart_sheet(min(9.0, 3.2 + 0.5 * n_cells), 1.2 + 0.27 * len(rows)) as figure:
+        axes = figure.subplots()
+        weights = np.array([row for _, row in rows])
+        limit = max(1e-12, float(np.abs(weights).max()))
+        axes.imshow(
+            weights, cmap=_ink_map(), norm=colors.Normalize(-limit, limit), aspect="auto", interpolation="nearest"
+        )
+        if n_cells <= 16:
+            _write_weights(axes, weights, limit)
+        for index in range(1, len(rows)):
+            if labels[index]:
+                axes.axhline(index - 0.5, color=QUIET, linewidth=0.7)
+        _label_regressors(axes, design.cells)
+        axes.set_yticks(np.arange(len(rows)), [drawable(shortened(label, 36)) for label in labels])
+        axes.tick_params(length=0, labelsize=8)
+        return chart_png(figure)
+
+
+def nulls_png(contrast: Contrast, null: NullDistribution, inferences: Sequence[ContrastInference]) -> bytes:
+    """Draw the distribution of each maximum over the shuffles, with the observed one and the critical value."""
+    with chart_sheet(1.95 * max(2, len(inferences)), 1.8) as figure:
+        grid = figure.subplots(1, len(inferences), squeeze=False)[0]
+        for axes, inference in zip(grid, inferences, strict=True):
+            _histogram(axes, null, inference, contrast)
+        return chart_png(figure)
+
+
+def _histogram(axes: Axes, null: NullDistribution, inference: ContrastInference, contrast: Contrast) -> None:
+    """Draw one of them."""
+    key = NULL_KEYS[inference.method]
+    maxima = null.maxima[key]
+    observed = float(maxima[0])
+    top = float(max(maxima.max(), inference.threshold or 0.0))
+    axes.hist(maxima, bins=_bins(maxima).tolist(), color="#b9c2ce", linewidth=0)
+    if inference.threshold is not None:
+        axes.axvline(inference.threshold, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+    axes.axvline(observed, color=WARM, linewidth=1.8)
+    right = observed > (float(maxima.min()) + top) / 2
+    share = float(rank_p(np.array([observed]), maxima, 0.0 if key == "clusterSize" else TIE_TOLERANCE)[0])
+    axes.annotate(
+        f"{number_words(observed)}\np = {share:.3g}",
+        (observed, 0.96),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4 if right else 4, 0),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="top",
+        color=WARM,
+        fontsize=7.5,
+    )
+    axes.set_title(NULL_TITLES[key].format(tested_words(contrast)), fontsize=8, pad=5)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_yticks([])
+    axes.tick_params(labelsize=7, length=2)
+    axes.locator_params(axis="x", nbins=4)
+
+
+def _bins(maxima: Floats) -> Floats:
+    """Edges that suit the bulk of the values; a far outlier, often the observed one, gets empty bins before it."""
+    low, bulk, high = float(maxima.min()), float(np.percentile(maxima, 95)), float(maxima.max())
+    width = max((bulk - low) / 12, (high - low) / 150, 1e-9)
+    return low + width * np.arange(np.ceil((high - low) / width) + 2)
+
+
+def _ink_map(above: str = WARM) -> colors.LinearSegmentedColormap:
+    """Blue to white to another colour, for numbers on white paper."""
+    return colors.LinearSegmentedColormap.from_list("ink", [ACCENT, "#ffffff", above])
+
+
+def _label_regressors(axes: Axes, names: Sequence[str]) -> None:
+    """Write the names of the columns above them."""
+    axes.xaxis.tick_top()
+    labels = [drawable(shortened(name, 20)) for name in names]
+    axes.set_xticks(np.arange(len(names)), labels, rotation=55, ha="left", rotation_mode="anchor")
+
+
+def _write_weights(axes: Axes, weights: Floats, limit: float) -> None:
+    """Write each weight that is not zero into its cell."""
+    for (row, column), weight in np.ndenumerate(weights):
+        if abs(weight) > 1e-9:
+            shade = "white" if abs(weight) > 0.65 * limit else INK
+            axes.text(column, row, _fraction(float(weight)), ha="center", va="center", color=shade, fontsize=7)
+
+
+def _fraction(value: float) -> str:
+    """Write a weight as the simple fraction that it was meant to be, or else in decimals."""
+    near = Fraction(value).limit_denominator(60)
+    text = str(near) if abs(value - float(near)) < 1e-9 else f"{value:.2g}"
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,273 @@
+"""What the page shows: nodes, contrasts, corrected maps, provenance, as small values that are already computed.
+
+A `ContrastSection` keeps counts, peaks and pictures, never a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+
+from bids_app.design import Contrast, Design
+from bids_app.glm import ContrastFit
+from bids_app.inference.correction import ContrastInference
+from bids_app.inference.permutation import NullDistribution
+from bids_app.report.figures import Figure
+from bids_app.report.tables import ResultTables
+from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, NULL_KEYS, in_order, method_words, threshold_words
+from bids_app.spec import NodeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class InputSummary:
+    """What a node read."""
+
+    counts: pd.DataFrame
+    """(n_subjects, n_conditions) files; rows sub-..., columns the conditions."""
+    n_voxels: int
+    """Of the analysis mask."""
+    n_lost: Mapping[str, int]
+    """Subject label -> voxels that its maps miss."""
+    notes: tuple[str, ...] = ()
+    """Lines of the log about the input."""
+
+    @property
+    def averages_runs(self) -> bool:
+        """Whether a condition of a subject had several files."""
+        return bool((self.counts > 1).any(axis=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffling:
+    """How the null distribution was made."""
+
+    scheme: str
+    n_shuffles: int
+    """The identity included."""
+    n_possible: int
+    exhaustive: bool
+    forming_threshold: float
+    """t or F."""
+    connectivity: int
+
+    @property
+    def words(self) -> str:
+        """Say how many."""
+        if self.exhaustive:
+            return f"all {self.n_possible:,} {_scheme_words(self.scheme)}"
+        return f"{self.n_shuffles:,} of {self.n_possible:,} {_scheme_words(self.scheme)}"
+
+    @property
+    def smallest_p(self) -> float:
+        """No p-value can be smaller."""
+        return 1 / self.n_shuffles
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The highest voxel of a corrected map."""
+
+    place: str
+    statistic: float
+    p: float
+    label: str
+    """Of the first atlas; empty without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodResult:
+    """One corrected map of a contrast, without the map."""
+
+    method: str
+    words: str
+    """Name and level."""
+    alpha: float
+    extent: int
+    n_voxels: int
+    n_positive: int
+    """Of them with a statistic above zero."""
+    n_clusters: int
+    threshold: str
+    """What a value had to reach; empty where it differs between voxels."""
+    can_pass: bool
+    """False where the relabellings are too few for any p at the level."""
+    peak: Peak | None
+    tables: ResultTables
+
+    @property
+    def title(self) -> str:
+        """Name of the method."""
+        return METHODS[self.method]
+
+    @property
+    def is_permutation(self) -> bool:
+        """Whether it rests on shuffles."""
+        return self.method in NULL_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastSection:
+    """One contrast on the page."""
+
+    contrast: Contrast
+    df: tuple[float, float]
+    epsilon: tuple[float, float, float] | None
+    """Smallest, median and largest over the voxels."""
+    shuffling: Shuffling | None
+    results: tuple[MethodResult, ...]
+    """In the order of METHODS: the primary one first."""
+    figures: Mapping[str, Figure]
+    """By name."""
+    viewer: str | None = None
+    """Relative link to the interactive map."""
+
+    @property
+    def statistic(self) -> str:
+        """Write the statistic with its degrees of freedom: t(15) or F(2, 30)."""
+        if self.contrast.test == "t":
+            return f"t({self.df[1]:g})"
+        return f"F({self.df[0]:g}, {self.df[1]:g})"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSection:
+    """One node on the page."""
+
+    spec: NodeSpec
+    design: Design
+    inputs: InputSummary
+    figures: tuple[Figure, ...]
+    """Design matrix and contrasts."""
+    contrasts: tuple[ContrastSection, ...]
+    mosaic: Figure | None = None
+    notes: tuple[str, ...] = ()
+    """Lines of the log about the model and its tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How the results came about."""
+
+    command: str
+    seed: int
+    versions: Mapping[str, str]
+    """Package -> version."""
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    """Name of an input dataset -> where it is."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Anything else: run id, model file, host, time taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The report."""
+
+    title: str
+    version: str
+    """Of this app."""
+    nodes: tuple[NodeSection, ...]
+    provenance: Provenance
+    space: str = ""
+    """Sentence on labels and background."""
+    notes: tuple[str, ...] = ()
+    """Lines of the log about the whole run."""
+
+
+def count_files(files: pd.DataFrame) -> pd.DataFrame:
+    """Count the files of every subject and condition.
+
+    Parameters
+    ----------
+    files : a row per file, with `participant_id` and `condition`
+
+    Returns
+    -------
+    (n_subjects, n_conditions), in the order in which they first occur
+    """
+    counts = files.groupby(["participant_id", "condition"], sort=False).size().unstack(fill_value=0)
+    return counts.loc[files["participant_id"].unique(), files["condition"].unique()]
+
+
+def contrast_section(
+    fit: ContrastFit,
+    inferences: Sequence[ContrastInference],
+    tables: Mapping[str, ResultTables],
+    figures: Iterable[Figure],
+    viewer: str | None = None,
+) -> ContrastSection:
+    """Keep of a contrast what the page shows.
+
+    Parameters
+    ----------
+    fit : ContrastFit
+    inferences : its corrected maps
+    tables : method -> clusters and peaks
+    figures : from `draw_contrast`
+    viewer : link to the interactive map, relative to the report
+    """
+    ordered = in_order(inferences)
+    null = next((each.null for each in ordered if each.null is not None), None)
+    epsilon = None if fit.epsilon is None else tuple(float(np.quantile(fit.epsilon, q)) for q in (0, 0.5, 1))
+    return ContrastSection(
+        contrast=fit.contrast,
+        df=(fit.df_effect, fit.df_error),
+        epsilon=epsilon,  # type: ignore[arg-type]
+        shuffling=None if null is None else _shuffling(null),
+        results=tuple(_method_result(each, fit, tables[each.method]) for each in ordered),
+        figures={figure.name: figure for figure in figures},
+        viewer=None if viewer is None else quote(viewer),
+    )
+
+
+def _shuffling(null: NullDistribution) -> Shuffling:
+    shuffles = null.shuffles
+    return Shuffling(
+        shuffles.scheme,
+        shuffles.n_shuffles,
+        shuffles.n_possible,
+        shuffles.exhaustive,
+        null.forming_threshold,
+        null.connectivity,
+    )
+
+
+def _method_result(inference: ContrastInference, fit: ContrastFit, tables: ResultTables) -> MethodResult:
+    significant = inference.significant
+    return MethodResult(
+        method=inference.method,
+        words=method_words(inference),
+        alpha=inference.alpha,
+        extent=inference.extent,
+        n_voxels=int(significant.sum()),
+        n_positive=int((significant & (fit.statistic > 0)).sum()),
+        n_clusters=len(tables.clusters) + tables.n_left_out,
+        threshold=threshold_words(inference, fit),
+        can_pass=inference.null is None or inference.threshold is not None,
+        peak=_top_peak(inference.method, tables),
+        tables=tables,
+    )
+
+
+def _top_peak(method: str, tables: ResultTables) -> Peak | None:
+    if tables.peaks.empty:
+        return None
+    rank = np.abs(tables.peaks["peak_statistic"].to_numpy()).argmax()
+    row = tables.peaks.iloc[int(rank)]
+    atlas = next((name for name in ATLAS_HEADS if name in tables.peaks), None)
+    place = ", ".join(exact_coordinate(row[name]) for name in ("peak_x", "peak_y", "peak_z"))
+    label = "" if atlas is None else str(row[atlas])
+    return Peak(f"({place})", float(row["peak_statistic"]), float(row[f"p_{method}"]), label)
+
+
+def exact_coordinate(value: float) -> str:
+    """Write a coordinate, whole where it is whole."""
+    text = f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
+    return text.replace("-", MINUS) if float(value) else "0"
+
+
+def _scheme_words(scheme: str) -> str:
+    return {"sign-flip": "sign-flips of whole subjects", "permute": "permutations of subjects"}.get(scheme, scheme)

@@ -1,0 +1,128 @@
+"""Sheets: what every picture is drawn on, in which style, and how it becomes PNG bytes.
+
+Nothing of matplotlib's global state is used or left changed, and the same values give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import figure as mpl_figure
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.image import imsave
+
+DPI = 120
+INCH_PER_MM = 0.0104  # of brain: three slices and their scale are 720 pixels wide
+
+NIGHT, FAINT, LIGHT = "#0c0d0f", "#8b93a1", "#e8eaee"  # behind maps; cross hairs; words on them
+INK, QUIET, ACCENT, WARM = "#1d2530", "#8a94a3", "#2f6fb3", "#c8452d"  # charts, on white
+
+# Typed as anything: matplotlib names its many keys one by one.
+STYLE: Any = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8.0,
+    "text.usetex": False,
+    "axes.unicode_minus": True,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 9.0,
+    "axes.titlelocation": "left",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "path.simplify": True,
+}
+
+NO_STAMP: Any = {"Software": None}  # no version in the files, so that equal figures are equal bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Puts things onto a sheet whose unit is a mm of brain."""
+
+    figure: mpl_figure.Figure
+    width: float
+    height: float
+
+    def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:
+        """Add axes with their lower left corner there."""
+        margin = 4.0
+        box = (
+            (left + margin) / self.width,
+            (bottom + margin) / self.height,
+            width / self.width,
+            height / self.height,
+        )
+        return self.figure.add_axes(box)
+
+    def text(self, text: str, left: float, bottom: float, size: float = 8.0) -> None:
+        """Write a few light words."""
+        self.figure.text((left + 4.0) / self.width, (bottom + 4.0) / self.height, text, color=LIGHT, fontsize=size)
+
+    def title(self, text: str) -> None:
+        """Write a line at the top."""
+        fitting = drawable(shortened(text, int(self.width / 5.2)))
+        y = 1 - 13.0 / self.height
+        self.figure.text(7.0 / self.width, y, fitting, color=LIGHT, fontsize=9, va="center_baseline", weight="bold")
+
+
+@contextmanager
+def map_sheet(width_mm: float, height_mm: float, shrink: float = 1.0) -> Iterator[tuple[mpl_figure.Figure, Place]]:
+    """Open a black sheet measured in mm of brain."""
+    width, height = width_mm + 8.0, height_mm + 8.0
+    inch = INCH_PER_MM * shrink
+    with mpl.rc_context(STYLE):
+        figure = mpl_figure.Figure(figsize=(width * inch, height * inch), dpi=DPI, facecolor=NIGHT)
+        FigureCanvasAgg(figure)
+        yield figure, Place(figure, width, height)
+
+
+def map_png(figure: mpl_figure.Figure) -> bytes:
+    """Write a map as PNG in 32 shades of each colour: half the size, and no difference to be seen."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba()).copy()  # type: ignore[no-untyped-call]
+    pixels[..., :3] = pixels[..., :3] // 8 * 8 + 4
+    buffer = io.BytesIO()
+    imsave(buffer, pixels, format="png", metadata=NO_STAMP, pil_kwargs={"compress_level": 7})
+    return buffer.getvalue()
+
+
+@contextmanager
+def chart_sheet(width: float, height: float) -> Iterator[mpl_figure.Figure]:
+    """Open a white sheet, in inches, for a chart."""
+    with mpl.rc_context(STYLE):
+        figure = mpl_figure.Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def chart_png(figure: mpl_figure.Figure) -> bytes:
+    """Write a chart as PNG; no time and no version in it, so that equal figures are equal files."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata=NO_STAMP, pil_kwargs={"compress_level": 9})
+    return buffer.getvalue()
+
+
+def drawable(text: str) -> str:
+    """Replace the signs that the font does not have; matplotlib would warn of each."""
+    known = get_font(findfont(FontProperties(family=["DejaVu Sans"]))).get_charmap()
+    return "".join(sign if ord(sign) in known else "\N{WHITE SQUARE}" for sign in text)
+
+
+def shortened(text: str, n_signs: int) -> str:
+    """Cut a text that is too long, and show it."""
+    return text if len(text) <= n_signs else f"{text[: n_signs - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -1,0 +1,109 @@
+"""Wording: how a correction, a threshold, a side or a number is written, in captions, page and methods text alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from bids_app.design import Contrast
+from bids_app.glm import ContrastFit
+from bids_app.inference.correction import ContrastInference
+
+MINUS = "\N{MINUS SIGN}"
+AT_MOST = "\N{LESS-THAN OR EQUAL TO}"
+
+# Best first: the one whose map is looked at closely. Fixed beforehand, never chosen by what survives.
+METHODS: dict[str, str] = {
+    "voxelFWE": "Voxel-wise FWE",
+    "tfceFWE": "TFCE (FWE)",
+    "clusterMassFWE": "Cluster mass (FWE)",
+    "clusterSizeFWE": "Cluster size (FWE)",
+    "bonferroni": "Bonferroni",
+    "fdr": "False discovery rate",
+    "uncorrected": "Uncorrected",
+}
+NULL_TITLES = {
+    "voxel": "Maximum {}",
+    "clusterSize": "Largest cluster (voxels)",
+    "clusterMass": "Heaviest cluster (mass)",
+    "tfce": "Maximum TFCE",
+}
+NULL_KEYS = {"voxelFWE": "voxel", "clusterSizeFWE": "clusterSize", "clusterMassFWE": "clusterMass", "tfceFWE": "tfce"}
+ATLAS_HEADS = {"aal": "AAL", "desikan_killiany": "Desikan-Killiany", "harvard_oxford": "Harvard-Oxford"}
+
+
+def in_order(inferences: Iterable[ContrastInference]) -> list[ContrastInference]:
+    """Sort corrected maps in the order of METHODS: the primary one first."""
+    order = list(METHODS)
+    return sorted(inferences, key=lambda each: order.index(each.method))
+
+
+def method_words(inference: ContrastInference) -> str:
+    """Name a correction with its level: Voxel-wise FWE, p <= 0.05."""
+    extent = f", at least {inference.extent} voxels" if inference.extent > 1 else ""
+    sign = "q" if inference.method == "fdr" else "p"
+    return f"{METHODS[inference.method]}, {sign} {AT_MOST} {inference.alpha:g}{extent}"
+
+
+def threshold_words(inference: ContrastInference, fit: ContrastFit) -> str:
+    """Say what a value had to reach, in the unit of the method; empty where it differs between voxels."""
+    if inference.threshold is None:
+        return ""
+    key = NULL_KEYS.get(inference.method, "voxel")
+    if key == "clusterSize":
+        return f"clusters of more than {inference.threshold:.0f} voxels"
+    if key == "clusterMass":
+        return f"cluster mass above {inference.threshold:.1f}"
+    if key == "tfce":
+        return f"TFCE above {inference.threshold:.1f}"
+    symbol = tested_words(fit.contrast)
+    relation = ">" if inference.null is not None else "\N{GREATER-THAN OR EQUAL TO}"
+    return f"{symbol} {relation} {inference.threshold:.2f}"
+
+
+def sided_words(contrast: Contrast) -> str:
+    """Say which side of the statistic is tested."""
+    if contrast.test == "F":
+        return "upper tail of F"
+    return {
+        "two": "two-sided",
+        "positive": "one-sided (positive)",
+        "negative": "one-sided (negative)",
+    }[contrast.sided]
+
+
+def tested_words(contrast: Contrast) -> str:
+    """Write the statistic as it is seen from the tested side."""
+    if contrast.test == "F":
+        return "F"
+    return {"two": "|t|", "positive": "t", "negative": f"{MINUS}t"}[contrast.sided]
+
+
+def number_words(value: float) -> str:
+    """Write a statistic, size or mass so that it can be read."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
+
+
+def format_p(p: float) -> str:
+    """Write a p-value for people: 0.012, < 0.001, never 0.000."""
+    if np.isnan(p):
+        return "n/a"
+    if p < 0.001:
+        return "< 0.001"
+    if p >= 1:
+        return "1"
+    if p > 0.9995:
+        return "> 0.999"
+    text = f"{p:.3f}"
+    # 0.0504 must not look like 0.050 where the level is 0.05
+    return f"{p:.4f}" if text == "0.050" and p > 0.05 else text
+
+
+def coordinate(value: float) -> str:
+    """Write a coordinate, whole where it is whole."""
+    rounded = round(value, 1)
+    text = f"{rounded:.0f}" if rounded == int(rounded) else f"{rounded:.1f}"
+    return text.replace("-", MINUS) if rounded else "0"

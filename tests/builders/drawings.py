@@ -1,0 +1,83 @@
+"""Fits and corrected maps of a small brain, their figures, and how red or blue these are."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib import image as mpl_image
+
+from bids_app.design import Contrast, Design
+from bids_app.glm import ContrastFit, fit_contrast
+from bids_app.inference.correction import ContrastInference
+from bids_app.report import figures, slices
+
+RNG_SEED = 20
+SHAPE = (9, 11, 9)
+AFFINE = np.array([[18.0, 0, 0, -72], [0, 18, 0, -108], [0, 0, 18, -66], [0, 0, 0, 1]])
+MASK = np.zeros(SHAPE, bool)
+MASK[1:-1, 1:-1, 1:-1] = True
+N_VOXELS = int(MASK.sum())
+
+
+@dataclass(frozen=True)
+class Peaks:
+    peaks: pd.DataFrame
+
+
+def make_contrast(test: str, sided: str = "two", name: str = "A > B") -> Contrast:
+    rows = np.array([[1.0, -1, 0], [0, 1, -1]])[: 1 if test == "t" else 2]
+    within = rows / np.linalg.norm(rows) if test == "t" else np.linalg.qr(rows.T)[0].T
+    return Contrast(
+        name, "AB", test, sided, rows, rows, within, np.ones((1, 1)), "partitioned", "none", formula="A minus B"
+    )  # type: ignore[arg-type]
+
+
+def make_design(*contrasts: Contrast, n_subjects: int = 6) -> Design:
+    subjects = tuple(f"{number:02d}" for number in range(1, n_subjects + 1))
+    matrix = np.tile(np.eye(3), (n_subjects, 1))
+    return Design(matrix, ("A", "B", "C"), subjects, ("A", "B", "C"), np.ones((n_subjects, 1)), ("one",), contrasts)
+
+
+def make_fit(contrast: Contrast) -> ContrastFit:
+    values = np.random.default_rng(RNG_SEED).standard_normal((18, N_VOXELS)).astype(np.float32)
+    values[0::3, :3] += 5  # A is high in three voxels,
+    values[1::3, 60:62] += 5  # and B in two others
+    return fit_contrast(values, make_design(contrast), contrast)
+
+
+def make_inference(fit: ContrastFit, method: str, n_voxels: int) -> ContrastInference:
+    height = np.abs(fit.statistic) if fit.contrast.sided == "two" else fit.statistic
+    if fit.contrast.sided == "negative":
+        height = -height
+    significant = np.zeros(N_VOXELS, bool)
+    significant[np.argsort(-height)[:n_voxels]] = True
+    return ContrastInference(method, np.where(significant, 0.01, 1.0), 0.05, significant, 4.0, 0, None)
+
+
+def make_peaks(fit: ContrastFit, inference: ContrastInference) -> Peaks:
+    voxels = np.flatnonzero(inference.significant)
+    places = np.argwhere(MASK)[voxels] @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    return Peaks(pd.DataFrame({"peak_x": places[:, 0], "peak_statistic": fit.statistic[voxels]}))
+
+
+def draw(fit: ContrastFit, n_voxels: dict[str, int], canvas: slices.Canvas) -> dict[str, figures.Figure]:
+    inferences = [make_inference(fit, method, number) for method, number in n_voxels.items()]
+    tables = {each.method: make_peaks(fit, each) for each in inferences}
+    return {figure.name: figure for figure in figures.draw_contrast(fit, inferences, tables, canvas)}
+
+
+def pixels(figure: figures.Figure) -> np.ndarray:
+    return mpl_image.imread(io.BytesIO(figure.png))
+
+
+def n_blue(figure: figures.Figure) -> int:
+    red, blue = pixels(figure)[..., 0], pixels(figure)[..., 2]
+    return int((blue > red + 0.25).sum())
+
+
+def n_red(figure: figures.Figure) -> int:
+    red, blue = pixels(figure)[..., 0], pixels(figure)[..., 2]
+    return int((red > blue + 0.25).sum())
