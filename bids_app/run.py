@@ -127,6 +127,7 @@ def _analyse(
             outputs.write_run(run_folder, options, model, versions)
             space_notes.append(study.space_note)
             sections.append(analyse_node(study, options))
+            del study  # or its maps would stay in memory beside the next node's
         datasets = {dataset.name: dataset for _, inputs in found for dataset in inputs.datasets}
         outputs.write_dataset(options.output_dir, tuple(datasets.values()), versions)
         page = content.Page(
