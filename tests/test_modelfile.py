@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bsmschema.models
+import jsonschema
 import pytest
 
 from bids_app.errors import MissingPathError, ModelError
@@ -419,7 +420,6 @@ def test_the_values_are_frozen() -> None:
 @pytest.mark.parametrize("name", GOOD)
 def test_blocks_as_run_satisfy_the_schema(name: str) -> None:
     """An independent validator agrees with us on good blocks and on a typo."""
-    jsonschema = pytest.importorskip("jsonschema")
     model = read_model(MODELS / f"{name}.json")
     node = next(node for node in model.document["Nodes"] if node["Level"] == "Dataset")
     block = node["Model"]["Software"]["grouplevel"]
