@@ -129,6 +129,7 @@ def build_design(maps: InputMaps, node: NodeSpec) -> Design:
     matrix, regressors = _matrix(maps.subjects, maps.conditions, with_subjects=node.has_subject)
     explicit = [_from_spec(spec, node, maps.conditions, len(regressors)) for spec in node.contrasts]
     taken = {contrast.name for contrast in explicit}
+    replaced = [":".join(effect) for effect in effect_names(node.settings) if ":".join(effect) in taken]
     generated = [
         contrast
         for effect in effect_names(node.settings)
@@ -144,7 +145,7 @@ def build_design(maps: InputMaps, node: NodeSpec) -> Design:
         between=np.ones((len(maps.subjects), 1)),
         between_names=("intercept",),
         contrasts=contrasts,
-        notes=_notes(contrasts, node),
+        notes=_notes(contrasts, node, replaced),
     )
 
 
@@ -287,13 +288,15 @@ def _check_labels(contrasts: Sequence[Contrast], node: NodeSpec) -> None:
             )
 
 
-def _notes(contrasts: Sequence[Contrast], node: NodeSpec) -> tuple[str, ...]:
+def _notes(contrasts: Sequence[Contrast], node: NodeSpec, replaced: Sequence[str]) -> tuple[str, ...]:
     notes = []
+    if replaced:
+        notes.append(f"explicit contrasts replace the effects of the same name: {', '.join(replaced)}")
     means = [contrast.name for contrast in contrasts if not contrast.sums_to_zero]
     if means:
         notes.append(
-            f"weights do not sum to zero, so these test a mean against the baseline and use their own error: "
-            f"{', '.join(means)}"
+            "weights do not sum to zero, so these test whether the mean over subjects differs from zero, with their "
+            f"own error: {', '.join(means)}"
         )
     if not node.has_subject and len(node.conditions) > 1:
         notes.append(

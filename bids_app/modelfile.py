@@ -27,6 +27,7 @@ from bids_app.spec import (
     duplicates,
     effect_names,
     factor_cells,
+    nearest,
     shown,
     suggestion,
 )
@@ -268,11 +269,20 @@ def _not_done(node: dict[str, Any], place: str) -> Iterator[str]:
             yield f"{place}.Model.Options.{key}: not done at the group level; take it out (Mask may stay)"
 
 
+def _one_of_two(word: str, conditions: Sequence[str]) -> str:
+    """End a message about a name that X lacks; either of the two may be the misspelt one."""
+    near = nearest(word, conditions)
+    return f", which has {shown(near)}; one of the two is misspelt" if near else suggestion(word, conditions)
+
+
 def _wrong_x(x: list[Any], place: str) -> Iterator[str]:
     """Check the names in X."""
     for index, name in enumerate(x):
         if not isinstance(name, str):
-            yield f"{place}[{index}]: this version has no intercept; name the condition instead of 1"
+            yield (
+                f"{place}[{index}]: this version has no intercept; for a one-sample test write the condition "
+                'instead of 1, and a contrast of it with "Weights": [1]'
+            )
         elif not name.strip() or set(name) & set("*?"):
             yield f'{place}[{index}]: expected the name of a condition, or "subject"; found {shown(name)}'
     for name in duplicates(map(str, x)):
@@ -315,7 +325,7 @@ def _wrong_conditions(names: list[Any], conditions: Sequence[str], place: str) -
         if name == "subject":
             yield f'{where}: "subject" is no condition and takes no weight; take it out'
         elif name not in conditions:
-            yield f"{where}: {shown(name)} is not a condition in X{suggestion(str(name), conditions)}"
+            yield f"{where}: {shown(name)} is not a condition in X{_one_of_two(str(name), conditions)}"
     for name in duplicates(map(str, names)):
         yield f"{place}.ConditionList: {shown(name)} stands there twice; add up its weights"
 
@@ -351,7 +361,7 @@ def _wrong_names(
     cells = list(factor_cells(settings))
     if lost := [cell for cell in cells if cell not in conditions]:
         found = f"{len(lost)} of {len(cells)} cells are not in X, first {shown(lost[0])}"
-        yield f"{block}.CellName: {found}{suggestion(lost[0], conditions)}"
+        yield f"{block}.CellName: {found}{_one_of_two(lost[0], conditions)}"
     effects = effect_names(settings)
     if not contrasts and not effects:
         yield f"{place}: nothing to test; write Contrasts, or Factors in {block.removeprefix(place + '.')}"

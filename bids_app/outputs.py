@@ -105,14 +105,29 @@ class NodeFolder:
         self.written.add(path)
         return path
 
-    def remove_leftovers(self) -> list[str]:
-        """Remove what an earlier run left in this folder and this run did not write again; returns the names.
+    @property
+    def manifest(self) -> Path:
+        """List of the files that runs of this app wrote into the folder."""
+        return self.path / ".written.txt"
 
-        Results of another model under the same node name would otherwise pass for results of this one.
+    def earlier_files(self) -> set[Path]:
+        """Files that an earlier run wrote and that are still there."""
+        if not self.manifest.exists():
+            return set()
+        listed = (self.path / name for name in self.manifest.read_text(encoding="utf-8").splitlines())
+        return {path for path in listed if path.is_file()}
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what an earlier run wrote here and this run did not write again; returns the names.
+
+        Results of another model under the same node name would otherwise pass for results of this one. Files that no
+        run wrote are never touched.
         """
-        leftovers = sorted(path for path in self.path.rglob("*") if path.is_file() and path not in self.written)
+        leftovers = sorted(self.earlier_files() - self.written)
+        names = sorted(path.relative_to(self.path).as_posix() for path in self.written)
         for path in leftovers:
             path.unlink()
+        write_text(self.manifest, "".join(f"{name}\n" for name in names))
         return [path.relative_to(self.path).as_posix() for path in leftovers]
 
 
@@ -512,6 +527,7 @@ Written by bids-grouplevel. Start with `report.html`, which needs no network and
 
 - `group/node-<node>/`: statistic maps, corrected p-values (`stat-logp`, -log10 of p), thresholded maps (`Thresh`),
   tables of clusters and peaks, null distributions; each file has a JSON sidecar that says what it holds.
+- The links to interactive maps in the report need this folder beside it; everything else is in the page itself.
 - `logs/CITATION.md`: a methods text and the references to cite.
 - `logs/<run id>/`: the command, the model as it was run, versions and messages, to run the same again.
 """

@@ -98,7 +98,7 @@ def run(options: RunOptions) -> None:
         model = read_model(options.model)
         _say(model.notes)
         outputs.check_writable(options.output_dir)
-        if not options.skip_bids_validation:
+        if not (options.skip_bids_validation or options.maps):  # a table needs no valid dataset
             _say(f"input, advisory: {line}" for line in advisory_validation(options.bids_dir))
         found = [(node, find_maps(options, model, node)) for node in _chosen_nodes(model, options)]
         designs = [build_design(inputs, node) for node, inputs in found]
@@ -144,7 +144,7 @@ def _analyse(
             space="; ".join(dict.fromkeys(space_notes)),
             notes=model.notes,
         )
-        cited = methods.methods_text(page.nodes, __version__, versions)
+        cited = methods.citation(page.nodes, __version__, versions)
         outputs.write_text(options.output_dir / "logs" / "CITATION.md", cited)
         outputs.write_text(options.output_dir / "logs" / "CITATION.bib", methods.references(page.nodes))
         report = options.output_dir / "report.html"
@@ -227,8 +227,9 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
             results = analyse_contrast(study, contrast, permutation, options.n_jobs)
             outputs.write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
             sections.append(_report_contrast(study, results, canvas, folder))
-    for name in folder.remove_leftovers():
-        log.info("removed %s, left by an earlier run of other settings", name)
+    if removed := folder.remove_leftovers():
+        log.warning("removed %d files that an earlier run wrote for this node and this one did not", len(removed))
+        log.debug("removed: %s", ", ".join(removed))
     return content.NodeSection(
         spec=study.node,
         design=study.design,

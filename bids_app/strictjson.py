@@ -39,7 +39,7 @@ EXPECTED_OF_MIXED = {
     "ConditionList": "a name",
     "Effects": '"all" or a list of names',
 }
-HINTS = {("ClusterFormingP", "less_than_equal"): '; name a lower bar as a statistic: "ClusterFormingT": 1.5'}
+HINTS = {("ClusterFormingP", "less_than_equal"): '; a lower bar has to be named as a statistic, "ClusterFormingT"'}
 
 
 def parse(text: str) -> dict[str, Any]:

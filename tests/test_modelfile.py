@@ -192,8 +192,8 @@ WRONG_IN_BLOCK: list[Any] = [
     (
         "Permutation.ClusterFormingP",
         0.1,
-        ".Permutation.ClusterFormingP: expected at most 0.05; found 0.1; name a lower bar "
-        'as a statistic: "ClusterFormingT": 1.5',
+        ".Permutation.ClusterFormingP: expected at most 0.05; found 0.1; a lower bar "
+        'has to be named as a statistic, "ClusterFormingT"',
     ),
     ("Permutation.Connectivity", 8, ".Permutation.Connectivity: expected 6, 18 or 26; found 8"),
     ("Permutation.Statistics", [], ".Permutation.Statistics: expected a list of at least 1; found []"),
@@ -221,7 +221,7 @@ WRONG_IN_BLOCK: list[Any] = [
     (
         "Factors[0].Levels[1]",
         "UFF",
-        '.CellName: 3 of 9 cells are not in X, first "IniUFF"; did you mean "IniUF"?',
+        '.CellName: 3 of 9 cells are not in X, first "IniUFF", which has "IniUF"; one of the two is misspelt',
     ),
     ("CellName", REMOVED, '.CellName: needed with Factors, such as "{stimulus}{presentation}"'),
     ("CellName", "{stimulus}", ".CellName: expected each of {stimulus}, {presentation} once"),
@@ -253,7 +253,11 @@ WRONG_IN_CONTRAST: list[Any] = [
     ("Name", "", ".Name: empty"),
     ("Test", "pass", '.Test: "pass" tests nothing'),
     ("ConditionList", [], ".ConditionList: empty"),
-    ("ConditionList[0]", "Face", '.ConditionList[0]: "Face" is not a condition in X; did you mean "faces"?'),
+    (
+        "ConditionList[0]",
+        "Face",
+        '.ConditionList[0]: "Face" is not a condition in X, which has "faces"; one of the two is misspelt',
+    ),
     (
         "ConditionList[0]",
         "rest",
@@ -297,7 +301,7 @@ WRONG_IN_NODE: list[Any] = [
         {"ReplaceVariables": {}},
         ".Model.Options.ReplaceVariables: not done at the group level",
     ),
-    ("Model.X", [1], ".Model.X[0]: this version has no intercept; name the condition instead of 1"),
+    ("Model.X", [1], ".Model.X[0]: this version has no intercept; for a one-sample test"),
     ("Model.X", [], ".Model.X: expected the names of conditions; found []"),
     ("Model.X", ["subject"], '.Model.X: expected the names of conditions; found ["subject"]'),
     ("Model.X[0]", "fac*", '.Model.X[0]: expected the name of a condition, or "subject"; found "fac*"'),

@@ -51,15 +51,21 @@ def test_a_sidecar_has_the_stem_of_its_file_and_what_all_share(tmp_path: Path) -
         assert content == {"Description": name, "Affine": [[1.0]], "N": 2, "RandomSeed": 3}
 
 
-def test_leftovers_are_files_that_this_run_did_not_write(tmp_path: Path) -> None:
-    """Only below the node's own folder."""
-    folder = NodeFolder(tmp_path, "n", {}, {})
-    write_text(folder.file("old.tsv"), "old")
-    write_text(folder.figures / "old.png", "old")
-    write_text(tmp_path / "group" / "node-other" / "x.tsv", "another node")
-    write_text(folder.keep(folder.file("new.tsv")), "new")
-    assert folder.remove_leftovers() == ["figures/old.png", "old.tsv"]
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["new.tsv", "x.tsv"]
+def test_a_rerun_removes_what_an_earlier_run_wrote_and_nothing_else(tmp_path: Path) -> None:
+    """Files of the old run that the new one did not write again go; the user's own, and other nodes', stay."""
+    old = NodeFolder(tmp_path, "n", {}, {})
+    for path in (old.file("both.tsv"), old.file("old.tsv"), old.figures / "old.png"):
+        write_text(old.keep(path), "old")
+    assert old.remove_leftovers() == []
+    own = (old.file("mynotes.txt"), old.path / "myrois" / "a.txt", tmp_path / "group" / "node-other" / "x.tsv")
+    for path in own:
+        write_text(path, "mine")
+    new = NodeFolder(tmp_path, "n", {}, {})
+    write_text(new.keep(new.file("both.tsv")), "new")
+    assert new.earlier_files() - new.written == {new.file("old.tsv"), new.figures / "old.png"}
+    assert new.remove_leftovers() == ["figures/old.png", "old.tsv"]
+    assert new.file("both.tsv").read_text() == "new"
+    assert all(path.read_text() == "mine" for path in own)
 
 
 def test_images_keep_values_grid_and_units_and_carry_no_time(tmp_path: Path) -> None:

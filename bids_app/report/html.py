@@ -266,6 +266,8 @@ def _tests_in_use(nodes: Sequence[NodeSection]) -> dict[str, Any]:
         "extent": any(result.extent > 1 for section in sections for result in section.results),
         "fdr": "fdr" in methods,
         "several_methods": len(methods & set(NULL_KEYS)) > 1,
+        "t_and_f": any(section.contrast.test == "F" and len(section.contrast.within) == 1 for section in sections)
+        and bool(methods & {"clusterSizeFWE", "clusterMassFWE", "tfceFWE"}),
         "several_contrasts": len(sections) > 1,
         "averaged_runs": any(node.inputs.averages_runs for node in nodes),
         "lost": any(any(node.inputs.n_lost.values()) for node in nodes),

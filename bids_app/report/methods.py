@@ -77,6 +77,12 @@ def references(nodes: Sequence[NodeSection]) -> str:
     return "\n".join(reference.bibtex for reference in cited_works(nodes))
 
 
+def citation(nodes: Sequence[NodeSection], version: str, versions: Mapping[str, str]) -> str:
+    """Write the methods text with its list of references, as Markdown."""
+    listed = "\n".join(f"- {work.plain}" for work in cited_works(nodes))
+    return f"{methods_text(nodes, version, versions)}\n\n## References\n\n{listed}\n"
+
+
 def cited_works(nodes: Sequence[NodeSection]) -> tuple[Reference, ...]:
     """List the works that the methods text names, in the order of REFERENCES."""
     text = methods_text(nodes, "", {})

@@ -77,3 +77,12 @@ def test_runs_are_said_to_be_averaged_only_where_they_were(strong_t: content.Con
 def text_of(*sections: content.ContrastSection) -> str:
     """The methods text of one node with these contrasts."""
     return methods.methods_text((make_node(*sections),), "1", {})
+
+
+def test_the_citation_file_lists_what_the_text_cites(strong_t: content.ContrastSection) -> None:
+    """Every work named in the text stands below it with its DOI."""
+    node = make_node(strong_t)
+    text = methods.citation((node,), "1", {})
+    assert text.startswith(methods.methods_text((node,), "1", {}))
+    assert text.endswith("\n")
+    assert text.count("doi:10.") == len(methods.cited_works((node,))) > 3
