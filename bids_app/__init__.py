@@ -10,7 +10,12 @@ Each stage is a function from the value of the stage before to its own, and noth
 the model by means of `strictjson`. `discovery` lists the images of a dataset, `mapstable` those of a table, and
 `dataset` chooses among them by `filters` and fixes the order of rows. In `report`, `atlases` and `tables` name places,
 `words` has the wording, `sheets`, `slices` and `charts` draw, `figures` adds captions, and `content`, `methods` and
-`html` make the page. The modules up to `images` read files, `outputs` writes them, and nothing between them opens one.
+`html` make the page. The modules up to `images` read files, `outputs` writes them, and nothing between them opens one,
+but for `checkpoints`, which keeps what the shuffles gave so far. `permuting` runs the shuffles of a node: in
+`inference`, `scores` says what is shuffled, `products` computes the statistic, `heights` turns it into t or z,
+`clusters` enhances it, `permutation` puts them together, and `correction` ranks, with `tail` where few shuffles are to
+do for many. `participants` reads columns of participants.tsv, `progress` shows how far the shuffles are, and
+`resources` says what this process may use.
 """
 
 from __future__ import annotations

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -33,7 +36,12 @@ also be written with underscores: --participant_label.
 
 exit codes:
   0 done, 1 unexpected failure, 16 invalid dataset, 17 not "group", 18 nothing matched, 64 wrong usage,
-  65 bad data, model or covariates, 66 a path is missing, 73 output cannot be written, 130 interrupted"""
+  65 bad data, model or covariates, 66 a path is missing, 73 output cannot be written, 130 interrupted,
+  143 terminated"""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, by which a batch scheduler announces the end: what stops for Ctrl-C stops for it, and saves."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,63 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        code = _execute(arguments)
+        with _stopping_when_terminated():
+            code = _execute(arguments)
         sys.stdout.flush()  # a reader that is gone must show here, not when the interpreter shuts down
     except UsageError as error:  # where it was raised says nothing about the command line
         return _fail(str(error), code=error.exit_code, show_traceback=False)
     except GroupLevelError as error:
         return _fail(str(error), code=error.exit_code, show_traceback="--verbose" in arguments)
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(interrupt)
     except Exception as error:  # the last resort: whatever else fails must not greet people with a traceback
         if isinstance(error, BrokenPipeError) and _stdout_reader_is_gone():
             return 1
         return _fail_unexpectedly(error, show_traceback="--verbose" in arguments)
     return code
-
-
-def usable_cpus(cgroup_root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
-    """Return how many CPUs this process may use: its affinity, bounded by the quota of its control groups.
-
-    A container or a batch scheduler limits either of the two; `os.cpu_count` sees neither.
-    """
-    # macOS has no affinity
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quotas = (_cpu_quota(folder) for folder in _cpu_control_groups(cgroup_root, membership))
-    return max(1, int(min([cpus, *(quota for quota in quotas if quota is not None)])))
-
-
-def _cpu_control_groups(cgroup_root: Path, membership: Path) -> Iterable[Path]:
-    """Yield the folders of the control groups (version 2 or 1) of this process, each with its parents."""
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:  # no control groups here, as on macOS
-        return
-    for line in lines:
-        hierarchy, controllers, name = line.split(":", 2)
-        if hierarchy == "0":
-            top = cgroup_root
-        elif "cpu" in controllers.split(","):
-            top = cgroup_root / "cpu"
-        else:
-            continue
-        folder = top / name.lstrip("/")
-        # Inside a container this may be the host's name of the group, which is not there; the top then is.
-        yield from (group for group in (folder, *folder.parents) if group.is_relative_to(top))
-
-
-def _cpu_quota(folder: Path) -> float | None:
-    """Return the quota of a control group in CPUs, or None where it has none."""
-    try:
-        if (folder / "cpu.max").is_file():
-            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
-        else:
-            quota = (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8").strip()
-            period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-    return None if quota in {"max", "-1"} else int(quota) / int(period)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -122,16 +87,61 @@ def _execute(arguments: Sequence[str]) -> int:
     except SystemExit as leaving:  # --help and --version have printed what they are for
         return int(leaving.code or 0)
     _check_inputs(parsed)
-    _check_output(parsed.output_dir, [parsed.bids_dir, *(path for _, path in parsed.derivatives)])
+    inputs = [parsed.bids_dir, *(path for _, path in parsed.derivatives)]
+    _check_output(parsed.output_dir, inputs)
+    if parsed.work_dir is not None:
+        _check_output(parsed.work_dir, inputs, "--work-dir")
+    options = _run_options(parsed)
+    try:
+        from bids_app.run import run
 
-    from bids_app.run import run
-
-    run(_run_options(parsed))
+        run(options)
+    except KeyboardInterrupt as interrupt:
+        if advice := _how_to_carry_on(options):
+            interrupt.add_note(advice)
+        raise
     return 0
+
+
+@contextmanager
+def _stopping_when_terminated() -> Iterator[None]:
+    """Raise `_Terminated` at SIGTERM; what was done at that signal before is put back at the end."""
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+
+    def stop(signum: int, frame: object) -> NoReturn:  # noqa: ARG001  (their order is Python's)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut short what the first one saves
+        raise _Terminated
+
+    earlier = signal.signal(signal.SIGTERM, stop) or signal.SIG_DFL  # None: set by something that is not Python
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _how_to_carry_on(options: RunOptions) -> str | None:
+    """Say that the work so far is kept, where it is."""
+    if not options.scratch.is_dir():
+        return None
+    from bids_app.checkpoints import has_checkpoints
+
+    if not has_checkpoints(options.scratch):
+        return None
+    return f"The same command carries on from its last checkpoint, in {options.scratch}"
+
+
+def _interrupted(interrupt: KeyboardInterrupt) -> int:
+    """Say that the run was stopped from outside, and return the exit code, 128 and the number of the signal."""
+    word, code = ("terminated", 143) if isinstance(interrupt, _Terminated) else ("interrupted", 130)
+    print("\n".join([f"{PROGRAM}: {word}", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
+    return code
 
 
 def _run_options(parsed: argparse.Namespace) -> RunOptions:
     """Turn parsed arguments into the value that the stages know."""
+    from bids_app.resources import usable_cpus
     from bids_app.spec import RunOptions
 
     return RunOptions(
@@ -140,6 +150,7 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         model=parsed.model,
         derivatives=tuple(parsed.derivatives),
         maps=parsed.maps,
+        participants=parsed.participants,
         participant_label=_unique(parsed.participant_label),
         session_label=_unique(parsed.session_label),
         task_id=_unique(parsed.task_id),
@@ -147,6 +158,8 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         bids_filter_file=parsed.bids_filter_file,
         mask=parsed.mask,
         n_jobs=parsed.nprocs or usable_cpus(),
+        mem_mb=parsed.mem_mb,
+        work_dir=parsed.work_dir,
         node=_unique(parsed.node),
         random_seed=parsed.random_seed,
         dry_run=parsed.dry_run,
@@ -194,6 +207,12 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
         type=_path,
         help="table of participant_id, condition and path (relative to the table), in place of discovery",
     )
+    group.add_argument(
+        "--participants",
+        metavar="FILE.tsv",
+        type=_path,
+        help="table with the columns of participants that the model names, in place of participants.tsv",
+    )
     for option, prefix, what in (
         ("--participant-label", "sub-", "participants"),
         ("--session-label", "ses-", "sessions"),
@@ -239,6 +258,19 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         type=partial(_integer, smallest=1),
         help="processes (default: the CPUs this process may use)",
+    )
+    group.add_argument(
+        "--mem-mb",
+        metavar="MB",
+        type=partial(_integer, smallest=1),
+        help="memory to stay within (default: the memory this process may use)",
+    )
+    group.add_argument(
+        "-w",
+        "--work-dir",
+        metavar="DIR",
+        type=_path,
+        help="folder for checkpoints, one for each OUTPUT_DIR (default: OUTPUT_DIR/.work, removed at the end)",
     )
     group.add_argument(
         "--random-seed",
@@ -337,7 +369,7 @@ def _check_inputs(parsed: argparse.Namespace) -> None:
     _require(parsed.bids_dir, "BIDS_DIR", folder=True)
     for _, path in parsed.derivatives:
         _require(path, "--derivatives", folder=True)
-    for option in ("--model", "--maps", "--bids-filter-file", "--mask"):
+    for option in ("--model", "--maps", "--participants", "--bids-filter-file", "--mask"):
         path = getattr(parsed, option[2:].replace("-", "_"))
         if path is not None:
             _require(path, option, folder=False)
@@ -364,13 +396,13 @@ def _require(path: Path, option: str, *, folder: bool) -> None:
     raise MissingPathError(f"{option}: {path} {found}, expected an existing {expected}")
 
 
-def _check_output(output_dir: Path, inputs: Iterable[Path]) -> None:
+def _check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR") -> None:
     """Refuse to write into an input, save below its ``derivatives`` folder, and onto a file.
 
     Links are followed for the comparison only: the paths that are used stay as they were typed, because in a
     git-annex dataset what a link leads to has another name.
     """
-    output = Path(os.path.realpath(output_dir))
+    output = Path(os.path.realpath(folder))
     for given in inputs:
         dataset = Path(os.path.realpath(given))
         if not output.is_relative_to(dataset):
@@ -379,11 +411,11 @@ def _check_output(output_dir: Path, inputs: Iterable[Path]) -> None:
         if len(below) < 2 or below[0] != "derivatives":
             where = "is an input dataset itself" if not below else f"lies inside the input dataset {given}"
             raise OutputError(
-                f"OUTPUT_DIR: {output_dir} {where}, which is never written to.\n"
+                f"{name}: {folder} {where}, which is never written to.\n"
                 f"Choose a folder outside of it, or {given / 'derivatives' / PROGRAM}"
             )
     if output.exists() and not output.is_dir():
-        raise OutputError(f"OUTPUT_DIR: {output_dir} is a file, expected a folder or a path that is free")
+        raise OutputError(f"{name}: {folder} is a file, expected a folder or a path that is free")
 
 
 def _stdout_reader_is_gone() -> bool:

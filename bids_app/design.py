@@ -7,6 +7,7 @@ L over the columns of the between-subject design B and orthonormal weights M ove
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from bids_app.dataset import InputMaps
 from bids_app.errors import ModelError
+from bids_app.participants import Participants, column, left_out
 from bids_app.spec import (
     ContrastSpec,
     ErrorTerm,
@@ -95,11 +97,15 @@ class Design:
     contrasts: tuple[Contrast, ...]
     notes: tuple[str, ...] = ()
     """Lines for the log."""
+    blocks: tuple[str, ...] = ()
+    """(n_subjects,) exchangeability block of each subject; empty: none are named."""
 
     def __post_init__(self) -> None:
         expected = (len(self.subjects) * len(self.cells), len(self.regressors))
         if self.matrix.shape != expected:
             raise ValueError(f"design matrix is {self.matrix.shape}; expected {expected}")
+        if len(self.blocks) not in (0, len(self.subjects)):
+            raise ValueError(f"{len(self.blocks)} block labels; expected one for each of {len(self.subjects)} subjects")
 
     @property
     def rank(self) -> int:
@@ -112,7 +118,7 @@ class Design:
         return len(self.subjects) - int(np.linalg.matrix_rank(self.between))
 
 
-def build_design(maps: InputMaps, node: NodeSpec) -> Design:
+def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | None = None) -> Design:
     """Lay out the maps' design matrix and the contrasts of a node.
 
     Parameters
@@ -120,11 +126,15 @@ def build_design(maps: InputMaps, node: NodeSpec) -> Design:
     maps : InputMaps
         Complete: every subject has every condition.
     node : NodeSpec
+    participants : Participants, optional
+        Needed where the node names a column of it.
 
     Raises
     ------
     ModelError
         When a contrast has dependent rows, or two contrasts give one file name.
+    DataError
+        When a column of the participants is absent, or a subject has no value in it.
     """
     matrix, regressors = _matrix(maps.subjects, maps.conditions, with_subjects=node.has_subject)
     explicit = [_from_spec(spec, node, maps.conditions, len(regressors)) for spec in node.contrasts]
@@ -137,6 +147,7 @@ def build_design(maps: InputMaps, node: NodeSpec) -> Design:
     ]
     contrasts = (*explicit, *generated)
     _check_labels(contrasts, node)
+    blocks, block_notes = _blocks(maps.subjects, node, participants)
     return Design(
         matrix=matrix,
         regressors=regressors,
@@ -145,7 +156,8 @@ def build_design(maps: InputMaps, node: NodeSpec) -> Design:
         between=np.ones((len(maps.subjects), 1)),
         between_names=("intercept",),
         contrasts=contrasts,
-        notes=_notes(contrasts, node, replaced),
+        notes=(*_notes(contrasts, node, replaced), *block_notes),
+        blocks=blocks,
     )
 
 
@@ -196,6 +208,27 @@ def _matrix(subjects: Sequence[str], cells: Sequence[str], *, with_subjects: boo
         return conditions, tuple(cells)
     blocks = np.repeat(np.eye(len(subjects)), len(cells), axis=0)
     return np.hstack([conditions, blocks]), (*cells, *(f"sub-{subject}" for subject in subjects))
+
+
+def _blocks(
+    subjects: Sequence[str], node: NodeSpec, participants: Participants | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Look up the exchangeability block of each subject, and say in notes what was found."""
+    permutation = node.settings.permutation
+    if permutation is None or permutation.exchangeability_blocks is None:
+        return (), ()
+    if participants is None:
+        raise ValueError(f"node {node.name} names exchangeability blocks; expected the table of the participants")
+    name = permutation.exchangeability_blocks
+    blocks = column(participants, name, subjects)
+    sizes = Counter(Counter(blocks).values())
+    listed = ", ".join(f"{count} of {size} subject{'s' if size > 1 else ''}" for size, count in sorted(sizes.items()))
+    flipped = "whole blocks" if permutation.flips_whole_blocks else "single subjects"
+    note = (
+        f'exchangeability blocks: column "{name}" of {participants.source}, {sizes.total()} in all ({listed}); '
+        f"sign-flips act on {flipped}; parametric p-values ignore the blocks"
+    )
+    return blocks, (note, *left_out(participants, subjects))
 
 
 def _from_spec(spec: ContrastSpec, node: NodeSpec, cells: tuple[str, ...], n_regressors: int) -> Contrast:

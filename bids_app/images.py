@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
+import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -83,13 +85,41 @@ class MaskedMaps:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """Where the values of all maps are held: in memory, or in a file that is mapped where they would take too much."""
+
+    memory: float = math.inf
+    """Bytes that they may take."""
+    scratch: Path | None = None
+    """Folder of the file; None: memory in any case."""
+
+    def array(self, shape: tuple[int, int]) -> Singles:
+        """Make room for (n_maps, n_voxels) values."""
+        if self.scratch is None or 4 * shape[0] * shape[1] <= self.memory:
+            return np.empty(shape, np.float32)
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        # without a name: whatever happens, nothing stays behind
+        with tempfile.TemporaryFile(dir=self.scratch) as file:
+            return np.memmap(file, np.float32, "w+", shape=shape)
+
+    def columns(self, values: Singles, keep: Booleans) -> Singles:
+        """Take columns out of (n_maps, n_voxels), row by row, so that no more than a row is in memory twice."""
+        if keep.all():
+            return values
+        kept = self.array((len(values), int(keep.sum())))
+        for row, source in zip(kept, values, strict=True):
+            row[:] = source[keep]
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
 class _Volume:
     data: Singles  # (i, j, k), NaN kept
     grid: Grid
     sha256: str
 
 
-def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1) -> MaskedMaps:
+def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1, room: Room | None = None) -> MaskedMaps:
     """Read every map once, compare the grids, and stack the voxels of the analysis mask.
 
     Parameters
@@ -97,6 +127,7 @@ def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1) -> M
     maps : InputMaps
     mask_paths : masks to intersect; where there are none, the mask is the voxels that every map has
     n_jobs : threads that read
+    room : where the values are held; None: in memory
 
     Raises
     ------
@@ -113,7 +144,8 @@ def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1) -> M
     first = _read(paths[0][0])
     given = _intersect(mask_paths, first.grid)
     inside = np.flatnonzero(given & _present(first.data))
-    values = np.empty((len(paths), inside.size), np.float32)
+    room = room or Room()
+    values = room.array((len(paths), inside.size))
     checksums: dict[Path, str] = {}
 
     def fill(row: int) -> NDArray[np.uint8]:
@@ -137,7 +169,7 @@ def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1) -> M
         raise DataError(_nothing_left(int(start.sum()), lost))
     complete = mask.ravel()[inside]
     return MaskedMaps(
-        values=np.ascontiguousarray(values[:, complete]) if not complete.all() else values,
+        values=room.columns(values, complete),
         mask=mask,
         affine=first.grid.affine,
         checksums={path: checksums[path] for path in (p for row in paths for p in row)},
@@ -146,7 +178,7 @@ def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1) -> M
     )
 
 
-def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str) -> MaskedMaps:
+def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: Room | None = None) -> MaskedMaps:
     """Take voxels out of the mask; `keep` is (n_voxels,), `reason` completes "N voxels left the mask: ..."."""
     if keep.all():
         return maps
@@ -158,7 +190,8 @@ def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str) -> MaskedMaps:
     mask = maps.mask.copy()
     mask[maps.mask] = keep
     note = f"{int((~keep).sum())} voxels left the mask: {reason}"
-    return replace(maps, values=np.ascontiguousarray(maps.values[:, keep]), mask=mask, notes=(*maps.notes, note))
+    values = (room or Room()).columns(maps.values, keep)
+    return replace(maps, values=values, mask=mask, notes=(*maps.notes, note))
 
 
 def unmask(values: NDArray[np.floating], mask: Booleans, outside: float = 0.0) -> NDArray[np.floating]:

@@ -30,6 +30,7 @@ from bids_app.glm import ContrastFit, error_df
 from bids_app.images import MaskedMaps, unmask
 from bids_app.inference.correction import ContrastInference, uncorrected_p
 from bids_app.inference.permutation import NullDistribution
+from bids_app.inference.tail import APPROXIMATE_BELOW
 from bids_app.report.figures import Figure
 from bids_app.report.tables import COLUMNS, ResultTables
 from bids_app.spec import ModelSpec, RunOptions
@@ -97,25 +98,33 @@ class NodeFolder:
     def sidecar(self, path: Path, content: Json) -> None:
         """Write the JSON sidecar of a file."""
         stem = path.name.split(".")[0]
-        self.keep(path)
-        self.keep(write_json(path.with_name(f"{stem}.json"), {**content, **self.common}))
+        write_json(self.keep(path.with_name(f"{stem}.json")), {**content, **self.common})
 
     def keep(self, path: Path) -> Path:
-        """Remember a file of this run."""
-        self.written.add(path)
+        """Remember a file of this run, in the manifest too, before it is written; returns its path.
+
+        A run that is killed leaves nothing behind that is not listed, so that the next one can remove it.
+        """
+        if path not in self.written:
+            with _explaining(path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                with self.manifest.open("a", encoding="utf-8") as file:
+                    file.write(f"{path.relative_to(self.path).as_posix()}\n")
+            self.written.add(path)
         return path
 
     @property
     def manifest(self) -> Path:
-        """List of the files that runs of this app wrote into the folder."""
+        """List of the files that runs of this app wrote into the folder, or were about to write."""
         return self.path / ".written.txt"
 
     def earlier_files(self) -> set[Path]:
-        """Files that an earlier run wrote and that are still there."""
+        """Files that an earlier run wrote and that are still there, halves of files included."""
         if not self.manifest.exists():
             return set()
-        listed = (self.path / name for name in self.manifest.read_text(encoding="utf-8").splitlines())
-        return {path for path in listed if path.is_file()}
+        listed = {self.path / name for name in self.manifest.read_text(encoding="utf-8").splitlines()}
+        halves = {path for path in self.path.rglob(".*.part") if _whole(path) in {*listed, self.manifest}}
+        return halves | {path for path in listed if path.is_file()}
 
     def remove_leftovers(self) -> list[str]:
         """Remove what an earlier run wrote here and this run did not write again; returns the names.
@@ -189,14 +198,14 @@ def write_run(folder: Path, options: RunOptions, model: ModelSpec, versions: Map
 
 
 def command_line(options: RunOptions) -> str:
-    """Return the shortest command that runs the same analysis."""
+    """Return the shortest command that runs the same analysis, within the limits that were set for it."""
     words = ["bids-grouplevel", options.bids_dir, options.output_dir, "group", "--model", options.model]
     if options.derivatives:
         words += [
             "--derivatives",
             *(f"{name}={path}" if name else path for name, path in options.derivatives),
         ]
-    for flag in ("maps", "space", "bids_filter_file", "mask"):
+    for flag in ("maps", "participants", "space", "bids_filter_file", "mask", "mem_mb", "work_dir"):
         if value := getattr(options, flag):
             words += [f"--{flag.replace('_', '-')}", value]
     for flag in ("participant_label", "session_label", "task_id", "node"):
@@ -220,7 +229,7 @@ def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps) -> Non
             "dropped": "no",
         }
     )
-    path = folder.file("desc-inputs_files.tsv")
+    path = folder.keep(folder.file("desc-inputs_files.tsv"))
     write_table(path, table)
     columns = {
         "participant_id": "Subject",
@@ -230,7 +239,7 @@ def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps) -> Non
         "dropped": "Whether the map was left out",
     }
     folder.sidecar(path, {"Description": "First-level maps read", **_described(columns)})
-    path = folder.file("desc-analysis_mask.nii.gz")
+    path = folder.keep(folder.file("desc-analysis_mask.nii.gz"))
     write_image(path, maps.mask.astype(np.uint8), maps.affine, mni=_is_mni(folder.entities))
     content = {"Description": "Voxels analysed", "Type": "Brain", "NumberOfVoxels": int(maps.mask.sum())}
     lost = {f"sub-{subject}": n for subject, n in maps.n_lost.items() if n}
@@ -239,15 +248,16 @@ def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps) -> Non
 
 def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles | None]) -> None:
     """Write the design matrix, a row per map, and the table of contrasts."""
-    path = folder.file("design.tsv")
+    path = folder.keep(folder.file("design.tsv"))
     write_table(path, pd.DataFrame(design.matrix, columns=list(design.regressors)))
     rows = [f"sub-{subject} {cell}" for subject in design.subjects for cell in design.cells]
     described = {name: f"Indicator of {name}" for name in design.regressors}
-    folder.sidecar(
-        path,
-        {"Description": "Design matrix", "Rank": design.rank, "Rows": rows, **_described(described)},
-    )
-    path = folder.file("contrasts.tsv")
+    content: Json = {"Description": "Design matrix", "Rank": design.rank, "Rows": rows, **_described(described)}
+    if design.blocks:
+        names = (f"sub-{subject}" for subject in design.subjects)
+        content["Blocks"] = dict(zip(names, design.blocks, strict=True))
+    folder.sidecar(path, content)
+    path = folder.keep(folder.file("contrasts.tsv"))
     write_table(path, contrast_table(design, shuffles))
     folder.sidecar(path, {"Description": "Contrasts tested", **_described(CONTRAST_COLUMNS)})
 
@@ -306,7 +316,7 @@ def write_contrast(
 
     def write(name: str, values: NDArray[np.float64], content: Json, outside: float = 0.0) -> None:
         """One statistic map with its sidecar."""
-        path = folder.file(f"{stem}_{name}_statmap.nii.gz")
+        path = folder.keep(folder.file(f"{stem}_{name}_statmap.nii.gz"))
         dtype = np.float64 if name == "stat-p" else np.float32  # single precision ends at 1e-45
         volume = unmask(values.astype(dtype), maps.mask, outside)
         write_image(path, volume, maps.affine, mni=_is_mni(folder.entities))
@@ -315,12 +325,15 @@ def write_contrast(
     for stat, values in _statistics(fit):
         write(f"stat-{stat}", values, {"Description": STATISTICS[stat]}, outside=1.0 if stat == "p" else 0.0)
     if null:
-        _write_null(folder, stem, null, about)
+        as_z = any(inference.is_across for inference, _ in results)
+        _write_null(folder, stem, null, about, as_z=as_z)
         p = uncorrected_p(null)
         write("stat-logp_desc-voxelUncorrected", -np.log10(p), _logp("voxelUncorrected") | _shuffling(null))
         if "tfce" in null.observed:
             side = np.where(fit.statistic < 0, -1.0, 1.0) if fit.contrast.test == "t" else 1.0
             of = "t, signed like t" if fit.contrast.test == "t" else "the positive part of the z of F"
+            if fit.contrast.test == "t" and as_z:
+                of = "the z of t, signed like t"
             content = {"Description": f"Threshold-free cluster enhancement of {of}, E 0.5, H 2"}
             write("stat-tfce", side * null.observed["tfce"], content | _shuffling(null))
     for inference, tables in results:
@@ -329,7 +342,7 @@ def write_contrast(
             write(
                 f"stat-logp_desc-{inference.method}",
                 -np.log10(inference.p),
-                _logp(inference.method) | about_method,
+                _logp(inference.method) | about_method | _tail(inference),
             )
         content = {"Description": f"{fit.contrast.test} where significant by {METHODS[inference.method]}, 0 elsewhere"}
         thresholded = np.where(inference.significant, fit.statistic, 0.0)
@@ -388,15 +401,28 @@ def _replacing(path: Path) -> Iterator[Path]:
     """Give a name beside the file to write to; the file takes its place only when all went well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with _explaining(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _whole(temporary: Path) -> Path:
+    """Return the file that a name of `_replacing` was to become."""
+    return temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
+
+
+@contextmanager
+def _explaining(path: Path) -> Iterator[None]:
+    """Turn the failure of a write into an error that says what to do."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}. Free space or choose another OUTPUT_DIR."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _plain(value: object) -> object:
@@ -477,6 +503,8 @@ def _forming(null: NullDistribution) -> Json:
 def _about_method(inference: ContrastInference, fit: ContrastFit) -> Json:
     tested = {"two": "|t|", "positive": "t", "negative": "-t"}[fit.contrast.sided] if fit.contrast.test == "t" else "F"
     other = {"clusterSizeFWE": "voxels", "clusterMassFWE": "cluster mass", "tfceFWE": "TFCE"}
+    if inference.is_across:
+        tested, other = "z", {"clusterSizeFWE": "voxels", "clusterMassFWE": "cluster mass of z", "tfceFWE": "TFCE of z"}
     return {
         "Correction": METHODS[inference.method],
         "Alpha": inference.alpha,
@@ -486,6 +514,38 @@ def _about_method(inference: ContrastInference, fit: ContrastFit) -> Json:
         "NumberOfSignificantVoxels": int(inference.significant.sum()),
         **(_shuffling(inference.null) if inference.null else {}),
         **(_forming(inference.null) if inference.null and inference.method.startswith("cluster") else {}),
+        **(_family(inference) if inference.is_across else {}),
+    }
+
+
+def _family(inference: ContrastInference) -> Json:
+    """Say over how many contrasts the correction reaches."""
+    families = {"FamiliesOfContrasts": inference.n_families} if inference.n_families > 1 else {}
+    return {"ContrastsCorrectedTogether": inference.across, **families}
+
+
+def _tail(inference: ContrastInference) -> Json:
+    """Say which p are approximate, or why none is though it was asked for; empty where it was not."""
+    if inference.no_tail:
+        words = f"not used: {inference.no_tail}. All p are shares of the shuffles."
+        return {"TailApproximation": words}
+    fit = inference.tail
+    if fit is None:
+        return {}
+    below = f"p below {APPROXIMATE_BELOW:g}"
+    if inference.n_families > 1:
+        below += f" (before they were multiplied by {inference.n_families}, the number of families)"
+    return {
+        "TailApproximation": {
+            "Description": f"{below} are approximate: those of a generalised Pareto distribution of the maxima above "
+            "Threshold, Share * (1 - Shape * (x - Threshold) / Scale) ^ (1 / Shape)",
+            "Threshold": fit.threshold,
+            "Scale": fit.scale,
+            "Shape": fit.shape,
+            "Share": fit.share,
+            "AndersonDarlingP": fit.anderson_darling_p,
+            "Reference": "Winkler et al. 2016, doi 10.1016/j.neuroimage.2016.05.068",
+        }
     }
 
 
@@ -493,8 +553,8 @@ def _logp(method: str) -> Json:
     return {"Description": f"-log10 of the {METHODS[method]}", "Transform": "-log10"}
 
 
-def _write_null(folder: NodeFolder, stem: str, null: NullDistribution, about: Json) -> None:
-    path = folder.file(f"{stem}_desc-null_maxima.tsv.gz")
+def _write_null(folder: NodeFolder, stem: str, null: NullDistribution, about: Json, *, as_z: bool) -> None:
+    path = folder.keep(folder.file(f"{stem}_desc-null_maxima.tsv.gz"))
     write_table(path, pd.DataFrame(null.maxima))
     columns = {
         "voxel": "Largest statistic of the shuffle towards the tested side",
@@ -502,7 +562,10 @@ def _write_null(folder: NodeFolder, stem: str, null: NullDistribution, about: Js
         "clusterMass": "Mass of its heaviest cluster: sum of what exceeds the cluster-forming threshold (F: as z)",
         "tfce": "Largest threshold-free cluster enhancement",
     }
-    description = {"Description": "Maxima over the analysis mask, a row per shuffle, the first being the observed"}
+    unit = ". Statistics are z at nominal degrees of freedom, on one scale with the other contrasts" if as_z else ""
+    description = {
+        "Description": f"Maxima over the analysis mask, a row per shuffle, the first being the observed{unit}"
+    }
     used = {name: text for name, text in columns.items() if name in null.maxima}
     folder.sidecar(path, description | _described(used) | about | _shuffling(null) | _forming(null))
 
@@ -511,7 +574,7 @@ def _write_tables(
     folder: NodeFolder, stem: str, inference: ContrastInference, tables: ResultTables, about: Json
 ) -> None:
     for kind, table in (("clusters", tables.clusters), ("peaks", tables.peaks)):
-        path = folder.file(f"{stem}_{kind}.tsv")
+        path = folder.keep(folder.file(f"{stem}_{kind}.tsv"))
         write_table(path, table)
         columns = {str(name): COLUMNS.get(str(name), "Anatomical label") for name in table.columns}
         content = {

@@ -6,32 +6,33 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from platform import python_version
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
 from bids_app import __version__, outputs
+from bids_app.checkpoints import clear
 from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
 from bids_app.discovery import advisory_validation
 from bids_app.errors import ModelError
-from bids_app.exchangeability import Shuffles, make_shuffles
 from bids_app.glm import ContrastFit, error_df, fit_contrast, has_error, subject_effects
-from bids_app.images import Image, MaskedMaps, as_image, keep_voxels, load_maps, read_image
-from bids_app.inference.correction import ContrastInference, familywise, parametric
-from bids_app.inference.permutation import (
-    Enhancements,
-    NullDistribution,
-    choose_enhancements,
-    null_distribution,
-)
+from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
+from bids_app.inference.correction import ContrastInference, parametric
+from bids_app.inference.permutation import NullDistribution
 from bids_app.modelfile import read_model
+from bids_app.participants import find_participants
+from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations, seconds_per_shuffle
 from bids_app.report import content, figures, html, methods, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, ResultTables, tabulate
-from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest
+from bids_app.resources import usable_memory_mb
+from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_columns
 
 log = logging.getLogger("bids_app")
 
@@ -48,6 +49,16 @@ PACKAGES = (
     "matplotlib",
 )
 
+# Python, its packages and the atlases, in bytes
+BASE_MEMORY = 0.7e9
+
+SCHEMES = {
+    "sign-flip": "sign-flips of whole subjects",
+    "permute": "permutations of whole subjects",
+    "within": "swaps of cells within subjects",
+    "free": "swaps of any maps",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -57,7 +68,7 @@ class Study:
     inputs: InputMaps
     maps: MaskedMaps
     design: Design
-    permutations: tuple[tuple[Shuffles, Enhancements] | None, ...]
+    plans: tuple[Plan | None, ...]
     """What is shuffled and maximised for each contrast; None where no permutation is asked for."""
     brain: Brain
     """Lattice of the inference, places and labels of the voxels."""
@@ -94,19 +105,31 @@ def run(options: RunOptions) -> None:
     GroupLevelError
         Whatever a user can mend. Nothing is written when input or model of the first node are to blame.
     """
-    with _logging(options.verbosity) as lines:
+    with ExitStack() as stack:
+        lines = stack.enter_context(_logging(options.verbosity))
         model = read_model(options.model)
         _say(model.notes)
         outputs.check_writable(options.output_dir)
         if not (options.skip_bids_validation or options.maps):  # a table needs no valid dataset
             _say(f"input, advisory: {line}" for line in advisory_validation(options.bids_dir))
         found = [(node, find_maps(options, model, node)) for node in _chosen_nodes(model, options)]
-        designs = [build_design(inputs, node) for node, inputs in found]
+        designs = [_design(node, inputs, options) for node, inputs in found]
+        # BLAS on one thread: how it shares out a product, and so how that is rounded, may hang on the number of threads
+        stack.enter_context(threadpool_limits(1, user_api="blas"))
         if options.dry_run:
             for (node, inputs), design in zip(found, designs, strict=True):
                 sys.stdout.write(describe(prepare(node, inputs, design, options)))
             return
         _analyse(options, model, found, designs, lines)
+
+
+def _design(node: NodeSpec, inputs: InputMaps, options: RunOptions) -> Design:
+    """Lay out the design of a node, with the participants' table where the node names a column of it."""
+    columns = participant_columns(node.settings)
+    if options.participants and not columns:
+        log.info("--participants %s is not used: the node %s names no column of it", options.participants, node.name)
+    participants = find_participants(options, inputs.datasets, columns) if columns else None
+    return build_design(inputs, node, participants)
 
 
 def _analyse(
@@ -149,6 +172,7 @@ def _analyse(
         outputs.write_text(options.output_dir / "logs" / "CITATION.bib", methods.references(page.nodes))
         report = options.output_dir / "report.html"
         outputs.write_text(report, html.render(page))
+        clear(options.scratch, [file_label(node.name) for node, _ in found])
         log.info("Report: %s", report)
     finally:
         if run_folder.exists():
@@ -164,11 +188,13 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
         For maps that cannot be read or do not share a grid, or an empty mask.
     """
     _say((*inputs.notes, *design.notes))
-    maps = load_maps(inputs, (options.mask,) if options.mask else inputs.masks, options.n_jobs)
+    room = Room(_memory(options) / 3, None if options.dry_run else options.scratch)
+    maps = load_maps(inputs, (options.mask,) if options.mask else inputs.masks, options.n_jobs, room)
     maps = keep_voxels(
         maps,
         has_error(maps.values, design),
         "there, some contrast does not vary over subjects at all, so that no t or F exists",
+        room,
     )
     uses_mni, space_note = space_has_atlases(inputs.entities.get("space"))
     _say((*maps.notes, space_note))
@@ -176,23 +202,12 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     atlases = load_atlases(settings.report.atlases, maps.grid.shape, maps.affine) if uses_mni else ()
     connectivity = settings.permutation.connectivity if settings.permutation else 26
     brain = Brain.from_mask(maps.mask, maps.affine, connectivity, atlases)
-    permutations = tuple(_permutation(contrast, design, brain, node, options) for contrast in design.contrasts)
-    return Study(node, inputs, maps, design, permutations, brain, uses_mni, space_note)
-
-
-def _permutation(
-    contrast: Contrast, design: Design, brain: Brain, node: NodeSpec, options: RunOptions
-) -> tuple[Shuffles, Enhancements] | None:
-    """Decide what is shuffled and maximised for a contrast; None where the model asks for no permutation."""
-    asked = node.settings.permutation
-    if asked is None:
-        return None
-    forming = (asked.cluster_forming_p, asked.cluster_forming_t)
-    try:
-        enhancements = choose_enhancements(asked.statistics, brain.lattice, design, contrast, forming)
-    except ValueError as error:
-        raise ModelError(f"{node.where}: Permutation.ClusterFormingT: {error}") from error
-    return make_shuffles(contrast, design, asked.n, options.random_seed), enhancements
+    plans = plan_permutations(node, design, brain.lattice, options.random_seed)
+    for shuffles in (plan.shuffles for plan in plans if plan):
+        level = logging.WARNING if shuffles.scheme in ("within", "free") else logging.INFO
+        for note in shuffles.notes:
+            log.log(level, "%s", note)
+    return Study(node, inputs, maps, design, plans, brain, uses_mni, space_note)
 
 
 def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
@@ -217,14 +232,15 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
     mosaic = _draw_subjects(study, canvas)
     design_figures = (figures.draw_design(study.design), figures.draw_contrasts(study.design))
     outputs.write_inputs(folder, study.inputs, study.maps)
-    outputs.write_design(folder, study.design, [each and each[0] for each in study.permutations])
+    outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
     for figure in (mosaic, *design_figures):
         outputs.write_figure(folder, "", figure)
     sections = []
-    for contrast, permutation in zip(study.design.contrasts, study.permutations, strict=True):
-        log.info("%s: %s", contrast.name, _test_in_words(study.design, contrast, permutation))
+    nulls = permute(study.maps.values, study.node, study.design, study.plans, _means(study.maps, options))
+    for contrast, plan in zip(study.design.contrasts, study.plans, strict=True):
+        log.info("%s: %s", contrast.name, _test_in_words(study.design, contrast, plan))
         with _timed(contrast.name):
-            results = analyse_contrast(study, contrast, permutation, options.n_jobs)
+            results = analyse_contrast(study, contrast, *next(nulls))
             outputs.write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
             sections.append(_report_contrast(study, results, canvas, folder))
     if removed := folder.remove_leftovers():
@@ -242,21 +258,33 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
         figures=design_figures,
         contrasts=tuple(sections),
         mosaic=mosaic,
-        notes=study.design.notes,
+        notes=(*study.design.notes, *(note for plan in study.plans if plan for note in plan.shuffles.notes)),
     )
 
 
+def _means(maps: MaskedMaps, options: RunOptions) -> Means:
+    """Tell the permutation test how many threads and how much memory it may use."""
+    in_memory = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
+    memory = max(_memory(options) - in_memory, LEAST_MEMORY)
+    return Means(options.n_jobs, memory, options.scratch, quiet=options.verbosity < 0)
+
+
+def _memory(options: RunOptions) -> float:
+    """Bytes that data and computations may take."""
+    return max(1e6 * (options.mem_mb or usable_memory_mb()) - BASE_MEMORY, LEAST_MEMORY)
+
+
 def analyse_contrast(
-    study: Study, contrast: Contrast, permutation: tuple[Shuffles, Enhancements] | None, n_jobs: int
+    study: Study,
+    contrast: Contrast,
+    null: NullDistribution | None,
+    by_permutation: Sequence[ContrastInference],
 ) -> Results:
-    """Fit, shuffle, correct and tabulate one contrast."""
+    """Fit, correct and tabulate one contrast."""
     settings, lattice = study.node.settings, study.brain.lattice
     fit = fit_contrast(study.maps.values, study.design, contrast)
     inferences = [parametric(fit, each.correction, each.alpha, each.extent, lattice) for each in settings.parametric]
-    null = None
-    if permutation and settings.permutation:
-        null = null_distribution(study.maps.values, study.design, contrast, *permutation, n_jobs)
-        inferences += familywise(null, settings.permutation.alpha)
+    inferences += by_permutation
     limits = Limits(settings.report.min_extent, settings.report.min_distance)
     tables = [
         tabulate(each, fit, [other for other in inferences if other is not each], study.brain, limits)
@@ -315,16 +343,16 @@ def describe(study: Study) -> str:
         f"  design     {design.matrix.shape[0]} x {design.matrix.shape[1]}, rank {design.rank}",
         f"  memory     {maps.values.nbytes / 1e6:.0f} MB of data, at most 3 times that and 0.8 GB at the peak",
     ]
-    for contrast, permutation in zip(design.contrasts, study.permutations, strict=True):
+    for contrast, plan in zip(design.contrasts, study.plans, strict=True):
         lines += [f"  {contrast.test} contrast {contrast.name}", f"    {contrast.formula}"]
-        lines.append(f"    {_test_in_words(design, contrast, permutation)}")
-        if permutation:
-            seconds = _seconds_per_shuffle(study, contrast, *permutation) * permutation[0].n_shuffles
+        lines.append(f"    {_test_in_words(design, contrast, plan)}")
+        if plan:
+            seconds = seconds_per_shuffle(maps.values, design, contrast, plan) * plan.shuffles.n_shuffles
             lines.append(f"    about {seconds:.0f} s for the relabellings on one core")
     return "\n".join(lines) + "\n"
 
 
-def _test_in_words(design: Design, contrast: Contrast, permutation: tuple[Shuffles, Enhancements] | None) -> str:
+def _test_in_words(design: Design, contrast: Contrast, plan: Plan | None) -> str:
     """Say against what a contrast is tested, and by which relabellings."""
     df = f"{error_df(design, contrast):g}"
     if contrast.test == "F":
@@ -333,29 +361,14 @@ def _test_in_words(design: Design, contrast: Contrast, permutation: tuple[Shuffl
     else:
         side = ", two-sided" if contrast.sided == "two" else f", one-sided ({contrast.sided})"
     words = f"{contrast.test}({df}){side}, {contrast.error_term} error"
-    if not permutation:
+    if not plan:
         return words
-    shuffles, enhancements = permutation
+    shuffles, threshold = plan.shuffles, plan.enhancements.forming_threshold
     number = "all" if shuffles.exhaustive else f"{shuffles.n_shuffles} of"
     return (
-        f"{words}; {shuffles.scheme}s of whole subjects, {number} {shuffles.n_possible} possible; "
-        f"clusters form above {contrast.test} = {enhancements.forming_threshold:.2f}"
+        f"{words}; {SCHEMES[shuffles.scheme]}, {number} {shuffles.n_possible} possible; "
+        f"clusters form above {contrast.test} = {threshold:.2f}"
     )
-
-
-def _seconds_per_shuffle(study: Study, contrast: Contrast, shuffles: Shuffles, enhancements: Enhancements) -> float:
-    """Time a few shuffles, the compilation of the kernels aside."""
-    few = Shuffles(
-        shuffles.scheme,
-        shuffles.order[:16],
-        shuffles.sign[:16],
-        exhaustive=False,
-        n_possible=shuffles.n_possible,
-    )
-    for _ in range(2):
-        start = time.perf_counter()
-        null_distribution(study.maps.values, study.design, contrast, few, enhancements, 1)
-    return (time.perf_counter() - start) / few.n_shuffles
 
 
 def _chosen_nodes(model: ModelSpec, options: RunOptions) -> tuple[NodeSpec, ...]:

@@ -73,6 +73,7 @@ class RunOptions:
     model: Path
     derivatives: tuple[tuple[str | None, Path], ...] = ()  # name, folder
     maps: Path | None = None  # table that takes the place of discovery
+    participants: Path | None = None  # takes the place of participants.tsv
     participant_label: tuple[str, ...] = ()  # without sub-; here and below, empty means all
     session_label: tuple[str, ...] = ()
     task_id: tuple[str, ...] = ()
@@ -80,11 +81,18 @@ class RunOptions:
     bids_filter_file: Path | None = None
     mask: Path | None = None  # goes before the model's own
     n_jobs: int = 1
+    mem_mb: int | None = None  # None: what this process may use
+    work_dir: Path | None = None  # None: a folder of OUTPUT_DIR, see `scratch`
     node: tuple[str, ...] = ()
     random_seed: int = 0
     dry_run: bool = False
     skip_bids_validation: bool = False
     verbosity: int = 0  # -1 quiet, 0 normal, 1 and above: verbose
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of the checkpoints: the one that was named, else OUTPUT_DIR/.work."""
+        return self.work_dir or self.output_dir / ".work"
 
 
 class Settings(BaseModel):
@@ -153,10 +161,31 @@ class PermutationSettings(Settings):
     """The same bar as a t or F; where it is given, ClusterFormingP is not used."""
     connectivity: Literal[6, 18, 26] = 26
     """Neighbours of a voxel: over faces; and edges; and corners."""
-    shuffle: Literal["auto", "sign-flip"] = "auto"
-    """What moves; "auto" follows from the hypothesis."""
+    shuffle: Literal["auto", "sign-flip", "permute", "within", "free"] = "auto"
+    """What moves: the signs of subjects, whole subjects, cells inside a subject, all maps; "auto" follows from H0."""
+    exchangeability_blocks: Text | None = None
+    """Column of participants.tsv with families or sites: subjects swap places inside a block only; null: one block."""
+    flip_blocks: bool | None = None
+    """Whether sign-flips take whole blocks (families) or single subjects (sites); null: blocks, once they are named."""
     alpha: Alpha = 0.05
     """Level of the familywise p-value."""
+    across_contrasts: bool = False
+    """Whether the maximum is taken over the contrasts of the node too."""
+    tail: Literal["gpd"] | None = None
+    """How p below 0.10 are approximated: "gpd", by a generalised Pareto tail of the maxima; null: not at all."""
+
+    @field_validator("flip_blocks")
+    @classmethod
+    def _has_blocks(cls, flip_blocks: bool | None, info: ValidationInfo) -> bool | None:  # noqa: FBT001
+        """Refuse to say what flips do with blocks that nobody named."""
+        if flip_blocks is not None and info.data.get("exchangeability_blocks", "") is None:
+            raise ValueError("there are no blocks; name their column of participants.tsv by ExchangeabilityBlocks")
+        return flip_blocks
+
+    @property
+    def flips_whole_blocks(self) -> bool:
+        """Whether all the subjects of a block change sign together."""
+        return self.exchangeability_blocks is not None and self.flip_blocks is not False
 
 
 class ReportSettings(Settings):
@@ -302,6 +331,12 @@ def effect_names(settings: GroupLevelSettings) -> tuple[tuple[str, ...], ...]:
     names = [factor.name for factor in settings.factors]
     sizes = range(1, len(names) + 1)
     return tuple(effect for size in sizes for effect in itertools.combinations(names, size))
+
+
+def participant_columns(settings: GroupLevelSettings) -> tuple[str, ...]:
+    """List the columns of participants.tsv that the settings name, each once."""
+    blocks = settings.permutation.exchangeability_blocks if settings.permutation else None
+    return (blocks,) if blocks else ()
 
 
 def json_schema() -> dict[str, Any]:

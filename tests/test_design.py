@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import pytest
 
 from bids_app.dataset import InputMaps
 from bids_app.design import Contrast, Design, build_design, file_label, in_words
-from bids_app.errors import ModelError
+from bids_app.errors import DataError, ModelError
+from bids_app.participants import Participants
 from bids_app.spec import ContrastSpec, FactorSettings, GroupLevelSettings, NodeSpec
 
 CONDITIONS = tuple(p + s for s in ("FF", "UF", "SF") for p in ("Ini", "Imm", "Del"))
@@ -211,11 +213,33 @@ def test_weights_in_words(weights: list[float], words: str) -> None:
     assert in_words(np.array(weights), ["A", "B", "C"]) == words
 
 
+def test_blocks_are_those_of_the_subjects_whatever_the_order_of_the_table() -> None:
+    """Four subjects in a table of five; the log has the file, the sizes, and who has no maps."""
+    table = pd.DataFrame({"family": ["z", "y", "x", "z", "z"]}, index=["9", "04", "03", "02", "01"], dtype=object)
+    participants = Participants(Path("participants.tsv"), table)
+    block = {"ExchangeabilityBlocks": "family"}
+    design = build_design(inputs(4), node(Permutation=block), participants)
+    assert design.blocks == ("z", "z", "x", "y")
+    note, rest = design.notes
+    assert 'column "family" of participants.tsv, 3 in all (2 of 1 subject, 1 of 2 subjects)' in note
+    assert "sign-flips act on whole blocks" in note
+    assert rest == "in participants.tsv and not in this analysis: 9"
+    singly = build_design(inputs(4), node(Permutation={**block, "FlipBlocks": False}), participants)
+    assert "sign-flips act on single subjects" in singly.notes[0]
+    assert build_design(inputs(4), node(Permutation=None), participants).blocks == ()
+    with pytest.raises(ValueError, match="expected the table of the participants"):
+        build_design(inputs(4), node(Permutation=block))
+    with pytest.raises(DataError, match="no row for sub-05"):
+        build_design(inputs(5), node(Permutation=block), participants)
+
+
 def test_values_check_their_shapes() -> None:
     """A matrix with a row too many, a basis that is not orthonormal."""
     design = build_design(inputs(), node())
     with pytest.raises(ValueError, match="design matrix"):
         Design(np.ones((145, 25)), design.regressors, design.subjects, design.cells, design.between, ("i",), ())
+    with pytest.raises(ValueError, match="2 block labels"):
+        replace(design, blocks=("a", "b"))
     with pytest.raises(ValueError, match="orthonormal"):
         Contrast(
             "c",

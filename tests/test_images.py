@@ -13,7 +13,7 @@ import pytest
 
 from bids_app.dataset import InputMaps
 from bids_app.errors import DataError
-from bids_app.images import Grid, as_image, keep_voxels, load_maps, read_image, unmask
+from bids_app.images import Grid, Room, as_image, keep_voxels, load_maps, read_image, unmask
 
 SHAPE = (4, 3, 2)
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -211,3 +211,17 @@ def test_an_image_to_look_at_has_no_nan(tmp_path: Path) -> None:
     data = np.full(SHAPE, np.nan)
     data[1, 1, 1] = 5
     assert read_image(save(tmp_path / "z.nii.gz", data)).get_fdata().sum() == 5
+
+
+def test_values_may_lie_in_a_file(three: tuple[InputMaps, np.ndarray], tmp_path: Path) -> None:
+    """Beyond the memory allowed they are mapped, equal to those in memory, and no file stays behind."""
+    maps, _ = three
+    room = Room(memory=100, scratch=tmp_path / "scratch")
+    in_memory, mapped = load_maps(maps, ()), load_maps(maps, (), 1, room)
+    assert isinstance(mapped.values, np.memmap)
+    assert np.array_equal(mapped.values, in_memory.values)
+    keep = np.arange(in_memory.values.shape[1]) % 3 > 0
+    fewer = keep_voxels(mapped, keep, "why", room)
+    assert isinstance(fewer.values, np.memmap)
+    assert np.array_equal(fewer.values, keep_voxels(in_memory, keep, "why").values)
+    assert list((tmp_path / "scratch").iterdir()) == []

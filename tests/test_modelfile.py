@@ -195,6 +195,13 @@ WRONG_IN_BLOCK: list[Any] = [
         ".Permutation.ClusterFormingP: expected at most 0.05; found 0.1; a lower bar "
         'has to be named as a statistic, "ClusterFormingT"',
     ),
+    (
+        "Permutation.Shuffle",
+        "swap",
+        '.Permutation.Shuffle: expected "auto", "sign-flip", "permute", "within" or "free"',
+    ),
+    ("Permutation.ExchangeabilityBlocks", "", ".Permutation.ExchangeabilityBlocks: expected text that is not empty"),
+    ("Permutation.FlipBlocks", False, ".Permutation.FlipBlocks: there are no blocks; name their column"),
     ("Permutation.Connectivity", 8, ".Permutation.Connectivity: expected 6, 18 or 26; found 8"),
     ("Permutation.Statistics", [], ".Permutation.Statistics: expected a list of at least 1; found []"),
     ("Permutation.Statistics", ["tfce", "tfce"], '.Permutation.Statistics: "tfce" stands there twice'),

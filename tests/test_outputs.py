@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -13,17 +16,31 @@ import pytest
 
 from bids_app.discovery import SourceDataset
 from bids_app.errors import OutputError
+from bids_app.exchangeability import sign_flips
+from bids_app.glm import fit_contrast
+from bids_app.images import MaskedMaps
+from bids_app.inference.correction import familywise
+from bids_app.inference.permutation import NullDistribution
+from bids_app.inference.tail import TailFit
 from bids_app.outputs import (
     NodeFolder,
     check_writable,
     command_line,
+    write_contrast,
     write_dataset,
+    write_design,
+    write_figure,
     write_image,
     write_json,
     write_table,
     write_text,
+    write_viewer,
 )
+from bids_app.report.figures import Figure
+from bids_app.report.tables import Brain, Limits, tabulate
 from bids_app.spec import RunOptions
+from builders import pages
+from builders.drawings import make_design
 
 AFFINE = np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]])
 
@@ -66,6 +83,34 @@ def test_a_rerun_removes_what_an_earlier_run_wrote_and_nothing_else(tmp_path: Pa
     assert new.remove_leftovers() == ["figures/old.png", "old.tsv"]
     assert new.file("both.tsv").read_text() == "new"
     assert all(path.read_text() == "mine" for path in own)
+
+
+def test_a_run_that_dies_in_the_middle_leaves_nothing_that_the_next_one_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table, a picture, and a map killed half-way, so that nobody cleans up; the next run writes none of them."""
+    died = NodeFolder(tmp_path, "n", {}, {})
+    table, own = died.file("old.tsv"), died.path / ".own.part"
+    write_text(died.keep(table), "old")
+    died.sidecar(table, {})
+    write_figure(died, "contrast-a", Figure("slices", b"png", caption="", alt=""))
+    write_viewer(died, "contrast-a", "page")
+    write_text(own, "mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: signal.raise_signal(signal.SIGINT))
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            write_image(died.keep(died.file("map.nii.gz")), np.zeros((2, 2, 2)), AFFINE, mni=True)
+    left = {path.name for path in died.path.rglob("*") if path.is_file()}
+    assert left == {
+        *("old.tsv", "old.json", "contrast-a_slices.png", "contrast-a_viewer.html"),
+        *(f".map.nii.gz.{os.getpid()}.part", ".own.part", ".written.txt"),
+    }
+    following = NodeFolder(tmp_path, "n", {}, {})
+    write_text(following.keep(following.file("new.tsv")), "new")
+    assert len(following.remove_leftovers()) == 5
+    assert {path.name for path in died.path.rglob("*") if path.is_file()} == {"new.tsv", ".own.part", ".written.txt"}
+    assert following.manifest.read_text() == "new.tsv\n"
 
 
 def test_images_keep_values_grid_and_units_and_carry_no_time(tmp_path: Path) -> None:
@@ -137,20 +182,35 @@ def test_the_dataset_is_a_bids_derivative(tmp_path: Path) -> None:
     assert (tmp_path / "out" / ".bidsignore").read_text().split() == ["*.html", "group"]
 
 
+def test_the_sidecar_of_the_design_has_the_block_of_each_subject(tmp_path: Path) -> None:
+    """Where blocks are named; otherwise there is no such entry."""
+    folder = NodeFolder(tmp_path, "n", {}, {})
+    design = make_design(n_subjects=3)
+    write_design(folder, design, [])
+    assert "Blocks" not in json.loads(folder.file("design.json").read_text())
+    write_design(folder, replace(design, blocks=("a", "b", "a")), [])
+    blocks = json.loads(folder.file("design.json").read_text())["Blocks"]
+    assert blocks == {f"sub-{subject}": block for subject, block in zip(design.subjects, "aba", strict=True)}
+
+
 def test_the_command_can_be_typed_again() -> None:
-    """Quoted where it must be, only the options that change results."""
+    """Quoted where it must be; the options that change results, and the limits of memory and place that were set."""
     options = RunOptions(
         Path("my data"),
         Path("out"),
         Path("m.json"),
         derivatives=(("glm", Path("d")), (None, Path("e"))),
+        participants=Path("people.tsv"),
         mask=Path("mask.nii"),
         participant_label=("01", "02"),
         random_seed=7,
+        n_jobs=3,
+        mem_mb=4000,
+        work_dir=Path("scratch"),
     )
     assert command_line(options) == (
-        "bids-grouplevel 'my data' out group --model m.json --derivatives glm=d e --mask mask.nii "
-        "--participant-label 01 02 --random-seed 7"
+        "bids-grouplevel 'my data' out group --model m.json --derivatives glm=d e --participants people.tsv "
+        "--mask mask.nii --mem-mb 4000 --work-dir scratch --participant-label 01 02 --random-seed 7"
     )
 
 
@@ -158,3 +218,34 @@ def test_what_json_does_not_know_is_refused(tmp_path: Path) -> None:
     """Rather than written as a guess."""
     with pytest.raises(TypeError, match="cannot be written as JSON"):
         write_json(tmp_path / "x.json", {"a": object()})
+
+
+def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_path: Path) -> None:
+    """The map of p has the tail's parameters, or the reason why there are none; nothing where none was asked for."""
+    contrast = pages.make_contrast("t", "Faces")
+    values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
+    maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {})
+    fit = fit_contrast(values, pages.make_design(contrast), contrast)
+    maxima, observed = {"voxel": np.linspace(5, 1, 8)}, {"voxel": np.abs(fit.statistic)}
+    flips = sign_flips(8, 8, np.random.default_rng(0), up_to_sign=True)
+    null = NullDistribution("Faces", flips, maxima, observed, np.ones(64, np.int64), 3.0, 26)
+    (result,) = familywise(null, 0.2)
+    tables = tabulate(result, fit, [], Brain.from_mask(maps.mask, maps.affine, 26), Limits())
+    tail = TailFit(3.0, 1.5, 0.1, 0.6, 0.2)
+    found = []
+    for name, changes in (
+        ("a", {}),
+        ("b", {"tail": tail}),
+        ("c", {"no_tail": "it needs at least 500 shuffles"}),
+        ("d", {"tail": tail, "across": 3, "n_families": 2}),
+    ):
+        folder = NodeFolder(tmp_path, name, {}, {})
+        write_contrast(folder, maps, fit, null, [(replace(result, **changes), tables)])
+        found.append(json.loads(folder.file("contrast-AB_stat-logp_desc-voxelFWE_statmap.json").read_text()))
+    assert "TailApproximation" not in found[0]
+    assert found[1]["TailApproximation"]["Shape"] == 0.1
+    assert found[1]["TailApproximation"]["Description"].startswith("p below 0.1 are approximate")
+    assert found[2]["TailApproximation"].startswith("not used: it needs at least 500 shuffles")
+    assert "ContrastsCorrectedTogether" not in found[1]
+    assert (found[3]["ContrastsCorrectedTogether"], found[3]["FamiliesOfContrasts"]) == (3, 2)
+    assert (found[1]["CriticalValueOf"], found[3]["CriticalValueOf"]) == ("|t|", "z")

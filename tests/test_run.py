@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bids_app import outputs
 from bids_app.cli import main
 from bids_app.demo import write_study
 from bids_app.design import file_label
@@ -414,6 +416,29 @@ def test_results_of_an_earlier_model_do_not_stay_behind(study: tuple[Path, Path]
     assert [name for name in tree(tmp_path / "out") if "contrast-AvsB" in name]
 
 
+def test_a_file_of_a_node_is_listed_before_it_is_written(
+    study: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Map, table, sidecar or picture: whenever a run is killed, the next one knows all the files that it left."""
+    folder = tmp_path / "out" / "group" / "node-group"
+    manifest = folder / ".written.txt"
+    replacing, unlisted, names = outputs._replacing, [], set()
+
+    def watching(path: Path) -> AbstractContextManager[Path]:
+        if path.is_relative_to(folder) and path != manifest:
+            names.add(path.relative_to(folder).as_posix())
+            listed = manifest.read_text().splitlines() if manifest.exists() else []
+            unlisted.extend(names - set(listed))
+        return replacing(path)
+
+    monkeypatch.setattr(outputs, "_replacing", watching)
+    run(study[0], tmp_path / "out", study[1])
+    assert unlisted == []
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert names == there - {manifest.name}
+    assert {name.split(".", 1)[1] for name in names} == {"nii.gz", "tsv", "tsv.gz", "json", "png"}
+
+
 def test_a_dry_run_describes_and_writes_nothing(
     study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -423,6 +448,46 @@ def test_a_dry_run_describes_and_writes_nothing(
     for expected in ("6 subjects", "A minus B", "mean of A, B", "20 of 32 possible"):
         assert expected in text
     assert not (tmp_path / "out").exists()
+
+
+def name_blocks(model: Path, column: str) -> None:
+    """Let a model name a column with exchangeability blocks."""
+    block = f'"ExchangeabilityBlocks": "{column}", "N"'
+    model.write_text(model.read_text().replace('"N"', block))
+
+
+def write_families(path: Path, families: str) -> Path:
+    """A participants table with a letter for the family of each subject, from sub-01 on."""
+    rows = [f"sub-{number:02}\t{family}\n" for number, family in enumerate(families, start=1)]
+    path.write_text("participant_id\tfamily\n" + "".join(rows))
+    return path
+
+
+def test_blocks_are_read_from_the_participants_of_the_dataset_or_of_the_option(
+    study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log names the file, the number of blocks and their sizes, and who has no maps."""
+    root, model = study
+    name_blocks(model, "family")
+    write_families(root / "participants.tsv", "aabbbc")
+    own = write_families(tmp_path / "own.tsv", "abccddx")
+    arguments = [str(root), str(tmp_path / "out"), "group", "--model", str(model), "--dry-run"]
+    assert main(arguments) == main([*arguments, "--participants", str(own)]) == 0
+    said = capsys.readouterr().err
+    assert f'column "family" of {root / "participants.tsv"}, 3 in all (1 of 1 subject, 1 of 2 subjects, ' in said
+    assert f'column "family" of {own}, 4 in all (2 of 1 subject, 2 of 2 subjects)' in said
+    assert f"in {own} and not in this analysis: 07" in said
+
+
+def test_participants_that_no_node_asks_for_are_noted(
+    study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The option has no effect then, and its file is not read."""
+    own = tmp_path / "own.tsv"
+    own.write_text("not a table")
+    arguments = [str(study[0]), str(tmp_path / "out"), "group", "--model", str(study[1]), "--participants", str(own)]
+    assert main([*arguments, "--dry-run"]) == 0
+    assert f"--participants {own} is not used: the node group names no column of it" in capsys.readouterr().err
 
 
 BAD: dict[str, tuple[Callable[[Path, Path], None], int, str]] = {
@@ -465,6 +530,17 @@ BAD: dict[str, tuple[Callable[[Path, Path], None], int, str]] = {
         "Weights",
     ),
     "not JSON": (lambda _, model: model.write_text("{"), 65, "model.json"),
+    "blocks without a table": (lambda _, model: name_blocks(model, "family"), 66, "--participants FILE.tsv"),
+    "an unknown column of blocks": (
+        lambda root, model: (name_blocks(model, "famly"), write_families(root / "participants.tsv", "aabbcc")),
+        65,
+        'has no column "famly", which the model names; did you mean "family"?',
+    ),
+    "a subject without a row": (
+        lambda root, model: (name_blocks(model, "family"), write_families(root / "participants.tsv", "aabbc")),
+        65,
+        "no row for sub-06",
+    ),
 }
 
 

@@ -14,10 +14,12 @@ from bids_app.spec import (
     ContrastSpec,
     FactorSettings,
     GroupLevelSettings,
+    PermutationSettings,
     effect_names,
     factor_cells,
     json_schema,
     nearest,
+    participant_columns,
 )
 from builders.models import CONTRAST
 
@@ -68,6 +70,22 @@ def test_a_named_stat_takes_the_place_of_effect_maps() -> None:
     """Select keeps effect maps until it names another kind."""
     assert GroupLevelSettings(select={"run": ("1",)}).select == {"stat": ("effect",), "run": ("1",)}
     assert GroupLevelSettings(select={"stat": ("z",)}).select == {"stat": ("z",)}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "flip_blocks", "whole"),
+    [(None, None, False), ("family", None, True), ("family", True, True), ("site", False, False)],
+)
+def test_named_blocks_flip_as_a_whole_unless_told_otherwise(
+    blocks: str | None,
+    flip_blocks: bool | None,  # noqa: FBT001
+    whole: bool,  # noqa: FBT001
+) -> None:
+    """And their column is one that the participants' table must have."""
+    permutation = PermutationSettings(exchangeability_blocks=blocks, flip_blocks=flip_blocks)
+    assert permutation.flips_whole_blocks is whole
+    assert participant_columns(GroupLevelSettings(permutation=permutation)) == ((blocks,) if blocks else ())
+    assert participant_columns(GroupLevelSettings(permutation=None)) == ()
 
 
 def test_nothing_near_nothing_suggested() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -22,9 +23,18 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 
 EXTENT_EXPONENT = 0.5
 HEIGHT_EXPONENT = 2.0
+
+# The 3 x 3 x 3 cube around a voxel as 27 bits, in C order.
+CENTRE = 1 << 13
+FACES = 1 << 4 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 16 | 1 << 22
+# 2^0 to 2^35 all leave different remainders modulo 37, so that the remainder tells the bit.
+INDEX_OF_BIT = np.zeros(37, np.int32)
+INDEX_OF_BIT[[(1 << index) % 37 for index in range(27)]] = range(27)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class Lattice:
     position: Integers  # (n_voxels,) flat index of each voxel in the bordered grid
     voxel: Integers  # (n_grid,) voxel at each place of the bordered grid, -1 where none
     offsets: Integers  # (connectivity,) flat offsets of the neighbours
+    cube: Integers  # (27,) flat offsets of the 3 x 3 x 3 places around a voxel, itself included, in C order
     connectivity: int  # 6 (faces), 18 (and edges) or 26 (and corners)
 
     @classmethod
@@ -62,12 +73,11 @@ class Lattice:
         voxel = np.full(bordered.size, -1, np.int32)
         voxel[position] = np.arange(position.size, dtype=np.int32)
         _, n_j, n_k = bordered.shape
-        offsets = [
-            (di * n_j + dj) * n_k + dk
-            for di, dj, dk in product((-1, 0, 1), repeat=3)
-            if 0 < abs(di) + abs(dj) + abs(dk) <= reach[connectivity]
-        ]
-        return cls(position, voxel, np.array(offsets, np.int32), connectivity)
+        steps = np.array(list(product((-1, 0, 1), repeat=3)))
+        cube = ((steps[:, 0] * n_j + steps[:, 1]) * n_k + steps[:, 2]).astype(np.int32)
+        distance = np.abs(steps).sum(axis=1)
+        offsets = cube[(distance > 0) & (distance <= reach[connectivity])]
+        return cls(position, voxel, offsets, cube, connectivity)
 
     @property
     def n_voxels(self) -> int:
@@ -77,6 +87,33 @@ class Lattice:
     def neighbours(self) -> Integers:
         """Neighbours of every voxel, (n_voxels, connectivity), -1 where there is none."""
         return np.asarray(self.voxel[self.position[:, None] + self.offsets[None, :]])
+
+
+class Scratch(NamedTuple):
+    """Working memory of one thread for TFCE, about 80 bytes per voxel; what it holds before a map does not matter."""
+
+    keys: Longs  # (n_voxels,) and so on, but for the two grids
+    spare: Longs
+    places: Integers  # in the bordered grid, of the nodes of the component tree: the voxels, the highest first
+    heights: Singles
+    extent: Integers
+    below: Integers
+    value: Floats  # TFCE of the nodes
+    parent: Integers  # of the components
+    size: Integers
+    lowest: Integers
+    entered: Bytes  # (n_grid,)
+    component: Integers  # (n_grid,)
+
+    @classmethod
+    def for_lattice(cls, lattice: Lattice) -> Scratch:
+        """Allocate what one map at a time of this lattice needs."""
+        n = lattice.n_voxels
+        keys, spare = np.empty((2, n), np.int64)
+        places, extent, below, parent, size, lowest = np.empty((6, n), np.int32)
+        heights, value = np.empty(n, np.float32), np.empty(n, np.float64)
+        entered, component = np.empty(lattice.voxel.size, np.uint8), np.empty(lattice.voxel.size, np.int32)
+        return cls(keys, spare, places, heights, extent, below, value, parent, size, lowest, entered, component)
 
 
 def label_components(supra: NDArray[np.bool_], lattice: Lattice) -> Integers:
@@ -119,9 +156,9 @@ def cluster_values(statistic: Singles, threshold: float, lattice: Lattice) -> tu
 
 def max_cluster(statistic: Singles, threshold: float, lattice: Lattice) -> tuple[float, float]:
     """Return the largest size and the largest mass over the clusters of a map; 0, 0 where there is none."""
-    size, mass = _max_cluster(
-        statistic, np.float32(threshold), float(threshold), lattice.position, lattice.voxel, lattice.offsets
-    )
+    supra = np.flatnonzero(statistic > np.float32(threshold)).astype(np.int32)
+    node_at = np.full(lattice.voxel.size, -1, np.int32)
+    size, mass = list_maxima(supra, statistic[supra], float(threshold), lattice.position, lattice.offsets, node_at)
     return float(size), float(mass)
 
 
@@ -145,12 +182,17 @@ def tfce(statistic: Singles, lattice: Lattice) -> Floats:
     from its own height down to that of the voxel that joins its component next, so that the integral is a finite sum
     over the path from the voxel to the root, and no step size enters.
     """
-    return np.asarray(_tfce(statistic, lattice.position, lattice.voxel.size, lattice.offsets))
+    scratch = Scratch.for_lattice(lattice)
+    return np.asarray(_tfce(statistic, lattice.position, lattice.voxel, lattice.cube, lattice.connectivity, scratch))
 
 
-def max_tfce(statistic: Singles, lattice: Lattice) -> float:
-    """Return the largest TFCE value of a map; 0 where nothing is positive."""
-    return float(_tfce(statistic, lattice.position, lattice.voxel.size, lattice.offsets).max(initial=0.0))
+def max_tfce(statistic: Singles, lattice: Lattice, *, two_sided: bool = False, scratch: Scratch | None = None) -> float:
+    """Return the largest TFCE value of a map, of either sign where two-sided; 0 where nothing is enhanced.
+
+    `scratch` is for many maps, one per thread: with it nothing of the size of the map is allocated.
+    """
+    scratch = scratch or Scratch.for_lattice(lattice)
+    return float(largest_tfce(statistic, 1 + two_sided, lattice.position, lattice.cube, lattice.connectivity, scratch))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -198,105 +240,247 @@ def _label(supra: NDArray[np.bool_], position: Integers, voxel: Integers, offset
 
 
 @numba.njit(nogil=True, cache=True)
-def _max_cluster(
-    statistic: Singles,
-    threshold_single: np.float32,
-    threshold: float,
-    position: Integers,
-    voxel: Integers,
-    offsets: Integers,
+def _not_seen_by_the_one_before(back: Integers, offsets: Integers) -> Integers:
+    """Those of the offsets that look back which are not neighbours of the voxel one place before."""
+    fresh = np.empty(back.size, np.int32)
+    n_fresh = 0
+    for offset in back:
+        if offset != -1 and not np.any(offsets == offset + 1):
+            fresh[n_fresh] = offset
+            n_fresh += 1
+    return fresh[:n_fresh]
+
+
+@numba.njit(nogil=True, cache=True)
+def list_maxima(
+    voxels: Integers, heights: Singles, threshold: float, position: Integers, offsets: Integers, node_at: Integers
 ) -> tuple[int, float]:
-    parent = _join(statistic > threshold_single, position, voxel, offsets)
-    size = np.zeros(statistic.size, np.int32)
-    mass = np.zeros(statistic.size, np.float64)
+    """Largest size and largest mass over the clusters of a list of voxels; 0, 0 for an empty list.
+
+    Parameters
+    ----------
+    voxels : (n_listed,) int32
+        The voxels beyond the threshold, ascending.
+    heights : (n_listed,) float32
+        Their values; only voxels of equal sign join, so that positive and negative clusters are formed apart.
+    threshold : forming height, above which mass counts
+    position, offsets : those of the lattice
+    node_at : (n_grid,) int32
+        Scratch for the bordered grid, all -1 before and after.
+
+    Returns
+    -------
+    size : int
+    mass : float
+        Sum of |height| - threshold, added up in double precision in the order of the list.
+
+    Notes
+    -----
+    The cost is that of the list, not of the mask. For use inside other kernels.
+    """
+    n_listed = voxels.size
+    parent = np.empty(n_listed, np.int32)
+    back = offsets[: offsets.size // 2]  # later voxels look back at this one
+    fresh = _not_seen_by_the_one_before(back, offsets)
+    before = -1
+    for node in range(n_listed):
+        place = position[voxels[node]]
+        positive = heights[node] > 0
+        own, steps = node, back
+        if place == before + 1 and (heights[node - 1] > 0) == positive:
+            own, steps = _find(parent, node - 1), fresh
+        parent[node] = own
+        for s in range(steps.size):
+            neighbour = node_at[place + steps[s]]
+            if neighbour < 0 or (heights[neighbour] > 0) != positive or parent[neighbour] == own:
+                continue
+            other = _find(parent, neighbour)
+            if other < own:
+                parent[own] = other
+                own = other
+            else:
+                parent[other] = own
+        node_at[place] = node
+        before = place
+    size = np.zeros(n_listed, np.int32)
+    mass = np.zeros(n_listed, np.float64)
     largest, heaviest = 0, 0.0
-    for v in range(statistic.size):
-        if parent[v] < 0:
-            continue
-        root = _find(parent, v)
+    for node in range(n_listed):
+        root = _find(parent, node)
         size[root] += 1
-        mass[root] += np.float64(statistic[v]) - threshold
+        mass[root] += abs(np.float64(heights[node])) - threshold
         largest = max(largest, size[root])
         heaviest = max(heaviest, mass[root])
+        node_at[position[voxels[node]]] = -1
     return largest, heaviest
 
 
 @numba.njit(nogil=True, cache=True)
-def _descending(values: Singles) -> Integers:
-    """Order of positive floats from the highest down; equal ones keep their order.
+def largest_tfce(
+    statistic: Singles, n_sides: int, position: Integers, cube: Integers, connectivity: int, scratch: Scratch
+) -> float:
+    """Largest TFCE value of a map; 0 where nothing is enhanced.
 
-    The bits of positive floats sort like integers: three passes of a counting sort over 11 bits each.
+    Parameters
+    ----------
+    statistic : (n_voxels,) float32
+    n_sides : 1 for the positive part; 2 for the negative part too, enhanced apart from the positive one
+    position, cube, connectivity : those of the lattice
+    scratch : working memory of this thread
+
+    Notes
+    -----
+    For use inside other kernels; nothing of the size of the map is allocated. It is the maximum of `tfce`, bit by bit.
     """
-    keys = values.view(np.uint32)
-    n = keys.size
-    order = np.arange(n).astype(np.int32)
-    spare = np.empty(n, np.int32)
-    for digit in range(3):
-        shift = np.uint32(11 * digit)
-        start = np.zeros(2049, np.int64)
-        for i in range(n):
-            start[2048 - ((keys[i] >> shift) & np.uint32(2047))] += 1
-        for b in range(1, 2049):
-            start[b] += start[b - 1]
-        for i in range(n):
-            bucket = 2047 - ((keys[order[i]] >> shift) & np.uint32(2047))
-            spare[start[bucket]] = order[i]
-            start[bucket] += 1
-        order, spare = spare, order
-    return order
+    largest = 0.0
+    for side in range(n_sides):
+        sign = np.float32(1 - 2 * side)
+        for node in range(_enhance(statistic, sign, position, cube, connectivity, scratch)):
+            largest = max(largest, scratch.value[node])
+    return largest
 
 
 @numba.njit(nogil=True, cache=True)
-def _tfce(statistic: Singles, position: Integers, n_grid: int, offsets: Integers) -> Floats:
-    """TFCE of every voxel; nodes of the component tree are numbered in the order in which they enter."""
-    positive = np.flatnonzero(statistic > 0).astype(np.int32)
-    voxels = positive[_descending(statistic[positive])]
-    extent, below = _component_tree(position[voxels], n_grid, offsets)
-    node_value = np.empty(voxels.size, np.float64)
+def _tfce(
+    statistic: Singles, position: Integers, voxel: Integers, cube: Integers, connectivity: int, scratch: Scratch
+) -> Floats:
+    """TFCE of every voxel, positive part only."""
     enhanced = np.zeros(statistic.size, np.float64)
-    for node in range(voxels.size - 1, -1, -1):
-        height, base, foot = np.float64(statistic[voxels[node]]), 0.0, 0.0
-        if below[node] >= 0:
-            base = node_value[below[node]]
-            foot = np.float64(statistic[voxels[below[node]]])
-        # height^3 - foot^3 without cancellation of nearly equal heights
-        slab = (height - foot) * (height * height + height * foot + foot * foot) / (HEIGHT_EXPONENT + 1.0)
-        node_value[node] = base + math.sqrt(np.float64(extent[node])) * slab
-        enhanced[voxels[node]] = node_value[node]
+    for node in range(_enhance(statistic, np.float32(1), position, cube, connectivity, scratch)):
+        enhanced[voxel[scratch.places[node]]] = scratch.value[node]
     return enhanced
 
 
 @numba.njit(nogil=True, cache=True)
-def _component_tree(places: Integers, n_grid: int, offsets: Integers) -> tuple[Integers, Integers]:
-    """Extent of every node when it enters, and the lower node that it then hangs on (-1: none).
+def _enhance(
+    statistic: Singles, sign: np.float32, position: Integers, cube: Integers, connectivity: int, scratch: Scratch
+) -> int:
+    """Fill in `places` and `value`, the highest voxel first, for the voxels of one sign; how many they are."""
+    n_nodes = _descending(statistic, sign, position, scratch)
+    _component_tree(n_nodes, cube, connectivity, scratch)
+    heights, extent, below, value = scratch.heights, scratch.extent, scratch.below, scratch.value
+    for node in range(n_nodes - 1, -1, -1):
+        height, base, foot = np.float64(heights[node]), 0.0, 0.0
+        if below[node] >= 0:
+            base = value[below[node]]
+            foot = np.float64(heights[below[node]])
+        # height^3 - foot^3 without cancellation of nearly equal heights
+        slab = (height - foot) * (height * height + height * foot + foot * foot) / (HEIGHT_EXPONENT + 1.0)
+        value[node] = base + math.sqrt(np.float64(extent[node])) * slab
+    return n_nodes
 
-    `places` are positions in the bordered grid, the highest voxel first. Sets are joined by size, so that the paths
-    stay short, and remember their lowest node, which is the root of their part of the tree.
+
+@numba.njit(nogil=True, cache=True)
+def _descending(statistic: Singles, sign: np.float32, position: Integers, scratch: Scratch) -> int:
+    """Fill in `places` and `heights` from the highest voxel down; equal ones keep their order. Number of voxels.
+
+    The bits of positive floats sort like integers: three passes of a counting sort over 11 bits each, which carry
+    height and place together in one integer, so that no pass has to look anything up.
     """
-    n_nodes = places.size
-    node_at = np.full(n_grid, -1, np.int32)
-    parent = np.empty(n_nodes, np.int32)
-    size = np.empty(n_nodes, np.int32)
-    lowest = np.empty(n_nodes, np.int32)
-    extent = np.empty(n_nodes, np.int32)
-    below = np.full(n_nodes, -1, np.int32)
+    keys, spare, places = scratch.keys, scratch.spare, scratch.places
+    bits, sorted_bits = statistic.view(np.int32), scratch.heights.view(np.int32)
+    start = np.zeros((3, 2048), np.int32)
+    n = 0
+    for v in range(statistic.size):
+        if sign * statistic[v] > 0:
+            height = np.int64(bits[v] & 0x7FFFFFFF)
+            start[0, height & 2047] += 1
+            start[1, (height >> 11) & 2047] += 1
+            start[2, height >> 22] += 1
+            keys[n] = (height << 32) | position[v]
+            n += 1
+    for digit in range(3):
+        total = 0
+        for bucket in range(2047, -1, -1):
+            total += start[digit, bucket]
+            start[digit, bucket] = total - start[digit, bucket]
+    for digit in range(2):
+        shift = 32 + 11 * digit
+        for i in range(n):
+            bucket = (keys[i] >> shift) & 2047
+            spare[start[digit, bucket]] = keys[i]
+            start[digit, bucket] += 1
+        keys, spare = spare, keys
+    for i in range(n):
+        bucket = keys[i] >> 54
+        places[start[2, bucket]] = keys[i] & 0xFFFFFFFF
+        sorted_bits[start[2, bucket]] = keys[i] >> 32
+        start[2, bucket] += 1
+    return n
+
+
+@numba.njit(nogil=True, cache=True)
+def _component_tree(n_nodes: int, cube: Integers, connectivity: int, scratch: Scratch) -> None:
+    """Fill in `extent`, of every node when it enters, and `below`, the node that it then hangs on (-1: none).
+
+    Voxels enter in the order of `places`. Components are numbered by the peak that they start from, few against the
+    voxels, so that their union-find forest stays in the first cache; they are joined by size, so that the paths stay
+    short, and remember their lowest node, which is the root of their part of the tree. Which neighbours have entered
+    is read as 27 bits, and of those that touch each other only one is looked up.
+    """
+    places, extent, below = scratch.places, scratch.extent, scratch.below
+    entered, component = scratch.entered, scratch.component
+    parent, size, lowest = scratch.parent, scratch.size, scratch.lowest
+    entered[:] = 0
+    n_components = 0
+    touching = _dilate(CENTRE, connectivity) & ~CENTRE
     for node in range(n_nodes):
-        node_at[places[node]] = node
-        parent[node] = node
-        size[node] = 1
-        own = node
-        for o in range(offsets.size):
-            neighbour = node_at[places[node] + offsets[o]]
-            if neighbour < 0 or parent[neighbour] == own:
-                continue
-            other = _find(parent, neighbour)
+        place = int(places[node])
+        around = _enter(place, entered, cube)
+        pending = around & touching
+        below[node] = -1
+        own = -1
+        while pending:
+            faces = pending & FACES  # they touch more of the others than edges and corners do
+            bit = faces & -faces if faces else pending & -pending
+            pending &= ~_dilate(_dilate(bit, connectivity) & around, connectivity)
+            other = _find(parent, component[place + cube[INDEX_OF_BIT[bit % 37]]])
             if other == own:
                 continue
             below[lowest[other]] = node
+            if own < 0:
+                own = other
+                continue
             if size[other] > size[own]:
                 own, other = other, own
             parent[other] = own
             size[own] += size[other]
+        if own < 0:
+            own = n_components
+            n_components += 1
+            parent[own] = own
+            size[own] = 0
+        size[own] += 1
         lowest[own] = node
+        component[place] = own
         extent[node] = size[own]
-    return extent, below
+
+
+@numba.njit(nogil=True, cache=True)
+def _enter(place: int, entered: Bytes, cube: Integers) -> int:
+    """Enter a voxel; which of the cube around it had entered before, as bits in the order of `Lattice.cube`.
+
+    A byte of `entered` has three bits: whether the voxel before, at and after its place has entered.
+    """
+    row, plane = cube[16], cube[22]  # one step along j and along i
+    around = 0
+    for line in range(9):
+        around |= int(entered[place + (line // 3 - 1) * plane + (line % 3 - 1) * row]) << (3 * line)
+    entered[place - 1] |= 4
+    entered[place] |= 2
+    entered[place + 1] |= 1
+    return around
+
+
+@numba.njit(nogil=True, cache=True)
+def _dilate(bits: int, connectivity: int) -> int:
+    """Add to a set of places in the cube what touches it, as bits in the order of `Lattice.cube`."""
+    along_k = bits | ((bits << 1) & 0o666666666) | ((bits >> 1) & 0o333333333)
+    along_jk = along_k | ((along_k << 3) & 0o770770770) | ((along_k >> 3) & 0o077077077)
+    if connectivity == 26:
+        return along_jk | (along_jk << 9) | (along_jk >> 9)
+    along_j = bits | ((bits << 3) & 0o770770770) | ((bits >> 3) & 0o077077077)
+    if connectivity == 18:
+        either = along_j | along_k
+        return along_jk | (either << 9) | (either >> 9)
+    return along_j | along_k | (bits << 9) | (bits >> 9)

@@ -1,48 +1,48 @@
-"""The statistic of every shuffle, its maxima, the null distribution.
+"""The null distribution: what every shuffle leaves as the largest voxel, cluster and TFCE value of the mask.
 
-Under sign-flips of whole subjects the sum of squares of the scores never changes, so that a shuffle costs one product
-f' D_j (1 x S by S x V) per score dimension; nothing is refitted and no data are copied. With B = intercept:
-
-    SSH* = sum over tested j of (f' D_j)^2 / S,     SSE* = sum |e_j|^2 - sum (f' e_j)^2 / S  over the error's dimensions
-
-With a pooled error the dimensions that are not tested enter as residuals, e_j = D_j - mean, and are flipped along
-(Freedman-Lane).
+A batch of shuffles passes once over the voxels (see `products`), lists the voxels beyond the forming threshold, joins
+them to clusters, and builds the component tree for TFCE. Nothing is refitted, no data are copied, and no array of
+shuffles x voxels exists beyond one batch. Each number depends on its own shuffle alone, so that results are the same
+bits for any number of workers, any size of batches, and after any interruption.
 
 References
 ----------
-Freedman & Lane 1983, doi 10.1080/07350015.1983.10509354; Nichols & Holmes 2002, doi 10.1002/hbm.1058;
-Winkler et al. 2014, doi 10.1016/j.neuroimage.2014.01.060.
+Nichols & Holmes 2002, doi 10.1002/hbm.1058; Winkler et al. 2014, doi 10.1016/j.neuroimage.2014.01.060.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
+import numba
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from bids_app.design import Contrast, Design
 from bids_app.exchangeability import Shuffles
-from bids_app.glm import BLOCK, ZTable, contrast_scores, error_df, error_space, f_isf, f_to_z, t_isf
-from bids_app.inference.clusters import Lattice, cluster_values, max_cluster, max_tfce, tfce
+from bids_app.glm import error_df, f_isf, f_to_z, t_isf, t_to_z
+from bids_app.inference.clusters import Lattice, Scratch, cluster_values, largest_tfce, list_maxima, tfce
+from bids_app.inference.heights import Heights, as_statistic, as_z, height, heights_of
+from bids_app.inference.products import BLOCK, Moves, Scanned, scan
+from bids_app.inference.scores import ShuffledScores, moves, part_of, shuffled_scores
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
-
-# Shuffles in one matrix product. A constant: the product's rounding may depend on its shape, and p-values must not
-# depend on how the work was shared out.
-BATCH = 16
+Integers = NDArray[np.int32]
 
 # A null value counts as reaching the observed one within this share of it: single-precision t was off by 2.8e-6 on
 # real data, and relabellings that are equal in exact arithmetic must tie.
 TIE_TOLERANCE = 1e-5
 
-# Shares of the sum of squares, which is 1: below the first the error is computed with care, at the second it stops
-SMALL_ERROR = 0.01
-LEAST_ERROR = 1e-14
+# Shuffles of a batch at most: enough to make the sign tables worth their while; with TFCE whole maps are kept
+LARGEST_BATCH, LARGEST_BATCH_OF_MAPS = 256, 16
+# Rows added for a batch at most, so that a batch takes well under a second and Ctrl-C is heard
+BATCH_WORK = 4e9
 
 KEYS = {"voxel": "voxel", "cluster-size": "clusterSize", "cluster-mass": "clusterMass", "tfce": "tfce"}
 
@@ -63,6 +63,46 @@ class NullDistribution:
     forming_threshold: float
     """t or F above which voxels form clusters."""
     connectivity: int
+    on_z: bool = False
+    """Whether all but cluster sizes are on the scale of z, as correction across contrasts needs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartialNull:
+    """What the first shuffles gave, as far as a run came."""
+
+    n_done: int
+    maxima: Floats
+    """(n_done, n_keys)."""
+    n_exceeding: NDArray[np.int64]
+    """(n_voxels,)."""
+
+
+class Keeper(Protocol):
+    """Keeps what is done, for a run that is interrupted."""
+
+    def save(self, partial: PartialNull) -> None:
+        """Keep what is done."""
+
+    def due(self) -> bool:
+        """Whether the last save is a while ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How the work is done; nothing in it changes a result."""
+
+    n_jobs: int = 1
+    """Threads."""
+    memory: float = 4e9
+    """Bytes that scores and batches may take, beside the data."""
+    scratch: Path | None = None
+    """Folder for scores that do not fit into memory."""
+    done: PartialNull | None = None
+    """What an earlier run of the same analysis had done."""
+    keeper: Keeper | None = None
+    advance: Callable[[int], None] | None = None
+    """Is told how many more shuffles are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,107 +115,53 @@ class Enhancements:
     forming_threshold: float
     """t or F above which voxels form clusters."""
     forming_height: float
-    """The same as the height that cluster mass is counted from: t, or z where the statistic is F."""
-    tails: tuple[int, ...]
-    """Signs of the statistic to look at: 1, -1 or both."""
-    to_z: ZTable | None
-    """F only."""
+    """The same as the height that cluster mass is counted from: t, or z."""
+    two_sided: bool
+    heights: Heights
+    """From the ratio of sums of squares to t or z."""
+    on_z: bool
+    """Whether the voxel's statistic is z too."""
 
-    def of_map(self, statistic: Singles) -> dict[str, Floats]:
+    @property
+    def with_clusters(self) -> bool:
+        """Whether clusters are formed."""
+        return bool({"clusterSize", "clusterMass"} & set(self.keys))
+
+    @property
+    def with_tfce(self) -> bool:
+        """Whether whole maps are needed."""
+        return "tfce" in self.keys
+
+    def of_map(self, ratio: Singles, scores: ShuffledScores) -> dict[str, Floats]:
         """Value of every voxel, (n_voxels,) for each key; where two-sided, of the side that the voxel is on."""
-        heights = self._heights(statistic)
-        values = {key: np.zeros(statistic.size) for key in self.keys}
-        for tail in self.tails:
-            side = tail * heights
-            if {"clusterSize", "clusterMass"} & set(self.keys):
-                size, mass = cluster_values(side, self.forming_height, self.lattice)
-                for key, of_cluster in (("clusterSize", size), ("clusterMass", mass)):
-                    if key in values:
-                        values[key] += of_cluster
-            if "tfce" in values:
+        heights = heights_of(ratio, self.heights)
+        values = {key: np.zeros(ratio.size) for key in self.keys}
+        for side in (heights, -heights) if self.two_sided else (heights,):
+            if self.with_clusters:
+                of_cluster = dict(
+                    zip(
+                        ("clusterSize", "clusterMass"),
+                        cluster_values(side, self.forming_height, self.lattice),
+                        strict=True,
+                    )
+                )
+                for key in of_cluster.keys() & values.keys():
+                    values[key] += of_cluster[key]
+            if self.with_tfce:
                 values["tfce"] += tfce(side, self.lattice)
         if "voxel" in values:
-            values["voxel"] = self.towards(statistic).astype(np.float64)
+            values["voxel"] = self.of_voxels(ratio, scores)
         return values
 
-    def maxima(self, statistic: Singles) -> list[float]:
-        """Largest value over the voxels and tails, in the order of the keys."""
-        heights = self._heights(statistic)
-        largest = dict.fromkeys(self.keys, 0.0)
-        for tail in self.tails:
-            side = tail * heights
-            if {"clusterSize", "clusterMass"} & set(self.keys):
-                size, mass = max_cluster(side, self.forming_height, self.lattice)
-                for key, value in (("clusterSize", size), ("clusterMass", mass)):
-                    if key in largest:
-                        largest[key] = max(largest[key], value)
-            if "tfce" in largest:
-                largest["tfce"] = max(largest["tfce"], max_tfce(side, self.lattice))
-        if "voxel" in largest:
-            largest["voxel"] = float(self.towards(statistic).max())
-        return [largest[key] for key in self.keys]
-
-    def towards(self, statistic: Singles) -> Singles:
-        """Return the statistic as seen from the tested side: |t|, t, -t or F."""
-        if len(self.tails) == 2:
-            return np.abs(statistic)
-        return np.asarray(self.tails[0] * statistic, np.float32)
-
-    def _heights(self, statistic: Singles) -> Singles:
-        """Return what clusters and TFCE are made of: t as it is; of F the positive part of z."""
-        return statistic if self.to_z is None else self.to_z(statistic)
-
-
-def null_distribution(
-    values: Singles,
-    design: Design,
-    contrast: Contrast,
-    shuffles: Shuffles,
-    enhancements: Enhancements,
-    n_jobs: int,
-) -> NullDistribution:
-    """Compute the statistic of every shuffle and keep its maxima.
-
-    Parameters
-    ----------
-    values : (n_maps, n_voxels) float32
-    design, contrast, shuffles : of these maps
-    enhancements : what is maximised
-    n_jobs : threads; the result does not depend on it
-
-    Raises
-    ------
-    ValueError
-        When the design has between-subject columns other than the intercept.
-    """
-    scores = FlippedScores.of(values, design, contrast)
-    signs = shuffles.sign.astype(np.float32)
-    # BLAS on one thread: its blocking, and so its rounding, may depend on the number of threads
-    with threadpool_limits(1, user_api="blas"):
-        observed_map = scores.statistic(signs[:BATCH])[0]
-        towards = enhancements.towards(observed_map)
-        # absolute near zero, where a relative tolerance would tell 0 from rounding
-        bound = (towards - TIE_TOLERANCE * np.maximum(np.abs(towards), 1)).astype(np.float32)
-        tasks = (
-            delayed(_run_batch)(scores, signs[start : start + BATCH], enhancements, bound)
-            for start in range(0, len(signs), BATCH)
-        )
-        n_exceeding = np.zeros(values.shape[1], np.int64)
-        maxima: list[list[float]] = []
-        # threads, not processes: the kernels release the GIL and the scores are never copied
-        for batch_maxima, exceeding in Parallel(n_jobs, backend="threading", return_as="generator")(tasks):
-            maxima += batch_maxima
-            n_exceeding += exceeding
-    columns = np.array(maxima).T
-    return NullDistribution(
-        contrast_name=contrast.name,
-        shuffles=shuffles,
-        maxima=dict(zip(enhancements.keys, columns, strict=True)),
-        observed=enhancements.of_map(observed_map),
-        n_exceeding=n_exceeding,
-        forming_threshold=enhancements.forming_threshold,
-        connectivity=enhancements.lattice.connectivity,
-    )
+    def of_voxels(self, ratio: Singles, scores: ShuffledScores) -> Floats:
+        """Return the voxels' statistic as seen from the tested side: |t|, t, -t or F, or its z."""
+        statistic = scores.statistic(np.abs(ratio) if self.two_sided else ratio)
+        if not self.on_z:
+            return statistic
+        if scores.test == "F":
+            return f_to_z(statistic, *scores.df)
+        # two-sided: z of the two-sided p, on a par with that of an F
+        return f_to_z(np.square(statistic), 1.0, scores.df[1]) if self.two_sided else t_to_z(statistic, scores.df[1])
 
 
 def choose_enhancements(
@@ -184,6 +170,8 @@ def choose_enhancements(
     design: Design,
     contrast: Contrast,
     forming: tuple[float, float | None],
+    *,
+    on_z: bool = False,
 ) -> Enhancements:
     """Turn the settings into what is maximised for one contrast.
 
@@ -193,6 +181,7 @@ def choose_enhancements(
     lattice : of the analysis mask, with the connectivity of the inference
     design, contrast : the nominal df come from them
     forming : one-tailed uncorrected p, and the statistic that overrides it if one is named
+    on_z : whether t is turned into z as well, so that contrasts can be compared; F always is, for mass and TFCE
 
     Raises
     ------
@@ -204,95 +193,218 @@ def choose_enhancements(
     keys = tuple(KEYS[name] for name in KEYS if name in statistics)
     if contrast.test == "F":
         threshold = f_isf(p, *df) if named is None else named
-        height = float(f_to_z(threshold, *df))
-        if height <= 0:
+        forming_height = float(f_to_z(threshold, *df))
+        if forming_height <= 0:
             raise ValueError(
                 f"{threshold:g} is below the median of F({df[0]:g}, {df[1]:g}), so that most voxels would form one "
                 f"cluster in {contrast.name}; expected a higher value, such as {f_isf(0.001, *df):.1f} (p = 0.001)"
             )
-        return Enhancements(keys, lattice, threshold, height, (1,), ZTable.of(*df))
-    threshold = t_isf(p, df[1]) if named is None else named
-    tails = {"two": (1, -1), "positive": (1,), "negative": (-1,)}[contrast.sided]
-    return Enhancements(keys, lattice, threshold, threshold, tails, None)
+        heights, two_sided = as_z("F", df), False
+    else:
+        threshold = t_isf(p, df[1]) if named is None else named
+        forming_height = float(t_to_z(np.array(threshold), df[1])) if on_z else threshold
+        heights = as_z("t", df) if on_z else as_statistic(df[1])
+        two_sided = contrast.sided == "two"
+    return Enhancements(keys, lattice, threshold, forming_height, two_sided, heights, on_z)
 
 
-@dataclass(frozen=True, slots=True)
-class FlippedScores:
-    """The scores of one contrast, ready for sign-flips: scaled so that the error term's sum of squares is 1."""
+def null_distribution(
+    values: Singles,
+    design: Design,
+    contrast: Contrast,
+    shuffles: Shuffles,
+    enhancements: Enhancements,
+    work: Work,
+) -> NullDistribution:
+    """Compute the statistic of every shuffle and keep its maxima.
 
-    tested: Singles
-    """(r, n_subjects, n_voxels)."""
-    others: Singles
-    """(n, n_subjects, n_voxels) residuals of the error's further dimensions."""
-    test: str
-    df: tuple[float, float]
+    Parameters
+    ----------
+    values : (n_maps, n_voxels) float32
+        May be memory-mapped.
+    design, contrast, shuffles : of these maps
+    enhancements : what is maximised
+    work : threads, memory, checkpoints, progress
+    """
+    scores = _scores(values, design, contrast, shuffles, work)
+    everything = moves(shuffles)
+    observed = _observed_ratio(scores, everything)
+    bound = _bound(observed, scores, two_sided=enhancements.two_sided)
+    nothing = PartialNull(0, np.empty((0, len(enhancements.keys))), np.zeros(scores.n_voxels, np.int64))
+    done = work.done or nothing
+    maxima, n_exceeding, n_done = [done.maxima], done.n_exceeding.copy(), done.n_done
+    size = _batch_size(scores, everything, enhancements, work)
+    starts = range(n_done, shuffles.n_shuffles, size)
+    scratches: list[Scratch] = []  # each thread takes one and gives it back
+    tasks = (
+        delayed(_run_batch)(scores, part_of(everything, start, start + size), enhancements, bound, scratches)
+        for start in starts
+    )
+    try:
+        # threads, not processes: the kernels release the GIL and the scores are never copied
+        for batch_maxima, reached in Parallel(work.n_jobs, backend="threading", return_as="generator")(tasks):
+            maxima.append(batch_maxima)
+            n_exceeding += reached
+            n_done += len(batch_maxima)
+            if work.advance:
+                work.advance(len(batch_maxima))
+            if work.keeper and work.keeper.due():
+                work.keeper.save(PartialNull(n_done, np.concatenate(maxima), n_exceeding))
+    finally:  # also when interrupted
+        if work.keeper and n_done > done.n_done:
+            work.keeper.save(PartialNull(n_done, np.concatenate(maxima), n_exceeding))
+    return NullDistribution(
+        contrast_name=contrast.name,
+        shuffles=shuffles,
+        maxima=dict(zip(enhancements.keys, np.concatenate(maxima).T, strict=True)),
+        observed=enhancements.of_map(observed, scores),
+        n_exceeding=n_exceeding,
+        forming_threshold=enhancements.forming_threshold,
+        connectivity=enhancements.lattice.connectivity,
+        on_z=enhancements.on_z,
+    )
 
-    @classmethod
-    def of(cls, values: Singles, design: Design, contrast: Contrast) -> FlippedScores:
-        """Compute them block by block, in double precision; (n_maps, n_voxels) in."""
-        if not (design.between.shape[1] == 1 and np.all(design.between == 1)):
-            raise ValueError("sign-flips here need the intercept as the only between-subject column")
-        n_subjects, n_cells, n_voxels = len(design.subjects), len(design.cells), values.shape[1]
-        beyond = error_space(design, contrast)
-        tested = np.empty((len(contrast.within), n_subjects, n_voxels), np.float32)
-        others = np.empty((len(beyond), n_subjects, n_voxels), np.float32)
-        for start in range(0, n_voxels, BLOCK):
-            part = slice(start, start + BLOCK)
-            scores = contrast_scores(values[:, part], n_cells, contrast.within)
-            residuals = contrast_scores(values[:, part], n_cells, beyond)
-            residuals -= residuals.mean(axis=1, keepdims=True)
-            scale = np.sqrt(np.square(scores).sum((0, 1)) + np.square(residuals).sum((0, 1)))
-            tested[..., part] = scores / scale
-            others[..., part] = residuals / scale
-        return cls(tested, others, contrast.test, (float(contrast.rank), error_df(design, contrast)))
 
-    def statistic(self, signs: Singles) -> Singles:
-        """t or F of a batch of flips, (n_flips, n_voxels); signs are (n_flips, n_subjects).
+def _scores(values: Singles, design: Design, contrast: Contrast, shuffles: Shuffles, work: Work) -> ShuffledScores:
+    """Lay out the scores in memory, or in a file where they would take more than half of it."""
+    if work.scratch is None or score_bytes(values, design, contrast, shuffles) <= work.memory / 2:
+        return shuffled_scores(values, design, contrast, shuffles.scheme)
+    # without a name: whatever happens, nothing stays behind
+    with tempfile.TemporaryFile(dir=work.scratch) as file:
+        return shuffled_scores(values, design, contrast, shuffles.scheme, file)
 
-        Notes
-        -----
-        Where little error is left, 1 - explained would be mostly rounding, so it is summed from residuals in double
-        precision there. A flip that leaves none at all (equal magnitudes in all subjects) would make t infinite; the
-        error is kept at the size of the scores' own rounding instead.
-        """
-        maps = np.empty((len(signs), self.tested.shape[-1]), np.float32)
-        for start in range(0, maps.shape[1], BLOCK):  # what is worked on stays in the cache
-            part = slice(start, start + BLOCK)
-            maps[:, part] = self._statistic_of_block(signs, part)
-        return maps
 
-    def _error(self, signs: Singles, voxel: NDArray[np.intp]) -> Floats:
-        """Error sum of squares of single flips at single voxels, (n,); signs are (n, n_subjects)."""
-        total = np.zeros(voxel.size)
-        for scores in (*self.tested, *self.others):
-            flipped = signs.T * scores[:, voxel].astype(np.float64)
-            total += np.square(flipped - flipped.mean(axis=0)).sum(axis=0)
-        return total
+def score_bytes(values: Singles, design: Design, contrast: Contrast, shuffles: Shuffles) -> int:
+    """Bytes that the scores of a contrast take."""
+    dimensions = 1
+    if shuffles.scheme in ("sign-flip", "permute"):
+        dimensions = len(design.cells) - 1 if contrast.error_term == "pooled" else len(contrast.within)
+    return int(4 * dimensions * shuffles.order.shape[1] * (-(-values.shape[1] // BLOCK) * BLOCK))
 
-    def _statistic_of_block(self, signs: Singles, part: slice) -> Singles:
-        n_subjects = np.float32(signs.shape[1])
-        sums = signs @ self.tested[0][:, part]
-        explained = np.square(sums) / n_subjects
-        for scores in self.tested[1:]:
-            explained += np.square(signs @ scores[:, part]) / n_subjects
-        error = np.float32(1) - explained
-        for scores in self.others:
-            error -= np.square(signs @ scores[:, part]) / n_subjects
-        row, voxel = np.nonzero(error < SMALL_ERROR)
-        if row.size:
-            error[row, voxel] = np.maximum(self._error(signs[row], voxel + part.start), LEAST_ERROR)
-        df1, df2 = self.df
-        if self.test == "F":
-            return np.asarray(explained * np.float32(df2 / df1) / error, np.float32)
-        return np.asarray(np.sign(sums) * np.sqrt(explained * np.float32(df2) / error), np.float32)
+
+def _observed_ratio(scores: ShuffledScores, everything: Moves) -> Singles:
+    """Ratio of every voxel under the identity, by the kernel that all shuffles use."""
+    n_blocks = len(scores.blocks)
+    ratio = np.empty((1, n_blocks * BLOCK), np.float32)
+    nothing = np.full((n_blocks, BLOCK), np.inf, np.float32)
+    identity, one_sided = part_of(everything, 0, 1), False
+    scan(scores.blocks, scores.n_voxels, scores.products, identity, nothing, np.inf, one_sided, ratio)
+    return ratio[0, : scores.n_voxels]
+
+
+def _bound(observed: Singles, scores: ShuffledScores, *, two_sided: bool) -> Singles:
+    """Ratio that counts as reaching the observed one, (n_blocks, BLOCK)."""
+    towards = np.abs(observed) if two_sided else observed
+    statistic = scores.statistic(towards)
+    # absolute near zero, where a relative tolerance would tell 0 from rounding
+    tolerant = scores.ratio(statistic - TIE_TOLERANCE * np.maximum(np.abs(statistic), 1))
+    bound = np.full(scores.blocks.shape[0] * BLOCK, np.inf, np.float32)
+    bound[: scores.n_voxels] = np.minimum(tolerant, towards)
+    return bound.reshape(-1, BLOCK)
+
+
+def _batch_size(scores: ShuffledScores, everything: Moves, enhancements: Enhancements, work: Work) -> int:
+    """Shuffles at a time: bounded by memory and time, and small enough that all threads have work."""
+    n_shuffles, n_units = everything.sign.shape
+    size = LARGEST_BATCH_OF_MAPS if enhancements.with_tfce else LARGEST_BATCH
+    n_rows = everything.patterns.shape[1] or n_units
+    by_time = BATCH_WORK / (scores.products.kind.size * n_rows * scores.n_voxels)
+    # a map of ratios, one of heights, the tree; or a list that may hold every voxel
+    by_memory = work.memory / 2 / work.n_jobs / (16 * scores.n_voxels)
+    shared_out = -(-n_shuffles // (2 * work.n_jobs))
+    return int(max(1, min(size, by_time, by_memory, shared_out)))
 
 
 def _run_batch(
-    scores: FlippedScores, signs: Singles, enhancements: Enhancements, bound: Singles
-) -> tuple[list[list[float]], NDArray[np.int64]]:
-    """Maxima of each shuffle of a batch, and how many of them reach the observed statistic at each voxel."""
-    maps = scores.statistic(signs)
-    exceeding = np.zeros(maps.shape[1], np.int64)
-    for statistic in maps:
-        exceeding += enhancements.towards(statistic) >= bound
-    return [enhancements.maxima(statistic) for statistic in maps], exceeding
+    scores: ShuffledScores, batch: Moves, enhancements: Enhancements, bound: Singles, scratches: list[Scratch]
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Maxima of each shuffle of a batch, (n, n_keys), and how many reach the observed statistic, (n_voxels,)."""
+    n_shuffles, lattice = len(batch.sign), enhancements.lattice
+    maps = np.empty((n_shuffles if enhancements.with_tfce else 0, bound.size), np.float32)
+    bar = np.inf
+    if enhancements.with_clusters:  # a little lower: what lies above is decided by its height
+        bar = float(scores.ratio(np.array(enhancements.forming_threshold * (1 - TIE_TOLERANCE))))
+    scanned: Scanned = scan(
+        scores.blocks, scores.n_voxels, scores.products, batch, bound, bar, enhancements.two_sided, maps
+    )
+    columns = {}
+    if "voxel" in enhancements.keys:
+        columns["voxel"] = enhancements.of_voxels(scanned.largest, scores)
+    if enhancements.with_clusters:
+        columns["clusterSize"], columns["clusterMass"] = _cluster_maxima(
+            scanned,
+            n_shuffles,
+            enhancements.heights,
+            enhancements.forming_height,
+            lattice.position,
+            lattice.offsets,
+            lattice.voxel.size,
+        )
+    if enhancements.with_tfce:
+        scratch = scratches.pop() if scratches else Scratch.for_lattice(lattice)
+        columns["tfce"] = _tfce_maxima(
+            maps,
+            scores.n_voxels,
+            enhancements.heights,
+            2 if enhancements.two_sided else 1,
+            lattice.position,
+            lattice.cube,
+            lattice.connectivity,
+            scratch,
+        )
+        scratches.append(scratch)
+    maxima = np.column_stack([columns[key] for key in enhancements.keys])
+    return maxima, scanned.reached.ravel()[: scores.n_voxels].astype(np.int64)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _tfce_maxima(
+    maps: Singles,
+    n_voxels: int,
+    heights: Heights,
+    n_sides: int,
+    position: Integers,
+    cube: Integers,
+    connectivity: int,
+    scratch: Scratch,
+) -> Floats:
+    """Largest TFCE value of each map of ratios, (n_shuffles,), over one side or both."""
+    largest = np.zeros(maps.shape[0])
+    for h in range(maps.shape[0]):
+        level = heights_of(maps[h, :n_voxels], heights)
+        largest[h] = largest_tfce(level, n_sides, position, cube, connectivity, scratch)
+    return largest
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _cluster_maxima(
+    scanned: Scanned,
+    n_shuffles: int,
+    heights: Heights,
+    threshold: float,
+    position: Integers,
+    offsets: Integers,
+    n_grid: int,
+) -> tuple[Floats, Floats]:
+    """Largest size and mass of each shuffle's clusters, from the list of voxels beyond the bar."""
+    start = np.zeros(n_shuffles + 1, np.int64)
+    level = np.empty(scanned.ratio.size, np.float32)
+    for i in range(scanned.ratio.size):
+        level[i] = height(scanned.ratio[i], heights)
+        if abs(level[i]) > np.float32(threshold):
+            start[scanned.shuffle[i] + 1] += 1
+    start = np.cumsum(start)
+    filled = start[:-1].copy()
+    voxels = np.empty(start[-1], np.int32)
+    listed = np.empty(start[-1], np.float32)
+    for i in range(scanned.ratio.size):
+        if abs(level[i]) > np.float32(threshold):
+            at = filled[scanned.shuffle[i]]
+            voxels[at], listed[at] = scanned.voxel[i], level[i]
+            filled[scanned.shuffle[i]] += 1
+    size, mass = np.zeros(n_shuffles), np.zeros(n_shuffles)
+    node_at = np.full(n_grid, -1, np.int32)
+    for h in range(n_shuffles):
+        part = slice(start[h], start[h + 1])
+        size[h], mass[h] = list_maxima(voxels[part], listed[part], threshold, position, offsets, node_at)
+    return size, mass

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bids_app.design import Contrast, Design
-from bids_app.inference.correction import ContrastInference, rank_p
-from bids_app.inference.permutation import TIE_TOLERANCE, NullDistribution
+from bids_app.inference.correction import ContrastInference
+from bids_app.inference.permutation import NullDistribution
 from bids_app.report.sheets import ACCENT, INK, QUIET, WARM, chart_png, chart_sheet, drawable, shortened
-from bids_app.report.words import NULL_KEYS, NULL_TITLES, number_words, tested_words
+from bids_app.report.words import NULL_KEYS, null_title, number_words
 
 Floats = NDArray[np.float64]
 
@@ -84,8 +84,7 @@ def nulls_png(contrast: Contrast, null: NullDistribution, inferences: Sequence[C
 
 def _histogram(axes: Axes, null: NullDistribution, inference: ContrastInference, contrast: Contrast) -> None:
     """Draw one of them."""
-    key = NULL_KEYS[inference.method]
-    maxima = null.maxima[key]
+    maxima = null.maxima[NULL_KEYS[inference.method]]
     observed = float(maxima[0])
     top = float(max(maxima.max(), inference.threshold or 0.0))
     axes.hist(maxima, bins=_bins(maxima).tolist(), color="#b9c2ce", linewidth=0)
@@ -93,9 +92,9 @@ def _histogram(axes: Axes, null: NullDistribution, inference: ContrastInference,
         axes.axvline(inference.threshold, color=INK, linestyle=(0, (4, 3)), linewidth=1)
     axes.axvline(observed, color=WARM, linewidth=1.8)
     right = observed > (float(maxima.min()) + top) / 2
-    share = float(rank_p(np.array([observed]), maxima, 0.0 if key == "clusterSize" else TIE_TOLERANCE)[0])
+    p = float(inference.p.min())  # that of the largest value
     axes.annotate(
-        f"{number_words(observed)}\np = {share:.3g}",
+        f"{number_words(observed)}\np = {p:.3g}",
         (observed, 0.96),
         xycoords=("data", "axes fraction"),
         xytext=(-4 if right else 4, 0),
@@ -105,7 +104,7 @@ def _histogram(axes: Axes, null: NullDistribution, inference: ContrastInference,
         color=WARM,
         fontsize=7.5,
     )
-    axes.set_title(NULL_TITLES[key].format(tested_words(contrast)), fontsize=8, pad=5)
+    axes.set_title(null_title(inference, contrast), fontsize=8, pad=5)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_yticks([])
     axes.tick_params(labelsize=7, length=2)

@@ -15,7 +15,7 @@ import pandas as pd
 from bids_app.design import Contrast, Design
 from bids_app.glm import ContrastFit
 from bids_app.inference.correction import ContrastInference
-from bids_app.inference.permutation import NullDistribution
+from bids_app.inference.tail import smallest_p
 from bids_app.report.figures import Figure
 from bids_app.report.tables import ResultTables
 from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, NULL_KEYS, in_order, method_words, threshold_words
@@ -53,6 +53,8 @@ class Shuffling:
     forming_threshold: float
     """t or F."""
     connectivity: int
+    smallest_p: float
+    """No p-value can be smaller."""
 
     @property
     def words(self) -> str:
@@ -60,11 +62,6 @@ class Shuffling:
         if self.exhaustive:
             return f"all {self.n_possible:,} {_scheme_words(self.scheme)}"
         return f"{self.n_shuffles:,} of {self.n_possible:,} {_scheme_words(self.scheme)}"
-
-    @property
-    def smallest_p(self) -> float:
-        """No p-value can be smaller."""
-        return 1 / self.n_shuffles
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +94,14 @@ class MethodResult:
     """False where the relabellings are too few for any p at the level."""
     peak: Peak | None
     tables: ResultTables
+    is_approximate: bool = False
+    """Whether small p come from a fitted tail."""
+    no_tail: str = ""
+    """Why the tail that was asked for was not used."""
+    across: int = 1
+    """Contrasts that are corrected together."""
+    n_families: int = 1
+    """Families of contrasts by whose number p was multiplied."""
 
     @property
     def title(self) -> str:
@@ -210,21 +215,25 @@ def contrast_section(
     viewer : link to the interactive map, relative to the report
     """
     ordered = in_order(inferences)
-    null = next((each.null for each in ordered if each.null is not None), None)
+    permuted = [each for each in ordered if each.null is not None]
     epsilon = None if fit.epsilon is None else tuple(float(np.quantile(fit.epsilon, q)) for q in (0, 0.5, 1))
     return ContrastSection(
         contrast=fit.contrast,
         df=(fit.df_effect, fit.df_error),
         epsilon=epsilon,  # type: ignore[arg-type]
-        shuffling=None if null is None else _shuffling(null),
+        shuffling=_shuffling(permuted),
         results=tuple(_method_result(each, fit, tables[each.method]) for each in ordered),
         figures={figure.name: figure for figure in figures},
         viewer=None if viewer is None else quote(viewer),
     )
 
 
-def _shuffling(null: NullDistribution) -> Shuffling:
+def _shuffling(permuted: Sequence[ContrastInference]) -> Shuffling | None:
+    if not permuted or permuted[0].null is None:
+        return None
+    null, n_families = permuted[0].null, permuted[0].n_families
     shuffles = null.shuffles
+    least = smallest_p(shuffles.n_possible) if any(each.tail for each in permuted) else 1 / shuffles.n_shuffles
     return Shuffling(
         shuffles.scheme,
         shuffles.n_shuffles,
@@ -232,6 +241,7 @@ def _shuffling(null: NullDistribution) -> Shuffling:
         shuffles.exhaustive,
         null.forming_threshold,
         null.connectivity,
+        min(1.0, n_families * least),
     )
 
 
@@ -249,6 +259,10 @@ def _method_result(inference: ContrastInference, fit: ContrastFit, tables: Resul
         can_pass=inference.null is None or inference.threshold is not None,
         peak=_top_peak(inference.method, tables),
         tables=tables,
+        is_approximate=inference.tail is not None,
+        no_tail=inference.no_tail,
+        across=inference.across,
+        n_families=inference.n_families,
     )
 
 

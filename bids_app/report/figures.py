@@ -35,13 +35,12 @@ from bids_app.report.slices import (
 )
 from bids_app.report.words import (
     NULL_KEYS,
-    NULL_TITLES,
     coordinate,
     in_order,
     method_words,
+    null_title,
     number_words,
     sided_words,
-    tested_words,
     threshold_words,
 )
 
@@ -266,7 +265,7 @@ def _null_histograms(contrast: Contrast, inferences: Sequence[ContrastInference]
         f"all {shuffles.n_possible:,}" if shuffles.exhaustive else f"{shuffles.n_shuffles:,} of {shuffles.n_possible:,}"
     )
     said = "; ".join(
-        f"{NULL_TITLES[NULL_KEYS[each.method]].format(tested_words(contrast))}: observed "
+        f"{null_title(each, contrast)}: observed "
         f"{number_words(null.maxima[NULL_KEYS[each.method]][0])}, critical value {_critical_words(each)}"
         for each in ordered
     )
@@ -275,10 +274,17 @@ def _null_histograms(contrast: Contrast, inferences: Sequence[ContrastInference]
         png=nulls_png(contrast, null, ordered),
         caption=f"Largest values over the brain in {kind} sign-flips, the observed labelling among them. Red: "
         f"observed; dashed: critical value at p = {ordered[0].alpha:g}. What lies beyond the dashed line is "
-        f"significant.",
+        f"significant.{_family_words(ordered[0])}",
         alt=f"Null distributions of {contrast.name}: {said}.",
         kind="chart",
     )
+
+
+def _family_words(inference: ContrastInference) -> str:
+    """Say whose maximum the critical value is of, where it is not that of the bars."""
+    if inference.across == 1:
+        return ""
+    return f" The critical value is that of the maximum over {inference.across} contrasts; the bars show this one."
 
 
 def _critical_words(inference: ContrastInference) -> str:

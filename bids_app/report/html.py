@@ -269,6 +269,9 @@ def _tests_in_use(nodes: Sequence[NodeSection]) -> dict[str, Any]:
         "t_and_f": any(section.contrast.test == "F" and len(section.contrast.within) == 1 for section in sections)
         and bool(methods & {"clusterSizeFWE", "clusterMassFWE", "tfceFWE"}),
         "several_contrasts": len(sections) > 1,
+        "across": any(result.across > 1 or result.n_families > 1 for section in sections for result in section.results),
+        "approximate": any(result.is_approximate for section in sections for result in section.results),
+        "no_tail": sorted({result.no_tail for section in sections for result in section.results} - {""}),
         "averaged_runs": any(node.inputs.averages_runs for node in nodes),
         "lost": any(any(node.inputs.n_lost.values()) for node in nodes),
     }

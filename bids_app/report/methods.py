@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bids_app.design import Contrast
 from bids_app.report.content import NodeSection
-from bids_app.report.words import AT_MOST, ATLAS_HEADS, NULL_KEYS, sided_words
+from bids_app.report.words import AT_MOST, ATLAS_HEADS, METHODS, NULL_KEYS, sided_words
 
 SPHERICITY = {"greenhouse-geisser": "Greenhouse\N{EN DASH}Geisser", "huynh-feldt": "Huynh\N{EN DASH}Feldt"}
 
@@ -190,6 +190,7 @@ def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[st
         "voxels with the distribution of the maximum (Nichols & Holmes, 2002) of "
         f"{_listed([what[method] for method in methods])}, each at p {AT_MOST} {alpha:g}."
     ]
+    sentences += _reach_sentences(node) + _tail_sentences(node)
     settings = node.spec.settings.permutation
     if settings is not None and {"clusterSizeFWE", "clusterMassFWE"} & set(methods):
         named = settings.cluster_forming_t
@@ -202,6 +203,37 @@ def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[st
             "The dimensions of the pooled error that were not tested were residualised first (Freedman & Lane, 1983)."
         )
     return sentences
+
+
+def _reach_sentences(node: NodeSection) -> list[str]:
+    """Say over what more than the voxels the familywise correction reaches."""
+    results = [result for section in node.contrasts for result in section.results if result.is_permutation]
+    n_families = max(result.n_families for result in results)
+    sentences = []
+    if any(result.across > 1 for result in results):
+        sentences.append(
+            "The maximum was taken over the contrasts that have the same relabellings too, on the z of their nominal "
+            "degrees of freedom."
+        )
+    if n_families > 1:
+        sentences.append(
+            f"The contrasts formed {n_families} families with relabellings of their own; familywise p-values "
+            "were multiplied by that number (Bonferroni)."
+        )
+    return sentences
+
+
+def _tail_sentences(node: NodeSection) -> list[str]:
+    """Say which p-values are approximate; nothing where all are ranks."""
+    permuted = [(s, result) for s in node.contrasts for result in s.results if result.is_permutation]
+    kept = [f"{METHODS[result.method]} of {s.contrast.name}" for s, result in permuted if not result.is_approximate]
+    if len(kept) == len(permuted):
+        return []
+    but = f"; no tail was used, and p-values were counted, for {_listed(kept)}" if kept else ""
+    return [
+        "Familywise p-values below 0.10 are approximate: they are those of a generalised Pareto distribution that was "
+        f"fitted to the upper tail of the maxima (Winkler et al., 2016){but}."
+    ]
 
 
 def _drawn_words(node: NodeSection) -> str:
@@ -384,5 +416,15 @@ REFERENCES = (
         "Permutation inference for the general linear model",
         "NeuroImage",
         "10.1016/j.neuroimage.2014.01.060",
+    ),
+    Reference(
+        "winkler2016",
+        "Winkler et al., 2016",
+        "Winkler, Anderson M. and Ridgway, Gerard R. and Douaud, Gwena\N{LATIN SMALL LETTER E WITH DIAERESIS}lle and "
+        "Nichols, Thomas E. and Smith, Stephen M.",
+        2016,
+        "Faster permutation inference in brain imaging",
+        "NeuroImage",
+        "10.1016/j.neuroimage.2016.05.068",
     ),
 )

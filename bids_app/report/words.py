@@ -43,7 +43,17 @@ def method_words(inference: ContrastInference) -> str:
     """Name a correction with its level: Voxel-wise FWE, p <= 0.05."""
     extent = f", at least {inference.extent} voxels" if inference.extent > 1 else ""
     sign = "q" if inference.method == "fdr" else "p"
-    return f"{METHODS[inference.method]}, {sign} {AT_MOST} {inference.alpha:g}{extent}"
+    words = f"{METHODS[inference.method]}, {sign} {AT_MOST} {inference.alpha:g}{extent}"
+    if inference.is_across:
+        words += f", {family_words(inference.across, inference.n_families)}"
+    return f"{words}, p approximate" if inference.tail else words
+
+
+def family_words(across: int, n_families: int) -> str:
+    """Say over how many contrasts a correction reaches, besides the voxels."""
+    over = f"corrected over {across} contrasts too" if across > 1 else ""
+    times = f"p multiplied by {n_families} (families of contrasts)" if n_families > 1 else ""
+    return ", ".join(part for part in (over, times) if part)
 
 
 def threshold_words(inference: ContrastInference, fit: ContrastFit) -> str:
@@ -51,13 +61,14 @@ def threshold_words(inference: ContrastInference, fit: ContrastFit) -> str:
     if inference.threshold is None:
         return ""
     key = NULL_KEYS.get(inference.method, "voxel")
+    of = " of z" if inference.is_across else ""
     if key == "clusterSize":
-        return f"clusters of more than {inference.threshold:.0f} voxels"
+        return f"clusters of more than {np.floor(inference.threshold):.0f} voxels"
     if key == "clusterMass":
-        return f"cluster mass above {inference.threshold:.1f}"
+        return f"cluster mass{of} above {inference.threshold:.1f}"
     if key == "tfce":
-        return f"TFCE above {inference.threshold:.1f}"
-    symbol = tested_words(fit.contrast)
+        return f"TFCE{of} above {inference.threshold:.1f}"
+    symbol = maximised_words(inference, fit.contrast)
     relation = ">" if inference.null is not None else "\N{GREATER-THAN OR EQUAL TO}"
     return f"{symbol} {relation} {inference.threshold:.2f}"
 
@@ -78,6 +89,16 @@ def tested_words(contrast: Contrast) -> str:
     if contrast.test == "F":
         return "F"
     return {"two": "|t|", "positive": "t", "negative": f"{MINUS}t"}[contrast.sided]
+
+
+def maximised_words(inference: ContrastInference, contrast: Contrast) -> str:
+    """Write the voxel's statistic whose maximum was taken: z where that was over contrasts too."""
+    return "z" if inference.is_across else tested_words(contrast)
+
+
+def null_title(inference: ContrastInference, contrast: Contrast) -> str:
+    """Name what was maximised."""
+    return NULL_TITLES[NULL_KEYS[inference.method]].format(maximised_words(inference, contrast))
 
 
 def number_words(value: float) -> str:

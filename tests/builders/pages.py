@@ -12,7 +12,7 @@ from bids_app.exchangeability import sign_flips
 from bids_app.glm import fit_contrast
 from bids_app.inference.clusters import Lattice
 from bids_app.inference.correction import familywise, parametric
-from bids_app.inference.permutation import choose_enhancements, null_distribution
+from bids_app.inference.permutation import Work, choose_enhancements, null_distribution
 from bids_app.report import content
 from bids_app.report.figures import Figure
 from bids_app.report.tables import Brain, Limits, tabulate
@@ -62,7 +62,7 @@ def make_section(
     if shuffled:
         flips = sign_flips(N_SUBJECTS, n_shuffles, np.random.default_rng(0), up_to_sign=True)
         maximised = choose_enhancements(["voxel", "cluster-size"], lattice, design, contrast, (0.01, None))
-        inferences += familywise(null_distribution(values, design, contrast, flips, maximised, 1), 0.05)
+        inferences += familywise(null_distribution(values, design, contrast, flips, maximised, Work()), 0.05)
     brain = Brain.from_mask(MASK, AFFINE, 26)
     tables = {each.method: tabulate(each, fit, inferences, brain, Limits()) for each in inferences}
     drawn = [Figure(f"stat-{contrast.test}_slices", PNG, "caption", f"map of {contrast.name}")]

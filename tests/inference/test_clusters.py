@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -10,8 +11,10 @@ from scipy import ndimage
 
 from bids_app.inference.clusters import (
     Lattice,
+    Scratch,
     cluster_values,
     label_components,
+    list_maxima,
     max_cluster,
     max_tfce,
     tfce,
@@ -110,6 +113,28 @@ def test_sizes_and_masses_equal_sums_over_scipys_labels(
 
 
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
+@pytest.mark.parametrize("threshold", [0.5, 1.5, 9.0])
+def test_maxima_of_a_list_are_those_of_scipys_labels_of_either_sign(
+    connectivity: int, threshold: float, mask: np.ndarray, statistic: np.ndarray
+) -> None:
+    """Positive and negative clusters stay apart, and the scratch grid comes back as it was; 9: no voxel at all."""
+    volume = np.zeros(mask.shape)
+    volume[mask] = statistic
+    sizes, masses = [0.0], [0.0]
+    for side in (volume, -volume):
+        labels, n_labels = ndimage.label(side > threshold, structure(connectivity))
+        sizes += list(ndimage.sum_labels(np.ones(SHAPE), labels, range(1, n_labels + 1)))
+        masses += list(ndimage.sum_labels(side - threshold, labels, range(1, n_labels + 1)))
+    lattice = Lattice.from_mask(mask, connectivity)
+    listed = np.flatnonzero(np.abs(statistic) > threshold).astype(np.int32)
+    node_at = np.full(lattice.voxel.size, -1, np.int32)
+    found = list_maxima(listed, statistic[listed], threshold, lattice.position, lattice.offsets, node_at)
+    # 1e-12: the same doubles, added up in another order
+    assert found == pytest.approx((max(sizes), max(masses)), rel=1e-12)
+    assert (node_at == -1).all()
+
+
+@pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 def test_tfce_is_the_integral_by_its_definition(connectivity: int, mask: np.ndarray, statistic: np.ndarray) -> None:
     """Ties included; 1e-9 because both sides are double precision over float32 heights."""
     lattice = Lattice.from_mask(mask, connectivity)
@@ -120,14 +145,55 @@ def test_tfce_is_the_integral_by_its_definition(connectivity: int, mask: np.ndar
 
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 def test_tfce_equals_the_tfce_package(connectivity: int, rng: np.random.Generator) -> None:
-    """An independent exact implementation, which keeps single precision: 1e-5."""
+    """An independent exact implementation, which keeps single precision: 1e-5. Negative parts have negative values."""
     package = pytest.importorskip("tfce")
     volume = ndimage.gaussian_filter(rng.standard_normal((20, 20, 20)), 1.5).astype(np.float32)
     volume /= volume.std()
     mask = np.ones(volume.shape, np.bool_)
-    expected = package.tfce(volume, connectivity=connectivity, two_sided=False)
-    ours = tfce(volume[mask], Lattice.from_mask(mask, connectivity))
-    assert ours == pytest.approx(np.asarray(expected)[mask], rel=1e-5, abs=1e-6)
+    expected = np.asarray(package.tfce(volume, connectivity=connectivity, two_sided=True))[mask]
+    lattice = Lattice.from_mask(mask, connectivity)
+    ours = tfce(volume[mask], lattice) - tfce(-volume[mask], lattice)
+    assert ours == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert max_tfce(volume[mask], lattice, two_sided=True) == pytest.approx(np.abs(expected).max(), rel=1e-5)
+
+
+@pytest.mark.parametrize("connectivity", CONNECTIVITIES)
+def test_neighbours_through_narrow_passages_are_joined(connectivity: int, rng: np.random.Generator) -> None:
+    """Sparse masks, where most voxels touch others by edges or corners alone, against the definition."""
+    for density in (0.15, 0.3, 0.5):
+        mask = rng.random(SHAPE) < density
+        values = rng.standard_normal(int(mask.sum())).astype(np.float32)
+        expected = tfce_by_levels(values.astype(np.float64), mask, connectivity)
+        # 1e-9: both sides are double precision over float32 heights
+        assert tfce(values, Lattice.from_mask(mask, connectivity)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("connectivity", CONNECTIVITIES)
+def test_two_sided_is_the_larger_of_both_parts(connectivity: int, mask: np.ndarray, rng: np.random.Generator) -> None:
+    """Bit by bit, with one scratch for all maps, whatever the one before has left in it, and the map untouched."""
+    lattice = Lattice.from_mask(mask, connectivity)
+    scratch = Scratch.for_lattice(lattice)
+    for shift in (-1, 0, 1):
+        statistic = (rng.standard_normal(lattice.n_voxels) + shift).astype(np.float32)
+        copy = statistic.copy()
+        positive, negative = tfce(statistic, lattice).max(), tfce(-statistic, lattice).max()
+        assert max_tfce(statistic, lattice, scratch=scratch) == positive
+        assert max_tfce(statistic, lattice, two_sided=True, scratch=scratch) == max(positive, negative)
+        assert np.array_equal(statistic, copy)
+
+
+def test_threads_with_their_own_scratch_do_not_disturb_each_other(mask: np.ndarray, rng: np.random.Generator) -> None:
+    """The same bytes from two threads at once as from one."""
+    lattice = Lattice.from_mask(mask, 26)
+    maps = rng.standard_normal((200, lattice.n_voxels)).astype(np.float32)
+
+    def largest(part: np.ndarray) -> list[float]:
+        scratch = Scratch.for_lattice(lattice)
+        return [max_tfce(statistic, lattice, two_sided=True, scratch=scratch) for statistic in part]
+
+    with ThreadPoolExecutor(2) as threads:
+        halves = list(threads.map(largest, (maps[:100], maps[100:])))
+    assert halves[0] + halves[1] == largest(maps)
 
 
 def test_a_map_without_positive_values_has_no_cluster_and_no_tfce(mask: np.ndarray) -> None:

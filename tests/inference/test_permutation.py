@@ -12,7 +12,7 @@ from scipy import ndimage, stats
 from bids_app.design import Contrast, Design
 from bids_app.exchangeability import Shuffles, make_shuffles, sign_flips
 from bids_app.inference.clusters import Lattice
-from bids_app.inference.permutation import NullDistribution, choose_enhancements, null_distribution
+from bids_app.inference.permutation import NullDistribution, Work, choose_enhancements, null_distribution
 
 SHAPE = (6, 5, 4)
 S, K = 6, 4
@@ -78,7 +78,7 @@ def run(
     lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 18)
     enhancements = choose_enhancements(ALL, lattice, design, contrast, (FORMING_P, None))
     shuffles = shuffles or make_shuffles(contrast, design, 64, seed=0)
-    return null_distribution(values, design, contrast, shuffles, enhancements, n_jobs)
+    return null_distribution(values, design, contrast, shuffles, enhancements, Work(n_jobs))
 
 
 def statistic_by_refit(
@@ -216,7 +216,7 @@ def test_only_what_is_asked_for_is_maximised(values: NDArray[np.float32]) -> Non
     design, contrast = make(*CASES[1])
     lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 26)
     enhancements = choose_enhancements(("tfce",), lattice, design, contrast, (0.001, None))
-    null = null_distribution(values, design, contrast, make_shuffles(contrast, design, 8, 0), enhancements, 1)
+    null = null_distribution(values, design, contrast, make_shuffles(contrast, design, 8, 0), enhancements, Work())
     assert set(null.maxima) == set(null.observed) == {"tfce"}
 
 

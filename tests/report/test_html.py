@@ -158,3 +158,18 @@ def test_long_tables_are_cut_and_say_so(strong_t: content.ContrastSection) -> No
 )
 def test_labels_are_shortened_without_losing_the_region(label: str, text: str) -> None:
     assert html._short_label(label) == text
+
+
+def test_approximate_p_and_joint_correction_are_explained_only_where_used(strong_t: content.ContrastSection) -> None:
+    """Among the assumptions: what approximate means, why a tail was not used, what is corrected over contrasts."""
+
+    def text(**changes: object) -> str:
+        results = (dataclasses.replace(each, **changes) if each.is_permutation else each for each in strong_t.results)  # type: ignore[arg-type]
+        section = dataclasses.replace(strong_t, results=tuple(results))
+        return Reader(html.render(make_page(make_node(section, section)))).text
+
+    assert "Approximate p-values" not in text()
+    assert "corrected over the contrasts of a node too" not in text()
+    assert "generalised Pareto distribution fitted to the largest maxima" in text(is_approximate=True)
+    assert "were counted instead: it needs more" in text(no_tail="it needs more")
+    assert "corrected over the contrasts of a node too" in text(across=2)

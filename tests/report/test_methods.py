@@ -86,3 +86,31 @@ def test_the_citation_file_lists_what_the_text_cites(strong_t: content.ContrastS
     assert text.startswith(methods.methods_text((node,), "1", {}))
     assert text.endswith("\n")
     assert text.count("doi:10.") == len(methods.cited_works((node,))) > 3
+
+
+def with_results(section: content.ContrastSection, **changes: object) -> content.ContrastSection:
+    """The section with its permutation results changed."""
+    results = [replace(each, **changes) if each.is_permutation else each for each in section.results]  # type: ignore[arg-type]
+    return replace(section, results=tuple(results))
+
+
+def test_approximate_p_are_called_so_and_cited_only_where_there_are_any(strong_t: content.ContrastSection) -> None:
+    """A refused tail is no approximation; a mixture names what was counted."""
+    cited = "Winkler et al., 2016"
+    assert cited not in text_of(strong_t)
+    assert cited not in text_of(with_results(strong_t, no_tail="it needs at least 500 shuffles"))
+    approximate = with_results(strong_t, is_approximate=True)
+    text = text_of(approximate)
+    assert "p-values below 0.10 are approximate" in text
+    assert "counted" not in text
+    assert "10.1016/j.neuroimage.2016.05.068" in methods.references((make_node(approximate),))
+    mixed = replace(strong_t, contrast=replace(strong_t.contrast, name="Other"))
+    assert "were counted, for Voxel-wise FWE of Other and Cluster size (FWE) of Other" in text_of(approximate, mixed)
+
+
+def test_correction_over_contrasts_is_told(strong_t: content.ContrastSection) -> None:
+    """The maximum over contrasts, and the families that have no common relabelling."""
+    assert "over the contrasts" not in text_of(strong_t)
+    text = text_of(with_results(strong_t, across=3, n_families=2))
+    assert "The maximum was taken over the contrasts that have the same relabellings too" in text
+    assert "2 families" in text

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from bids_app.glm import ContrastFit
+from bids_app.inference.correction import ContrastInference
+from bids_app.inference.tail import TailFit
 from bids_app.report import words
+from builders.pages import make_contrast
 
 
 @pytest.mark.parametrize(("value", "text"), [(-21.0, "−21"), (-0.0, "0"), (1.25, "1.2"), (2.9999999, "3")])
@@ -28,3 +35,21 @@ def test_coordinates_are_whole_where_they_can_be(value: float, text: str) -> Non
 )
 def test_p_values_are_written_for_people(p: float, text: str) -> None:
     assert words.format_p(p) == text
+
+
+def test_what_is_corrected_over_contrasts_or_approximate_says_so() -> None:
+    """The level with what else was corrected for; thresholds are then of z, and whole where sizes are."""
+    t = np.zeros(3)
+    fit = ContrastFit(make_contrast("t", "Faces"), t, t, t, t, t, t, None, 1.0, 7.0)
+    alone = ContrastInference("voxelFWE", t + 1, 0.05, t > 0, 4.5, 0, None)
+    assert words.method_words(alone) == "Voxel-wise FWE, p ≤ 0.05"
+    assert words.threshold_words(alone, fit).startswith("|t| ")
+    joint = replace(alone, across=3, n_families=2, tail=TailFit(3.0, 1.0, 0.1, 0.5, 0.2))
+    assert words.method_words(joint) == (
+        "Voxel-wise FWE, p ≤ 0.05, corrected over 3 contrasts too, p multiplied by 2 (families of contrasts), "
+        "p approximate"
+    )
+    assert words.threshold_words(joint, fit).startswith("z ")
+    assert words.null_title(joint, fit.contrast) == "Maximum z"
+    assert words.threshold_words(replace(joint, method="clusterMassFWE"), fit) == "cluster mass of z above 4.5"
+    assert words.threshold_words(replace(joint, method="clusterSizeFWE"), fit) == "clusters of more than 4 voxels"

@@ -1,0 +1,391 @@
+"""The statistic of every shuffle, voxel block by voxel block: compiled kernels that never leave the cache.
+
+A shuffle costs, for each product p, the sum over units of w_pu e_u, with e the residual scores of one dimension and w a
+shuffled row of the design's basis. Of the sums come the explained and the error sum of squares, of these
+
+    ratio = explained / error    (t: with the sign of the effect),
+
+which rises with t and F. Where all that moves are signs, units are taken four or five at a time: the sums of all their
+sign patterns are tabulated once for a block of voxels, and each shuffle only adds up entries. Every number is computed
+voxel by voxel in one fixed order, so that it does not depend on how shuffles are shared out.
+
+References
+----------
+Arlazarov et al. 1970 (the tables, there for Boolean products: the method of the four Russians).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Integers = NDArray[np.int32]
+Bytes = NDArray[np.int8]
+
+BLOCK = 256  # voxels of a block: longer rows cost less per voxel; tables of 16 units, 64 kB, stay in the L2 cache
+
+# What the square of a product adds to
+TESTED, NUISANCE, TOTAL = 0, 1, 2
+
+# Share of the total sum of squares, below which the error is computed again in double precision: rounding of the
+# products in single precision, 1e-7, must stay well under the tolerance for ties
+SMALL_ERROR = 0.1
+LEAST_ERROR = 1e-14  # a shuffle that leaves no error at all would have an infinite t
+
+
+class Products(NamedTuple):
+    """What a shuffle computes at each voxel."""
+
+    dimension: Integers  # (n_products,) which scores a product is made of
+    basis: Floats  # (n_products, n_units) its weights under the identity
+    kind: Bytes  # (n_products,) what its square adds to
+    constant: float  # total sum of squares, 1, that no shuffle changes; 0: the TOTAL products are the error
+    signed: bool  # whether the ratio takes the sign of the only tested product
+
+
+class Moves(NamedTuple):
+    """A batch of shuffles; with `patterns`, `unit` and `width` where only signs change, otherwise these are empty."""
+
+    place: Integers  # (n_shuffles, n_units) where each unit's scores go
+    sign: Bytes  # (n_shuffles, n_units)
+    unit: Integers  # (n_units,) which units flip together
+    patterns: Integers  # (n_shuffles, n_groups) entry of each group's sign table
+    width: int  # units of a group
+
+
+class Scanned(NamedTuple):
+    """What one pass over the voxels gives."""
+
+    largest: Singles  # (n_shuffles,) largest ratio, absolute where two-sided
+    reached: Integers  # (n_blocks, BLOCK) shuffles that reach the bound
+    shuffle: Integers  # (n_listed,) of each voxel above the bar: its shuffle, index and ratio
+    voxel: Integers
+    ratio: Singles
+
+
+_compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+
+
+@_compiled
+def _tabulate(rows: Singles, width: int, table: Singles) -> None:
+    """Fill (n_groups * 2^width, BLOCK) with the sums of all sign patterns of each group of units; bit 1 is minus."""
+    size = 1 << width
+    for start in range(0, table.shape[0], size):
+        first = (start // size) * width
+        n_units = min(width, rows.shape[0] - first)
+        for v in range(BLOCK):
+            table[start, v] = 0
+        for u in range(max(n_units, 0)):
+            for v in range(BLOCK):
+                table[start, v] += rows[first + u, v]
+        for pattern in range(1, 1 << max(n_units, 0)):
+            unit = 0
+            while not (pattern >> unit) & 1:
+                unit += 1
+            before = start + (pattern & (pattern - 1))
+            for v in range(BLOCK):
+                table[start + pattern, v] = table[before, v] - 2 * rows[first + unit, v]
+
+
+@_compiled
+def _tabulate_products(
+    blocks: Singles, b: int, products: Products, moves: Moves, rows: Singles, tables: Singles
+) -> None:
+    """Fill the sign tables of all products at one block of voxels, (n_products, n_groups * 2^width, BLOCK)."""
+    for p in range(products.kind.size):
+        rows[:] = 0
+        for u in range(moves.unit.size):
+            weight = np.float32(products.basis[p, u])
+            for v in range(BLOCK):
+                rows[moves.unit[u], v] += weight * blocks[b, products.dimension[p], u, v]
+        _tabulate(rows, moves.width, tables[p])
+
+
+# The inner loops below take whole arrays and indices: a view of a row costs more than the row's arithmetic.
+
+
+@_compiled
+def _add_four(tables: Singles, p: int, patterns: Integers, h: int, g: int, product: Singles) -> None:
+    """Add four entries of the sign tables to a product, (BLOCK,)."""
+    i, j, k, l = patterns[h, g], patterns[h, g + 1], patterns[h, g + 2], patterns[h, g + 3]  # noqa: E741
+    for v in range(BLOCK):
+        product[v] += (tables[p, i, v] + tables[p, j, v]) + (tables[p, k, v] + tables[p, l, v])
+
+
+@_compiled
+def _add_weighted(blocks: Singles, b: int, d: int, weights: Singles, product: Singles) -> None:
+    """Add all units' scores, weighted, to a product, (BLOCK,)."""
+    whole = weights.size - weights.size % 4
+    for u in range(0, whole, 4):
+        i, j, k, l = weights[u], weights[u + 1], weights[u + 2], weights[u + 3]  # noqa: E741
+        for v in range(BLOCK):
+            product[v] += (i * blocks[b, d, u, v] + j * blocks[b, d, u + 1, v]) + (
+                k * blocks[b, d, u + 2, v] + l * blocks[b, d, u + 3, v]
+            )
+    for u in range(whole, weights.size):
+        for v in range(BLOCK):
+            product[v] += weights[u] * blocks[b, d, u, v]
+
+
+@_compiled
+def _add_square(
+    product: Singles,
+    kind: int,
+    signed: bool,  # noqa: FBT001
+    constant: np.float32,
+    explained: Singles,
+    error: Singles,
+) -> None:
+    """Add the square of a product, (BLOCK,), to where it belongs, and clear the product."""
+    if kind == TESTED and signed:
+        for v in range(BLOCK):
+            explained[v] += product[v] * abs(product[v])
+            error[v] -= constant * (product[v] * product[v])
+            product[v] = 0
+    elif kind == TESTED:
+        for v in range(BLOCK):
+            explained[v] += product[v] * product[v]
+            error[v] -= constant * (product[v] * product[v])
+            product[v] = 0
+    else:
+        side = np.float32(1) if kind == TOTAL else -constant
+        for v in range(BLOCK):
+            error[v] += side * (product[v] * product[v])
+            product[v] = 0
+
+
+@_compiled
+def _compare(
+    explained: Singles,
+    error: Singles,
+    ratio: Singles,
+    bound: Singles,
+    reached: Integers,
+    b: int,
+    bar: np.float32,
+    two_sided: bool,  # noqa: FBT001
+) -> tuple[np.int32, np.int32]:
+    """Divide, and count at each voxel of a block a ratio that reaches its bound.
+
+    Returns how many voxels lie above the bar, and how many have a small error.
+    """
+    n_above, n_small = np.int32(0), np.int32(0)
+    if two_sided:
+        for v in range(BLOCK):
+            ratio[v] = explained[v] / error[v]
+            reached[b, v] += np.int32(abs(ratio[v]) >= bound[b, v])
+            n_above += np.int32(abs(ratio[v]) > bar)
+            n_small += np.int32(error[v] < np.float32(SMALL_ERROR))
+    else:
+        for v in range(BLOCK):
+            ratio[v] = explained[v] / error[v]
+            reached[b, v] += np.int32(ratio[v] >= bound[b, v])
+            n_above += np.int32(ratio[v] > bar)
+            n_small += np.int32(error[v] < np.float32(SMALL_ERROR))
+    return n_above, n_small
+
+
+@_compiled
+def _flip_and_compare(
+    tables: Singles,
+    patterns: Integers,
+    h: int,
+    product: Singles,
+    error: Singles,
+    ratio: Singles,
+    bound: Singles,
+    reached: Integers,
+    b: int,
+    bar: np.float32,
+    two_sided: bool,  # noqa: FBT001
+) -> tuple[np.int32, np.int32]:
+    """Do all of the above in one go for the commonest case: signs change, and one product makes up a t."""
+    for g in range(4, patterns.shape[1], 4):
+        _add_four(tables, 0, patterns, h, g, product)
+    i, j, k, l = patterns[h, 0], patterns[h, 1], patterns[h, 2], patterns[h, 3]  # noqa: E741
+    n_above, n_small = np.int32(0), np.int32(0)
+    for v in range(BLOCK):
+        s = product[v] + ((tables[0, i, v] + tables[0, j, v]) + (tables[0, k, v] + tables[0, l, v]))
+        product[v] = 0
+        error[v] = np.float32(1) - s * s
+        ratio[v] = s * abs(s) / error[v]
+        size = abs(ratio[v]) if two_sided else ratio[v]
+        reached[b, v] += np.int32(size >= bound[b, v])
+        n_above += np.int32(size > bar)
+        n_small += np.int32(error[v] < np.float32(SMALL_ERROR))
+    return n_above, n_small
+
+
+@_compiled
+def _precise_ratio(block: Singles, v: int, products: Products, place: Integers, sign: Bytes) -> float:
+    """Ratio of one shuffle at one voxel of a block, in double precision from the same scores."""
+    error = 0.0
+    if products.constant > 0:
+        for d in range(block.shape[0]):
+            for u in range(block.shape[1]):
+                error += np.float64(block[d, u, v]) ** 2
+    explained = 0.0
+    for p in range(products.kind.size):
+        product = 0.0
+        for u in range(place.size):
+            weight = products.basis[p, place[u]] * sign[u]
+            product += weight * np.float64(block[products.dimension[p], u, v])
+        error += product * product * (1.0 if products.kind[p] == TOTAL else -products.constant)
+        if products.kind[p] == TESTED:
+            explained += product * abs(product) if products.signed else product * product
+    return explained / max(error, LEAST_ERROR)
+
+
+@_compiled
+def _mend(
+    blocks: Singles,
+    b: int,
+    products: Products,
+    place: Integers,
+    sign: Bytes,
+    error: Singles,
+    ratio: Singles,
+    bound: Singles,
+    reached: Integers,
+    two_sided: bool,  # noqa: FBT001
+) -> None:
+    """Compute a shuffle's ratios precisely where its error is small, and count them again."""
+    for v in range(BLOCK):
+        if error[v] < np.float32(SMALL_ERROR):
+            reached[b, v] -= np.int32((abs(ratio[v]) if two_sided else ratio[v]) >= bound[b, v])
+            ratio[v] = _precise_ratio(blocks[b], v, products, place, sign)
+            reached[b, v] += np.int32((abs(ratio[v]) if two_sided else ratio[v]) >= bound[b, v])
+
+
+@_compiled
+def _flipped_sums(
+    tables: Singles,
+    patterns: Integers,
+    h: int,
+    kind: Bytes,
+    signed: bool,  # noqa: FBT001
+    constant: np.float32,
+    product: Singles,
+    explained: Singles,
+    error: Singles,
+) -> None:
+    """Sum up what one shuffle explains and what is left at a block of voxels, (BLOCK,), where only signs change."""
+    for v in range(BLOCK):
+        explained[v] = 0
+        error[v] = constant
+    for p in range(kind.size):
+        for g in range(0, patterns.shape[1], 4):
+            _add_four(tables, p, patterns, h, g, product)
+        _add_square(product, kind[p], signed, constant, explained, error)
+
+
+@_compiled
+def _moved_sums(
+    blocks: Singles,
+    b: int,
+    dimension: Integers,
+    basis: Floats,
+    place: Integers,
+    sign: Bytes,
+    h: int,
+    weights: Singles,
+    kind: Bytes,
+    signed: bool,  # noqa: FBT001
+    constant: np.float32,
+    product: Singles,
+    explained: Singles,
+    error: Singles,
+) -> None:
+    """Do the same where units move."""
+    for v in range(BLOCK):
+        explained[v] = 0
+        error[v] = constant
+    for p in range(kind.size):
+        for u in range(weights.size):
+            weights[u] = basis[p, place[h, u]] * sign[h, u]
+        _add_weighted(blocks, b, dimension[p], weights, product)
+        _add_square(product, kind[p], signed, constant, explained, error)
+
+
+@_compiled
+def scan(
+    blocks: Singles,
+    n_voxels: int,
+    products: Products,
+    moves: Moves,
+    bound: Singles,
+    bar: float,
+    two_sided: bool,  # noqa: FBT001
+    maps: Singles,
+) -> Scanned:
+    """Pass once over the voxels with a batch of shuffles.
+
+    Parameters
+    ----------
+    blocks : (n_blocks, n_dimensions, n_units, BLOCK) float32
+        Scores; the last block is filled up with copies of the last voxel.
+    n_voxels : voxels without the copies
+    products, moves : what is computed, for which shuffles
+    bound : (n_blocks, BLOCK) float32
+        Ratio that counts as reaching the observed one.
+    bar : ratio above which voxels are listed; infinite for none
+    two_sided : whether the absolute ratio is compared and maximised
+    maps : (n_shuffles, n_blocks * BLOCK) float32
+        Receives every ratio; with no rows, none is kept.
+    """
+    n_blocks, n_shuffles, n_units = blocks.shape[0], moves.sign.shape[0], moves.sign.shape[1]
+    # taken out of their tuples once: in the inner loop that would cost more than the arithmetic
+    dimension, basis, kind, signed = products.dimension, products.basis, products.kind, products.signed
+    place, sign, patterns, constant = moves.place, moves.sign, moves.patterns, np.float32(products.constant)
+    only_signs = patterns.shape[1] > 0
+    single = only_signs and signed and kind.size == 1
+    largest = np.full(n_shuffles, -np.inf, np.float32)
+    reached = np.zeros((n_blocks, BLOCK), np.int32)
+    rows = np.empty((n_units, BLOCK), np.float32)
+    tables = np.empty((kind.size, patterns.shape[1] << moves.width, BLOCK), np.float32)
+    weights = np.empty(n_units, np.float32)
+    product, explained = np.zeros(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    error, ratio = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    shuffle, voxel, listed = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.float32)
+    n_listed = 0
+    for b in range(n_blocks):
+        if only_signs:
+            _tabulate_products(blocks, b, products, moves, rows, tables)
+        for h in range(n_shuffles):
+            lowest = min(largest[h], np.float32(bar))
+            if single:
+                n_above, n_small = _flip_and_compare(
+                    tables, patterns, h, product, error, ratio, bound, reached, b, lowest, two_sided
+                )
+            else:
+                if only_signs:
+                    _flipped_sums(tables, patterns, h, kind, signed, constant, product, explained, error)
+                else:
+                    _moved_sums(
+                        blocks, b, dimension, basis, place, sign, h,
+                        weights, kind, signed, constant, product, explained, error,
+                    )  # fmt: skip
+                n_above, n_small = _compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
+            if n_small > 0:
+                _mend(blocks, b, products, moves.place[h], moves.sign[h], error, ratio, bound, reached, two_sided)
+            if maps.shape[0] > 0:
+                for v in range(BLOCK):
+                    maps[h, b * BLOCK + v] = ratio[v]
+            if n_above + n_small == 0:
+                continue
+            if n_listed + BLOCK > listed.size:
+                shuffle = np.concatenate((shuffle, shuffle))
+                voxel = np.concatenate((voxel, voxel))
+                listed = np.concatenate((listed, listed))
+            for v in range(min(BLOCK, n_voxels - b * BLOCK)):
+                value = abs(ratio[v]) if two_sided else ratio[v]
+                largest[h] = max(largest[h], value)
+                if value > np.float32(bar):
+                    shuffle[n_listed], voxel[n_listed], listed[n_listed] = h, b * BLOCK + v, ratio[v]
+                    n_listed += 1
+    return Scanned(largest, reached, shuffle[:n_listed], voxel[:n_listed], listed[:n_listed])

@@ -1,0 +1,213 @@
+"""The residual scores that are shuffled, and the products of them that make up a statistic.
+
+Whole subjects move (sign-flip, permute). With Z = {B g : L g = 0}, X an orthonormal basis of what B has beyond Z, and
+Q = [X, basis of Z] one of B,
+
+    tested dimensions:  e_j = R_Z D_j,    the error's other dimensions:  e_j = R_B D_j,
+    SSH* = sum over tested j of |X' P e_j|^2,    SSE* = sum |e_j|^2 - sum |Q' P e_j|^2 over the error's dimensions,
+
+and sum |e_j|^2 never changes. Single maps move (within, free): with E what the nuisance part of the full model over
+maps leaves, the same sums of squares are those of products of P E with Kronecker products of rows of Q and M.
+
+References
+----------
+Freedman & Lane 1983, doi 10.1080/07350015.1983.10509354; Winkler et al. 2014, doi 10.1016/j.neuroimage.2014.01.060
+(appendix A: partition of the model by Guttman and Beckmann).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_app.design import Contrast, Design
+from bids_app.exchangeability import Scheme, Shuffles
+from bids_app.glm import contrast_scores, error_df, error_space
+from bids_app.inference.products import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+CHUNK = 32 * BLOCK  # voxels that are held in double precision at a time
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffledScores:
+    """The scores of one contrast, ready to be shuffled."""
+
+    blocks: Singles
+    """(n_blocks, n_dimensions, n_units, BLOCK), scaled so that their sum of squares is 1 at each voxel."""
+    n_voxels: int
+    """The last block is filled up with copies of the last voxel."""
+    products: Products
+    test: str
+    df: tuple[float, float]
+    sign: int
+    """-1 where the negative side is tested alone: the ratio then has the sign turned round."""
+
+    def statistic(self, ratio: Singles) -> Floats:
+        """t or F, as seen from the tested side where one is, of explained / error."""
+        size = np.abs(ratio, dtype=np.float64)
+        if self.test == "F":
+            return np.asarray(size * (self.df[1] / self.df[0]))
+        return np.asarray(np.sign(ratio) * np.sqrt(size * self.df[1]))
+
+    def ratio(self, statistic: Floats) -> Singles:
+        """Return what the kernels compute, explained / error, for a t or F."""
+        if self.test == "F":
+            return np.asarray(statistic * (self.df[0] / self.df[1]), np.float32)
+        return np.asarray(np.sign(statistic) * np.square(statistic) / self.df[1], np.float32)
+
+
+def shuffled_scores(
+    values: Singles, design: Design, contrast: Contrast, scheme: Scheme, file: IO[bytes] | None = None
+) -> ShuffledScores:
+    """Compute the residual scores of one contrast, chunk by chunk in double precision.
+
+    Parameters
+    ----------
+    values : (n_maps, n_voxels) float32
+        May be memory-mapped.
+    design, contrast : of these maps
+    scheme : what will move
+    file : holds the scores in place of memory
+    """
+    move_maps = scheme in ("within", "free")
+    plan = _plan_for_maps if move_maps else _plan_for_subjects
+    residuals, products = plan(design, contrast, scheme)
+    n_voxels = values.shape[1]
+    n_blocks = -(-n_voxels // BLOCK)
+    first = residuals(values[:, :1])
+    size = (n_blocks, *first.shape[:2], BLOCK)
+    blocks: Singles = np.memmap(file, np.float32, "w+", shape=size) if file is not None else np.empty(size, np.float32)
+    for start in range(0, n_voxels, CHUNK):
+        scores = residuals(values[:, start : start + CHUNK])
+        scale = np.sqrt(np.square(scores).sum((0, 1)))
+        scores = np.divide(scores, scale, out=np.zeros_like(scores), where=scale > 0)
+        missing = -scores.shape[-1] % BLOCK
+        if missing:
+            scores = np.concatenate([scores, np.repeat(scores[..., -1:], missing, axis=-1)], axis=-1)
+        parts = scores.reshape(*scores.shape[:2], -1, BLOCK)
+        blocks[start // BLOCK : start // BLOCK + parts.shape[2]] = np.moveaxis(parts, 2, 0)
+    sign = -1 if contrast.test == "t" and contrast.sided == "negative" else 1
+    df = (float(contrast.rank), error_df(design, contrast))
+    return ShuffledScores(blocks, n_voxels, products, contrast.test, df, sign)
+
+
+def moves(shuffles: Shuffles) -> Moves:
+    """Prepare shuffles for the kernels."""
+    order = shuffles.order.astype(np.int32)
+    if shuffles.scheme != "sign-flip":
+        return Moves(order, shuffles.sign, np.empty(0, np.int32), np.empty((len(order), 0), np.int32), 0)
+    # subjects that have the same sign in every shuffle are one unit
+    _, leader, unit = np.unique(shuffles.sign, axis=1, return_index=True, return_inverse=True)
+    return Moves(order, shuffles.sign, unit.ravel().astype(np.int32), *_patterns(shuffles.sign[:, leader]))
+
+
+def part_of(everything: Moves, start: int, stop: int) -> Moves:
+    """Take a batch out of all shuffles."""
+    part = slice(start, stop)
+    return everything._replace(
+        place=everything.place[part], sign=everything.sign[part], patterns=everything.patterns[part]
+    )
+
+
+def _patterns(sign: NDArray[np.int8]) -> tuple[NDArray[np.int32], int]:
+    """Rows of the sign tables that make up each shuffle, four at a time, and the number of units in a group."""
+    n_units = sign.shape[1]
+    # additions per shuffle, then entries to tabulate
+    costs = {width: (-(-n_units // (4 * width)), width) for width in (3, 4, 5, 6)}
+    width = min(costs, key=lambda width: costs[width])
+    n_groups = 4 * costs[width][0]
+    bits = np.zeros((len(sign), n_groups * width), np.int32)
+    bits[:, :n_units] = sign < 0
+    entry = (bits.reshape(len(sign), n_groups, width) << np.arange(width)).sum(axis=2)
+    return np.ascontiguousarray(entry + (np.arange(n_groups) << width), np.int32), width
+
+
+Residuals = Callable[[Singles], Floats]
+
+
+def between_basis(design: Design, contrast: Contrast) -> tuple[Floats, Floats]:
+    """Orthonormal X, what the hypothesis is about, (q, n_subjects), and the rest of the column space of B, (n, ...).
+
+    A single row of X points where L G is positive.
+    """
+    rows = contrast.between @ np.linalg.pinv(design.between)  # L G = rows D
+    tested = rows / np.linalg.norm(rows) if len(rows) == 1 else np.linalg.qr(rows.T)[0].T
+    rest = design.between - tested.T @ (tested @ design.between)
+    vectors, values, _ = np.linalg.svd(rest, full_matrices=False)
+    return np.asarray(tested), np.asarray(vectors[:, values > 1e-9 * np.linalg.norm(design.between)].T)
+
+
+def _plan_for_subjects(design: Design, contrast: Contrast, scheme: Scheme) -> tuple[Residuals, Products]:
+    """Whole subjects move: a unit is a subject, a dimension one of the scores."""
+    tested, rest = between_basis(design, contrast)
+    n_cells = len(design.cells)
+    others = error_space(design, contrast)
+
+    def residuals(values: Singles) -> Floats:
+        scores = contrast_scores(values, n_cells, contrast.within)
+        beyond = contrast_scores(values, n_cells, others)
+        whole = np.vstack([tested, rest])
+        return np.concatenate([scores - rest.T @ (rest @ scores), beyond - whole.T @ (whole @ beyond)])
+
+    nuisance, of_others = rest, np.vstack([tested, rest])
+    if scheme == "permute":  # the residuals' mean over subjects is zero, and stays so
+        nuisance, of_others = _without_mean(nuisance), _without_mean(of_others)
+    own = [(row, TESTED) for row in tested] + [(row, NUISANCE) for row in nuisance]
+    entries = [(j, row, kind) for j in range(len(contrast.within)) for row, kind in own]
+    first = len(contrast.within)
+    entries += [(first + j, row, NUISANCE) for j in range(len(others)) for row in of_others]
+    return residuals, _products(entries, contrast, constant=1.0)
+
+
+def _without_mean(rows: Floats) -> Floats:
+    """Orthonormal basis of what rows span beyond the mean over subjects."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    _, values, basis = np.linalg.svd(centred, full_matrices=False)
+    return np.asarray(basis[values > 1e-9])
+
+
+def _plan_for_maps(design: Design, contrast: Contrast, scheme: Scheme) -> tuple[Residuals, Products]:
+    """Single maps move: a unit is a map, and there is one dimension."""
+    tested, rest = between_basis(design, contrast)
+    n_subjects, n_cells = len(design.subjects), len(design.cells)
+    others = error_space(design, contrast)
+    hypothesis = np.kron(tested, contrast.within)  # (q r, n_maps)
+    zero_sum = contrast.sums_to_zero
+
+    def residuals(values: Singles) -> Floats:
+        maps = np.asarray(values, np.float64).reshape(n_subjects, n_cells, -1)
+        if zero_sum:  # the subjects' means are nuisance
+            maps = maps - maps.mean(axis=1, keepdims=True)
+        whole = np.vstack([tested, rest])
+        fitted = np.einsum("bs,bt,tkv->skv", whole, whole, maps, optimize=True)
+        left = (maps - fitted).reshape(n_subjects * n_cells, -1)
+        return np.asarray(left + hypothesis.T @ (hypothesis @ maps.reshape(left.shape)))[None]
+
+    entries = [(0, row, TESTED) for row in hypothesis]
+    if contrast.error_term == "pooled":
+        whole = np.vstack([tested, rest])
+        nuisance = [np.kron(rest, contrast.within), np.kron(whole, others)]
+        if scheme == "free":  # shuffled residuals have subject means again
+            nuisance.append(np.kron(np.eye(n_subjects), np.full((1, n_cells), n_cells**-0.5)))
+        entries += [(0, row, NUISANCE) for rows in nuisance for row in rows]
+        return residuals, _products(entries, contrast, constant=1.0)
+    _, _, basis = np.linalg.svd(np.vstack([tested, rest]))
+    error = np.kron(basis[len(tested) + len(rest) :], contrast.within)
+    entries += [(0, row, TOTAL) for row in error]
+    return residuals, _products(entries, contrast, constant=0.0)
+
+
+def _products(entries: list[tuple[int, Floats, int]], contrast: Contrast, constant: float) -> Products:
+    basis = np.array([row for _, row, _ in entries])
+    kinds = np.array([kind for _, _, kind in entries], np.int8)
+    dimension = np.array([dimension for dimension, _, _ in entries], np.int32)
+    if contrast.test == "t" and contrast.sided == "negative":
+        basis[kinds == TESTED] *= -1
+    return Products(dimension, basis, kinds, constant, contrast.test == "t")

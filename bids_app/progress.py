@@ -1,0 +1,138 @@
+"""How far the shuffles are: a bar on a terminal, a log line for every tenth elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+Advance = Callable[[int], None]
+
+log = logging.getLogger("bids_app")
+
+# What takes less time than this needs no line
+LEAST_SECONDS = 10.0
+
+
+def shuffling(name: str, n_total: int, n_done: int, *, quiet: bool) -> AbstractContextManager[Advance]:
+    """Show how the shuffles of a contrast get on.
+
+    Parameters
+    ----------
+    name : of the contrast
+    n_total : shuffles there are to do
+    n_done : shuffles that an earlier run has done; they count as done, and not for the rate
+    quiet : show nothing
+
+    Returns
+    -------
+    context manager
+        Yields a function that is called with the number of shuffles done since its last call.
+    """
+    if quiet:
+        return nullcontext(_ignore)
+    console = Console(stderr=True)
+    # rich says no to terminals that cannot move the cursor; and it says yes to a file where FORCE_COLOR is set
+    if sys.stderr.isatty() and console.is_interactive:
+        return _bar(console, name, n_total, n_done)
+    return nullcontext(_Lines(name, n_total, n_done).advance)
+
+
+def _ignore(n_shuffles: int) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def _bar(console: Console, name: str, n_total: int, n_done: int) -> Iterator[Advance]:
+    """Draw a bar that is gone at the end; what is logged meanwhile goes above it."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Rate())
+    left = (TextColumn("left"), TimeRemainingColumn())
+    handlers = [each for each in log.handlers if isinstance(each, logging.StreamHandler) and each.stream is sys.stderr]
+    above = _Above(console)
+    with Progress(*columns, *left, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=n_total, completed=n_done)
+        earlier = [(handler, handler.setStream(above)) for handler in handlers]
+        try:
+            yield lambda n_shuffles: progress.advance(task, n_shuffles)
+        finally:
+            for handler, stream in earlier:
+                handler.setStream(stream)
+
+
+class _Rate(ProgressColumn):
+    """Shuffles per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{_rate(task.speed)}/s" if task.speed else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Above:
+    """A stream for log lines, which go above what the console draws, as they are."""
+
+    console: Console
+
+    def write(self, text: str) -> None:
+        """Print; a long line stays one, so that a path in it can be copied."""
+        self.console.print(Text(text.removesuffix("\n")), soft_wrap=True)
+
+    def flush(self) -> None:
+        """Do nothing: the console has printed."""
+
+
+@dataclass(slots=True)
+class _Lines:
+    """Logs a line at every tenth; counts, and so is not frozen."""
+
+    name: str
+    n_total: int
+    n_done: int
+    """So far, earlier runs included."""
+    _start: float = field(init=False)
+    _first: tuple[int, float] | None = field(default=None, init=False)
+    """Shuffles done, and when, at the first call: what is compiled or read before it is not their cost."""
+
+    def __post_init__(self) -> None:
+        self._start = time.monotonic()
+
+    def advance(self, n_shuffles: int) -> None:
+        """Count shuffles; log where a tenth was passed in a run that is long enough."""
+        now = time.monotonic()
+        n_before, self.n_done = self.n_done, self.n_done + n_shuffles
+        n_since, since = self._first or (n_before, self._start)
+        self._first = self._first or (self.n_done, now)
+        rate = (self.n_done - n_since) / max(now - since, 1e-9)
+        left = (self.n_total - self.n_done) / rate
+        has_passed = 10 * self.n_done // self.n_total > 10 * n_before // self.n_total
+        if has_passed and now - self._start + left >= LEAST_SECONDS:
+            log.info(
+                "%s: %d of %d shuffles (%d %%), %s per second%s",
+                self.name,
+                self.n_done,
+                self.n_total,
+                100 * self.n_done // self.n_total,
+                _rate(rate),
+                f", {_duration(left)} left" if self.n_done < self.n_total else "",
+            )
+
+
+def _rate(per_second: float) -> str:
+    """Write a rate: whole shuffles, or two digits where they are slow."""
+    return f"{per_second:.0f}" if per_second >= 10 else f"{per_second:.2g}"
+
+
+def _duration(seconds: float) -> str:
+    """Write a duration with its two largest units."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,210 @@
+"""The right table is found, a column comes in the order of the subjects, and what is wrong is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bids_app.discovery import SourceDataset
+from bids_app.errors import DataError, MissingPathError
+from bids_app.participants import (
+    Participants,
+    column,
+    find_participants,
+    left_out,
+    numeric_column,
+    read_participants,
+)
+from bids_app.spec import RunOptions
+
+TEXT = "participant_id\tfamily\tage\tscore\nsub-02\ta\t21\t-1.5e2\n01\tNA\t 30 \tn/a\nsub-10\ta\tn/a\t0,5\n"
+
+
+def write(path: Path, text: str | bytes = TEXT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Participants:
+    """Participants 02, 01 and 10, in that order."""
+    return read_participants(write(tmp_path / "participants.tsv"))
+
+
+# A column
+
+
+@pytest.mark.parametrize("subjects", [("01", "10", "02"), ("sub-01", "10", "sub-02")])
+def test_a_column_comes_in_the_order_of_the_subjects(three: Participants, subjects: Sequence[str]) -> None:
+    """Whatever the order of the rows, and with or without sub- on either side; NA is a value, as in BIDS."""
+    assert column(three, "family", subjects) == ("NA", "a", "a")
+    assert column(three, "family", subjects[::-1]) == ("a", "a", "NA")
+
+
+def test_numbers_are_float64(three: Participants) -> None:
+    """Signs, exponents and spaces around a cell are read."""
+    ages = numeric_column(three, "age", ("01", "02"))
+    assert ages.dtype == np.float64
+    assert ages.tolist() == [30.0, 21.0]
+    assert numeric_column(three, "score", ("02",)).tolist() == [-150.0]
+
+
+def test_text_that_looks_like_a_number_stays_text_in_a_column_of_labels(three: Participants) -> None:
+    """Family 01 and family 1 are two families."""
+    assert column(three, "age", ("01",)) == ("30",)
+
+
+@pytest.mark.parametrize("missing", ["n/a", "N/A", "", "nan", "NaN"])
+def test_a_missing_value_names_its_subjects_and_a_way_out(tmp_path: Path, missing: str) -> None:
+    """What BIDS calls missing, and what tools write in its place."""
+    table = f"participant_id\tage\nsub-1\t{missing}\nsub-2\t5\nsub-3\t{missing}\n"
+    participants = read_participants(write(tmp_path / "p.tsv", table))
+    said = r'p\.tsv: column "age" has no value for sub-1, sub-3\..* --participant-label 2$'
+    for take in (column, numeric_column):
+        with pytest.raises(DataError, match=said):
+            take(participants, "age", ("1", "2", "3"))
+    assert column(participants, "age", ("2",)) == ("5",)
+
+
+@pytest.mark.parametrize("text", ["young", "1,5", "inf", "1_000", "0x10", "5 years"])
+def test_text_for_a_number_names_the_subject_and_the_text(tmp_path: Path, text: str) -> None:
+    """Decimal commas and what only Python takes for numbers are among them."""
+    participants = read_participants(write(tmp_path / "p.tsv", f"participant_id\tage\n1\t{text}\n2\t5\n"))
+    with pytest.raises(DataError, match=rf'p\.tsv: column "age" holds text .*: sub-1 \("{text}"\)\. Expected numbers'):
+        numeric_column(participants, "age", ("1", "2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("Famly", r'did you mean "family"\?'), ("site", "its columns are family, age, score")],
+)
+def test_an_unknown_column_names_the_nearest_one_or_all(three: Participants, name: str, hint: str) -> None:
+    """Together with the file."""
+    with pytest.raises(DataError, match=rf'participants\.tsv has no column "{name}", which the model names; {hint}'):
+        column(three, name, ("01",))
+
+
+def test_subjects_without_a_row_are_named(three: Participants) -> None:
+    """Rows that differ by zeros, which spreadsheets drop, are suggested."""
+    with pytest.raises(DataError, match=r"no row for sub-7, sub-8, of whom there are maps\. Its participants are 01"):
+        column(three, "family", ("01", "7", "8"))
+    with pytest.raises(DataError, match=r"no row for sub-002.* It has 02 for sub-002: labels must be spelt as"):
+        column(three, "family", ("002",))
+
+
+def test_participants_without_maps_are_a_note(three: Participants) -> None:
+    """Named in natural order; nothing is said where there are none."""
+    assert left_out(three, ("sub-01",)) == (f"in {three.source} and not in this analysis: 02, 10",)
+    assert left_out(three, ("01", "02", "10")) == ()
+
+
+# The file
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + TEXT.encode(),
+        TEXT.replace("\n", "\r\n").encode(),
+        TEXT.replace("\n", "\n\n").rstrip().encode(),
+        TEXT.replace("\ta\t", '\t"a"\t').encode(),
+    ],
+    ids=["byte order mark", "Windows line ends", "empty lines and no last line end", "quotes"],
+)
+def test_what_other_programs_write_is_read(tmp_path: Path, content: bytes, three: Participants) -> None:
+    """None of it changes a value."""
+    assert read_participants(write(tmp_path / "other.tsv", content)).table.equals(three.table)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no column participant_id; its first line holds nothing"),
+        ("participant_id,age\n1,2\n", "holds participant_id,age.* separated by tabs"),
+        ("subject\tage\n1\t2\n", "no column participant_id; its first line holds subject, age"),
+        ("participant_id\tage\tage\n1\t2\t3\n", "more than one column age"),
+        ("participant_id\tage\n1\t2\nsub-1\t3\n", "more than one row for sub-1. Keep one row per participant"),
+        ("participant_id\tage\n1\t2\n\n\t3\n", "no participant_id in line 4"),
+        ("participant_id\tage\n1\n", "line 2: 1 cells under 2 columns"),
+        ("participant_id\tage\n1\t2\t3\n", "line 2: 3 cells under 2 columns"),
+        ('participant_id\tage\n1\t"2\n2\t3\n', "cannot be read as a tab-separated table: unexpected end"),
+        ("participant_id\tname\n1\tJosé\n".encode("latin-1"), "is not UTF-8 text"),
+        (TEXT.encode("utf-16"), "is not UTF-8 text"),
+    ],
+)
+def test_a_wrong_table_is_an_error_that_names_the_file(tmp_path: Path, content: str | bytes, said: str) -> None:
+    """And the place in it."""
+    path = write(tmp_path / "participants.tsv", content)
+    with pytest.raises(DataError, match=said) as caught:
+        read_participants(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_column_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    """As pandas writes the numbers of the rows."""
+    path = write(tmp_path / "p.tsv", "\tparticipant_id\tage\n0\t1\t30\n")
+    assert list(read_participants(path).table.columns) == ["age"]
+
+
+# Where it is
+
+
+def find(options: RunOptions, *datasets: SourceDataset) -> Path:
+    return find_participants(options, datasets, ("family",)).source
+
+
+def derivative(root: Path, *urls: str) -> SourceDataset:
+    root.mkdir(parents=True, exist_ok=True)
+    return SourceDataset(root.name, root, {"SourceDatasets": [{"URL": url} for url in urls]})
+
+
+def test_the_nearest_table_is_taken(tmp_path: Path) -> None:
+    """The option, BIDS_DIR, the datasets of the maps, their sources, the dataset above derivatives: in this order."""
+    raw, source, bids_dir = tmp_path / "raw", tmp_path / "source", tmp_path / "bids"
+    maps = derivative(raw / "derivatives" / "glm" / "level1", "https://example.org/ds1", "../../../../source")
+    options = RunOptions(bids_dir, tmp_path / "out", tmp_path / "model.json")
+    for place in (raw, source, maps.root, bids_dir):
+        path = write(place / "participants.tsv")
+        assert find(options, maps).resolve() == path
+    own = write(tmp_path / "own.tsv")
+    assert find(RunOptions(bids_dir, tmp_path / "out", tmp_path / "m.json", participants=own), maps) == own
+
+
+def test_a_file_url_and_a_path_relative_to_where_one_stands_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder called ``.`` too, and with sources that name no place here."""
+    raw = write(tmp_path / "study" / "participants.tsv")
+    maps = tmp_path / "study" / "derivatives" / "glm"
+    maps.mkdir(parents=True)
+    monkeypatch.chdir(maps)
+    options = RunOptions(Path(), tmp_path / "out", tmp_path / "model.json")
+    odd: dict[str, object] = {"SourceDatasets": [{"DOI": "10.1"}, 3, {"URL": 5}]}
+    assert find(options, SourceDataset("glm", Path(), odd)) == raw
+    elsewhere = write(tmp_path / "elsewhere" / "participants.tsv")
+    assert find(options, derivative(Path(), f"file://{elsewhere.parent}")) == elsewhere
+
+
+def test_without_a_table_every_place_is_named_once(tmp_path: Path) -> None:
+    """With what the model asks for, and the option that helps."""
+    root = derivative(tmp_path / "raw" / "derivatives" / "glm")
+    options = RunOptions(root.root, tmp_path / "out", tmp_path / "model.json")
+    with pytest.raises(MissingPathError, match=r'(?s)asks for column "family".*--participants FILE\.tsv') as caught:
+        find(options, root)
+    places = [line.strip() for line in str(caught.value).splitlines()[1:-1]]
+    assert places == [str(folder / "participants.tsv") for folder in (root.root, tmp_path / "raw")]
+    with pytest.raises(MissingPathError, match=r"none\.tsv does not exist"):
+        find(RunOptions(tmp_path, tmp_path, tmp_path, participants=tmp_path / "none.tsv"))
+
+
+def test_a_table_that_was_not_fetched_is_not_passed_over(tmp_path: Path) -> None:
+    """Otherwise another dataset's table would take its place."""
+    maps = derivative(tmp_path / "raw" / "derivatives" / "glm")
+    write(tmp_path / "raw" / "participants.tsv")
+    (maps.root / "participants.tsv").symlink_to(".git/annex/objects/key")
+    with pytest.raises(DataError, match="not fetched"):
+        find(RunOptions(tmp_path / "bids", tmp_path / "out", tmp_path / "model.json"), maps)
