@@ -16,7 +16,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -47,6 +47,8 @@ class Shuffles:
     """Whether every distinct relabelling is there."""
     n_possible: int
     """Distinct relabellings that exist."""
+    blocks: int = 0
+    """Blocks that flip as one or bound the swaps; 0: subjects move on their own."""
     notes: tuple[str, ...] = ()
     """What the log and the report should say about the scheme."""
 
@@ -61,6 +63,19 @@ class Shuffles:
     def n_shuffles(self) -> int:
         """Shuffles, the identity included."""
         return len(self.sign)
+
+    @property
+    def words(self) -> str:
+        """Say what moves, in the plural."""
+        if self.scheme == "sign-flip":
+            return (
+                f"sign-flips of {self.blocks} whole blocks of subjects"
+                if self.blocks
+                else "sign-flips of whole subjects"
+            )
+        if self.scheme == "permute":
+            return "permutations of whole subjects" + (f" within {self.blocks} blocks" if self.blocks else "")
+        return "swaps of cells within subjects" if self.scheme == "within" else "swaps of any maps"
 
 
 def make_shuffles(
@@ -110,13 +125,11 @@ def make_shuffles(
         shuffles = swaps(np.zeros(n_subjects * n_cells, int), "free", n_shuffles, rng)
     if shuffles.n_possible == 1:
         raise ValueError(_nothing_moves(scheme, contrast, design))
-    return Shuffles(
-        shuffles.scheme,
-        shuffles.order,
-        shuffles.sign,
-        shuffles.exhaustive,
-        shuffles.n_possible,
-        tuple(_notes(scheme, contrast, design, shuffles, n_shuffles)),
+    bounded = scheme == "permute" or (scheme == "sign-flip" and flip_blocks)
+    return replace(
+        shuffles,
+        blocks=len(set(design.blocks)) if bounded else 0,
+        notes=tuple(_notes(scheme, contrast, design, shuffles, n_shuffles)),
     )
 
 

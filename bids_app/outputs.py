@@ -490,6 +490,7 @@ def _shuffling(null: NullDistribution) -> Json:
     shuffles = null.shuffles
     return {
         "Shuffle": shuffles.scheme,
+        "ShuffleDescription": shuffles.words,
         "NumberOfShuffles": shuffles.n_shuffles,
         "NumberOfPossibleShuffles": shuffles.n_possible,
         "Exhaustive": shuffles.exhaustive,

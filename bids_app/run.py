@@ -52,13 +52,6 @@ PACKAGES = (
 # Python, its packages and the atlases, in bytes
 BASE_MEMORY = 0.7e9
 
-SCHEMES = {
-    "sign-flip": "sign-flips of whole subjects",
-    "permute": "permutations of whole subjects",
-    "within": "swaps of cells within subjects",
-    "free": "swaps of any maps",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -366,7 +359,7 @@ def _test_in_words(design: Design, contrast: Contrast, plan: Plan | None) -> str
     shuffles, threshold = plan.shuffles, plan.enhancements.forming_threshold
     number = "all" if shuffles.exhaustive else f"{shuffles.n_shuffles} of"
     return (
-        f"{words}; {SCHEMES[shuffles.scheme]}, {number} {shuffles.n_possible} possible; "
+        f"{words}; {shuffles.words}, {number} {shuffles.n_possible} possible; "
         f"clusters form above {contrast.test} = {threshold:.2f}"
     )
 

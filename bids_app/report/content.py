@@ -46,6 +46,8 @@ class Shuffling:
     """How the null distribution was made."""
 
     scheme: str
+    moves: str
+    """What is relabelled, in words."""
     n_shuffles: int
     """The identity included."""
     n_possible: int
@@ -60,8 +62,8 @@ class Shuffling:
     def words(self) -> str:
         """Say how many."""
         if self.exhaustive:
-            return f"all {self.n_possible:,} {_scheme_words(self.scheme)}"
-        return f"{self.n_shuffles:,} of {self.n_possible:,} {_scheme_words(self.scheme)}"
+            return f"all {self.n_possible:,} {self.moves}"
+        return f"{self.n_shuffles:,} of {self.n_possible:,} {self.moves}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,7 @@ def _shuffling(permuted: Sequence[ContrastInference]) -> Shuffling | None:
     least = smallest_p(shuffles.n_possible) if any(each.tail for each in permuted) else 1 / shuffles.n_shuffles
     return Shuffling(
         shuffles.scheme,
+        shuffles.words,
         shuffles.n_shuffles,
         shuffles.n_possible,
         shuffles.exhaustive,
@@ -281,7 +284,3 @@ def exact_coordinate(value: float) -> str:
     """Write a coordinate, whole where it is whole."""
     text = f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
     return text.replace("-", MINUS) if float(value) else "0"
-
-
-def _scheme_words(scheme: str) -> str:
-    return {"sign-flip": "sign-flips of whole subjects", "permute": "permutations of subjects"}.get(scheme, scheme)

@@ -272,7 +272,7 @@ def _null_histograms(contrast: Contrast, inferences: Sequence[ContrastInference]
     return Figure(
         name="desc-null_histogram",
         png=nulls_png(contrast, null, ordered),
-        caption=f"Largest values over the brain in {kind} sign-flips, the observed labelling among them. Red: "
+        caption=f"Largest values over the brain in {kind} {shuffles.words}, the observed labelling among them. Red: "
         f"observed; dashed: critical value at p = {ordered[0].alpha:g}. What lies beyond the dashed line is "
         f"significant.{_family_words(ordered[0])}",
         alt=f"Null distributions of {contrast.name}: {said}.",

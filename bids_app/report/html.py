@@ -252,6 +252,7 @@ def _tests_in_use(nodes: Sequence[NodeSection]) -> dict[str, Any]:
     several = [section for section in sections if len(section.contrast.within) > 1]
     return {
         "sign_flip": any(each.scheme == "sign-flip" for each in shufflings),
+        "exchangeable_maps": any(each.scheme in ("within", "free") for each in shufflings),
         "permute": any(each.scheme == "permute" for each in shufflings),
         "smallest_p": min((each.smallest_p for each in shufflings), default=None),
         "few": [

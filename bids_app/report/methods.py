@@ -185,7 +185,7 @@ def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[st
         "tfceFWE": "threshold-free cluster enhancement (TFCE, E = 0.5, H = 2; Smith & Nichols, 2009)",
     }
     sentences = [
-        f"Inference was non-parametric: all scores of a subject changed sign together in {_drawn_words(node)} "
+        f"Inference was non-parametric, by {_drawn_words(node)} "
         "(Winkler et al., 2014; Phipson & Smyth, 2010), and p-values were corrected for the familywise error over "
         "voxels with the distribution of the maximum (Nichols & Holmes, 2002) of "
         f"{_listed([what[method] for method in methods])}, each at p {AT_MOST} {alpha:g}."
@@ -198,6 +198,12 @@ def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[st
         if named is not None:
             level = f"a statistic of {named:g}"
         sentences.append(f"Clusters were formed at {level}, each voxel having {shuffling.connectivity} neighbours.")
+    risky = [s for s in node.contrasts if s.shuffling and s.shuffling.scheme in ("within", "free")]
+    if risky:
+        sentences.append(
+            f"For {_listed([s.contrast.name for s in risky])} this takes effects not to vary over subjects; where they "
+            "do, false positives exceed the level."
+        )
     if any(s.contrast.error_term == "pooled" for s in node.contrasts):
         sentences.append(
             "The dimensions of the pooled error that were not tested were residualised first (Freedman & Lane, 1983)."
@@ -243,9 +249,10 @@ def _drawn_words(node: NodeSection) -> str:
         if section.shuffling is not None:
             number, possible = f"{section.shuffling.n_shuffles:,}", f"{section.shuffling.n_possible:,}"
             drawn = (
-                f"{number} of {possible} distinct relabellings (the observed one and others drawn without replacement)"
+                f"{number} of {possible} distinct ones (the observed labelling and others drawn without replacement)"
             )
-            said = f"all {number} distinct relabellings" if section.shuffling.exhaustive else drawn
+            said = f"all {number} distinct ones" if section.shuffling.exhaustive else drawn
+            said = f"{section.shuffling.moves}, {said}"
             words.setdefault(said, []).append(section.contrast.name)
     if len(words) == 1:
         return next(iter(words))

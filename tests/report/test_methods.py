@@ -19,7 +19,7 @@ def test_the_methods_text_states_what_was_run(
         "bids-grouplevel 1.2.3",
         "numpy 2.0",
         "8 subjects",
-        "40 of 128 distinct relabellings (the observed one and others drawn without replacement)",
+        "40 of 128 distinct ones (the observed labelling and others drawn without replacement)",
         "Clusters were formed at an uncorrected one-tailed p of 0.01, each voxel having 26 neighbours",
         "Faces (A minus B; t(7), two-sided)",
         "stimulus (F(2, 14))",
@@ -63,8 +63,8 @@ def test_contrasts_with_other_numbers_of_relabellings_are_told_apart(strong_t: c
     shuffling = replace(strong_t.shuffling, n_shuffles=128, exhaustive=True)
     every = replace(strong_t, shuffling=shuffling, contrast=replace(strong_t.contrast, name="Every"))
     text = text_of(strong_t, every)
-    assert "all 128 distinct relabellings for Every" in text
-    assert "40 of 128 distinct relabellings (the observed one and others drawn without replacement) for Faces" in text
+    assert "all 128 distinct ones for Every" in text
+    assert "40 of 128 distinct ones (the observed labelling and others drawn without replacement) for Faces" in text
 
 
 def test_runs_are_said_to_be_averaged_only_where_they_were(strong_t: content.ContrastSection) -> None:
