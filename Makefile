@@ -1,10 +1,11 @@
-# make demo | test | lint | bench | lock | clean
+# make demo | test | lint | bench | validate | lock | clean
 # Everything runs in a virtual environment of the locked dependencies, made on first use from $(PYTHON).
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+VALIDATE_ARGS ?= --output docs/validation.md
 LOCK_ARGS ?=
 
 python := $(VENV)/bin/python
@@ -13,7 +14,7 @@ installed := $(VENV)/.installed
 compile := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS) pyproject.toml
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench validate lock clean
 .DELETE_ON_ERROR:
 
 demo: $(installed)
@@ -35,6 +36,10 @@ lint: $(installed)
 bench: $(installed)
 	$(python) benchmarks/bench.py $(BENCH_ARGS)
 
+# Five to ten minutes on two cores; `make validate VALIDATE_ARGS=--quick` prints a rough page in one.
+validate: $(installed)
+	$(python) -m validation $(VALIDATE_ARGS)
+
 # `make lock LOCK_ARGS=--upgrade` takes the newest versions; without it only what has to change does.
 lock: $(installed)
 	$(compile) --output-file requirements/run.txt
@@ -43,7 +48,7 @@ lock: $(installed)
 # The virtual environment stays: it is a gigabyte to fetch, and `rm -r $(VENV)` is as short.
 clean:
 	rm -rf demo build dist .mypy_cache .pytest_cache .ruff_cache
-	find bids_app tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find bids_app tests benchmarks validation -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(installed): requirements/dev.txt pyproject.toml version
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

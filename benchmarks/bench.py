@@ -1,203 +1,188 @@
-"""Time per shuffle and peak memory against nilearn's `permuted_ols`, on the same data, cores, statistic and side.
+"""Cost per shuffle and peak memory against nilearn's `permuted_ols` and the tfce package; growth, floors, start-up.
 
-    python benchmarks/bench.py [--resolution 2] [--shuffles 200] [--jobs 2]
+    python benchmarks/bench.py [--resolution 4 3 2] [--quick] [--output results.md]
 
-Every cell runs in a process of its own, so that its peak memory is its own; ours is timed with its kernels compiled
-(the time of a first, cold run is printed apart). Machines are noisy: compare the ratios of one run only.
+README.md beside it says what is measured, how, and how to read it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
+import os
+import platform
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 
-import numpy as np
+import startup
+from contestants import Contestant, make_data
+from measuring import in_turn
+from scaling import Conditions, floors, growth
+from tables import COLUMNS, Row, Target, line_of, table
 
-N_SUBJECTS, N_CELLS = 16, 9
-FORMING_P = 0.001
+CLUSTERS = ("voxel", "cluster-size", "cluster-mass")
+ALL_FOUR = (*CLUSTERS, "tfce")
+SECTIONS = ("table", "growth", "floors", "startup")
+SMALLEST_GRID = 10  # mm: start-up is measured where the work itself is nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Work:
-    """One row of the table."""
+    """One row of the table: who does what."""
 
     name: str
-    design: str  # one-sample or pooled
-    ours: tuple[str, ...]
-    nilearn: str  # voxel, cluster or tfce; empty where nilearn has nothing like it
+    ours: Contestant
+    nilearn: tuple[str, ...] = ()
+    """What nilearn is asked for; empty: not asked."""
+    rival: tuple[str, Contestant] | None = None
+    """tfce, or t: our own t."""
+
+    def contestants(self, data: Path, jobs: int) -> dict[str, Contestant]:
+        """Return all who do it, on these data."""
+        who = {"ours": self.ours}
+        if self.nilearn:
+            who["nilearn"] = Contestant("nilearn", design=self.ours.design, statistics=self.nilearn, jobs=0)
+        if self.rival:
+            who[self.rival[0]] = self.rival[1]
+        return {
+            name: Contestant(own.who, str(data), own.design, own.statistics, own.jobs or jobs)
+            for name, own in who.items()
+        }
+
+
+def _ours(design: str, statistics: tuple[str, ...]) -> Contestant:
+    return Contestant("ours", design=design, statistics=statistics, jobs=0)  # 0: as many as asked for
 
 
 WORKS = (
-    Work("one-sample t: voxel", "one-sample", ("voxel",), "voxel"),
-    Work("one-sample t: voxel, size, mass", "one-sample", ("voxel", "cluster-size", "cluster-mass"), "cluster"),
-    Work("one-sample t: TFCE", "one-sample", ("tfce",), "tfce"),
-    Work("one-sample t: all four", "one-sample", ("voxel", "cluster-size", "cluster-mass", "tfce"), ""),
-    Work("pooled t of 144 maps: voxel, size, mass", "pooled", ("voxel", "cluster-size", "cluster-mass"), "cluster"),
-    Work("pooled t of 144 maps: TFCE", "pooled", ("tfce",), "tfce"),
-    Work("partitioned F of rank 4: all four", "F", ("voxel", "cluster-size", "cluster-mass", "tfce"), ""),
+    Work("one-sample t: voxel", _ours("one-sample", ("voxel",)), ("voxel",)),
+    Work("one-sample t: voxel, size, mass", _ours("one-sample", CLUSTERS), CLUSTERS),
+    Work("one-sample t: TFCE", _ours("one-sample", ("tfce",)), ("tfce",), ("tfce", Contestant("tfce", jobs=0))),
+    Work("one-sample t: all four", _ours("one-sample", ALL_FOUR), ALL_FOUR),
+    Work("rank-1 partitioned t of 3 x 3: voxel, size, mass", _ours("rank-1", CLUSTERS), CLUSTERS),
+    Work("pooled t of 144 maps: voxel, size, mass", _ours("pooled", CLUSTERS), CLUSTERS),
+    Work("pooled t of 144 maps: TFCE", _ours("pooled", ("tfce",)), ("tfce",)),
+    Work("partitioned F of rank 4: all four", _ours("F", ALL_FOUR), rival=("t", _ours("one-sample", ALL_FOUR))),
+    Work("two-sample t by swaps: voxel, size, mass", _ours("two-sample", CLUSTERS), CLUSTERS),
+    Work("TFCE kernel, 1 thread", Contestant("kernel"), rival=("tfce", Contestant("tfce-kernel"))),
+    Work("TFCE kernel, 2 threads", Contestant("kernel", jobs=2), rival=("tfce", Contestant("tfce-kernel", jobs=2))),
+)
+
+TARGETS = (
+    Target("one-sample t: voxel, size, mass", "nilearn", 150),
+    Target("rank-1 partitioned t of 3 x 3: voxel, size, mass", "nilearn", 150),
+    Target("pooled t of 144 maps: voxel, size, mass", "nilearn", 80),
+    Target("one-sample t: TFCE", "nilearn", 60),
+    Target("pooled t of 144 maps: TFCE", "nilearn", 60),
+    Target("partitioned F of rank 4: all four", "t", 2),
+    Target("TFCE kernel, 1 thread", "tfce", 1.5),
+    Target("TFCE kernel, 2 threads", "tfce", 1.5),
 )
 
 
-def main() -> None:
-    """Measure every cell and print a Markdown table."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure what is asked for and print it as Markdown."""
+    arguments = parse(argv)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch, emitter(arguments.output) as emit:
+        folder = Path(scratch)
+        emit(machine(arguments) + "\n")
+        rows: list[Row] = []
+        if "table" in arguments.sections:
+            emit("## Cost per shuffle\n\nMedian (lowest–highest) of the repetitions.\n")
+            rows = comparison(arguments, folder, emit)
+            emit("\n## Targets\n")
+            emit(table(["work", "against", "target", "measured", ""], [own.cells(rows) for own in TARGETS]) + "\n")
+        resolution = sorted(arguments.resolution)[len(arguments.resolution) // 2]
+        conditions = Conditions(folder, resolution, arguments.seconds, arguments.repetitions, arguments.jobs)
+        if "growth" in arguments.sections:
+            emit("## Growth\n")
+            growth(conditions, min(arguments.resolution), emit)
+        if "floors" in arguments.sections:
+            emit("## Share of the floor\n")
+            floors(conditions, emit)
+        if "startup" in arguments.sections:
+            emit("## Start-up\n")
+            start_up(folder, arguments.repetitions, emit)
+        emit(f"Took {(time.perf_counter() - start) / 60:.0f} min.")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--resolution", type=int, default=3, help="mm")
-    parser.add_argument("--shuffles", type=int, default=200)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.cell:
-        print(json.dumps(measure(*arguments.cell.split("/"), arguments)))
-        return
-    print(f"{arguments.resolution} mm, {arguments.jobs} jobs, {arguments.shuffles} shuffles of ours, one-sided\n")
-    print("| work | ours, ms per shuffle | nilearn | ratio | peak memory, ours | nilearn | cold start |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for index, work in enumerate(WORKS):
-        ours = in_process(f"{index}/ours")
-        theirs = in_process(f"{index}/nilearn") if work.nilearn else None
-        cells = [work.name, f"{ours['ms']:.2f}"]
-        cells += [f"{theirs['ms']:.1f}", f"{theirs['ms'] / ours['ms']:.0f} x"] if theirs else ["-", "-"]
-        cells += [
-            f"{ours['peak_mb']:.0f} MB",
-            f"{theirs['peak_mb']:.0f} MB" if theirs else "-",
-            f"{ours['cold_s']:.1f} s",
-        ]
-        print(f"| {' | '.join(cells)} |", flush=True)
+    parser.add_argument("--resolution", type=int, nargs="+", default=[4, 3, 2], metavar="MM", help="default: 4 3 2")
+    parser.add_argument("--quick", action="store_true", help="4 mm only, two repetitions of short runs")
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS, help="default: all")
+    parser.add_argument("--works", default="", help="only rows whose name holds this")
+    parser.add_argument("--jobs", type=int, default=2, help="threads of ours, workers of nilearn; default: 2")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.5, help="length of one run, about; default: 1.5")
+    parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        arguments.resolution, arguments.repetitions, arguments.seconds = [4], 2, 0.5
+    return arguments
 
 
-def in_process(cell: str) -> dict[str, float]:
-    """Measure one cell in a fresh interpreter."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--cell", cell]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    result: dict[str, float] = json.loads(output)
-    return result
+def comparison(arguments: argparse.Namespace, folder: Path, emit: Callable[[str], None]) -> list[Row]:
+    """Measure the rows of the table, printing each as it is done."""
+    rows: list[Row] = []
+    emit(line_of(COLUMNS))
+    emit(line_of(["---"] * len(COLUMNS)))
+    for resolution in sorted(arguments.resolution, reverse=True):
+        data = make_data(folder, resolution)
+        for work in WORKS:
+            if arguments.works not in work.name:
+                continue
+            rivals = work.contestants(data, arguments.jobs)
+            measured = in_turn(list(rivals.values()), arguments.seconds, arguments.repetitions)
+            rows.append(Row(work.name, resolution, dict(zip(rivals, measured, strict=True))))
+            emit(line_of(rows[-1].cells()))
+    return rows
 
 
-def measure(index: str, who: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Time one cell: milliseconds per shuffle, peak of the process and its children in MB."""
-    work = WORKS[int(index)]
-    mask, affine, values = make_data(arguments.resolution, 1 if work.design == "one-sample" else N_CELLS)
-    prepare = ours if who == "ours" else nilearn
-    start = time.perf_counter()
-    shuffle = prepare(work, mask, affine, values, arguments.jobs)
-    shuffle(4)
-    cold = time.perf_counter() - start
-    n = arguments.shuffles if who == "ours" else (6 if work.nilearn == "tfce" else 40)
-    # the difference of two runs: neither side pays for its observed map and other fixed work
-    elapsed = timed(shuffle, 2 * n) - timed(shuffle, n)
-    usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    peak = sum(resource.getrusage(whose).ru_maxrss for whose in usage) / 1024
-    return {"ms": 1000 * elapsed / n, "peak_mb": peak, "cold_s": cold}
+def start_up(folder: Path, repetitions: int, emit: Callable[[str], None]) -> None:
+    """Measure what compilation costs, and compare it with its limit."""
+    wall, cpu = startup.measure(make_data(folder, SMALLEST_GRID), repetitions)
+    head = ["seconds beyond a second run", "no cache: kernels are compiled", "cached"]
+    emit(table(head, wall.cells()) + "\n")
+    lost = wall.compilation()
+    verdict = "pass" if lost <= startup.LIMIT else "FAIL"
+    target = f"target: at most {startup.LIMIT:g} s: {verdict}"
+    emit(f"Compilation costs {lost:.1f} s ({cpu.compilation():.1f} s on a core); {target}.\n")
 
 
-def timed(shuffle: Callable[[int], object], n: int) -> float:
-    """Seconds for n shuffles."""
-    start = time.perf_counter()
-    shuffle(n)
-    return time.perf_counter() - start
-
-
-def make_data(resolution: int, n_cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Smooth noise with a subject effect inside the MNI mask: mask, affine, (n_maps, n_voxels) float32."""
-    from nilearn.datasets import load_mni152_brain_mask
-    from scipy.ndimage import gaussian_filter
-
-    image = load_mni152_brain_mask(resolution=resolution)
-    mask = image.get_fdata() > 0
-    rng = np.random.default_rng(0)
-    values = np.empty((N_SUBJECTS * n_cells, int(mask.sum())), np.float32)
-    for row in range(len(values)):
-        values[row] = gaussian_filter(rng.standard_normal(mask.shape, np.float32), 8 / 2.355 / resolution)[mask]
-    values /= values.std()
-    values += np.repeat(rng.standard_normal((N_SUBJECTS, 1), np.float32), n_cells, axis=0)
-    return mask, image.affine, values
-
-
-def ours(work: Work, mask: np.ndarray, _: np.ndarray, values: np.ndarray, n_jobs: int) -> Callable[[int], object]:
-    """Set up our engine on one contrast."""
-    from bids_app.design import Contrast, Design
-    from bids_app.exchangeability import sign_flips
-    from bids_app.inference.clusters import Lattice
-    from bids_app.inference.permutation import choose_enhancements, null_distribution
-
-    weights = weights_of(work.design)
-    within = np.linalg.qr(weights.T)[0].T if len(weights) > 1 else weights / np.linalg.norm(weights)
-    n_cells = weights.shape[1]
-    contrast = Contrast(
-        name="bench",
-        label="bench",
-        test="F" if work.design == "F" else "t",
-        sided="positive",
-        weights=weights,
-        cell_weights=weights,
-        within=within,
-        between=np.ones((1, 1)),
-        error_term="pooled" if work.design == "pooled" else "partitioned",
-        sphericity="none",
+def machine(arguments: argparse.Namespace) -> str:
+    """Say where and with what this was measured."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("bids-grouplevel", "nilearn", "tfce", "numpy", "numba"))
+    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    return (
+        f"{packages}; Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores{load}; "
+        f"{arguments.jobs} jobs, 16 subjects, one-sided, {arguments.repetitions} repetitions of "
+        f"{arguments.seconds:g} s in turn. Compare ratios, not milliseconds."
     )
-    cells = tuple(map(str, range(n_cells)))
-    subjects = tuple(map(str, range(N_SUBJECTS)))
-    matrix = np.tile(np.eye(n_cells), (N_SUBJECTS, 1))
-    between = np.ones((N_SUBJECTS, 1))
-    design = Design(matrix, cells, subjects, cells, between, ("intercept",), (contrast,))
-    lattice = Lattice.from_mask(mask, 26)
-    enhancements = choose_enhancements(work.ours, lattice, design, contrast, (FORMING_P, None))
-
-    def shuffle(n: int) -> object:
-        flips = sign_flips(N_SUBJECTS, n, np.random.default_rng(0), up_to_sign=False)
-        return null_distribution(values, design, contrast, flips, enhancements, n_jobs)
-
-    return shuffle
 
 
-def nilearn(
-    work: Work, mask: np.ndarray, affine: np.ndarray, values: np.ndarray, n_jobs: int
-) -> Callable[[int], object]:
-    """Set up the same contrast by nilearn; with subject columns it shuffles freely, at the same cost."""
-    from nibabel import Nifti1Image
-    from nilearn.maskers import NiftiMasker
-    from nilearn.mass_univariate import permuted_ols
+@contextmanager
+def emitter(output: Path | None) -> Iterator[Callable[[str], None]]:
+    """Return a function that prints a text at once, and writes it to a file where one is asked for."""
+    file = output.open("w", encoding="utf-8") if output else None
 
-    masker = NiftiMasker(Nifti1Image(mask.astype(np.uint8), affine)).fit()
-    if work.design == "one-sample":
-        tested, confounds = np.ones((len(values), 1)), None
-    else:
-        tested = np.tile(weights_of("pooled")[0], N_SUBJECTS)[:, None]
-        confounds = np.repeat(np.eye(N_SUBJECTS), N_CELLS, axis=0)
+    def emit(text: str) -> None:
+        for stream in (sys.stdout, file):
+            if stream:
+                print(text, file=stream, flush=True)
 
-    def shuffle(n: int) -> object:
-        return permuted_ols(
-            tested,
-            values,
-            confounds,
-            model_intercept=False,
-            n_perm=n,
-            two_sided_test=False,
-            random_state=0,
-            n_jobs=n_jobs,
-            masker=masker,
-            threshold=FORMING_P if work.nilearn == "cluster" else None,
-            tfce=work.nilearn == "tfce",
-            output_type="dict",
-        )
-
-    return shuffle
-
-
-def weights_of(design: str) -> np.ndarray:
-    """Weights over the cells: one cell, faces against scrambled faces, or the interaction of a 3 x 3 design."""
-    differences = np.array([[1.0, -1, 0], [0, 1, -1]])
-    return {
-        "one-sample": np.ones((1, 1)),
-        "pooled": np.array([[1 / 6] * 6 + [-1 / 3] * 3]),
-        "F": np.kron(differences, differences),
-    }[design]
+    try:
+        yield emit
+    finally:
+        if file:
+            file.close()
 
 
 if __name__ == "__main__":

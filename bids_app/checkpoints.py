@@ -13,10 +13,13 @@ import io
 import logging
 import os
 import secrets
+import signal
+import threading
 import time
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,17 +77,18 @@ class Checkpoint:
 
     def save(self, partial: PartialNull) -> None:
         """Write the state in place of the one before; where the disk has no room, warn once and go on without."""
-        content = io.BytesIO()
-        np.savez(
-            content,
-            version=np.array(__version__),
-            fingerprint=np.array(self.fingerprint),
-            n_done=np.array(partial.n_done),
-            maxima=partial.maxima,
-            n_exceeding=partial.n_exceeding,
-        )
         try:
-            _replace(self.path, content.getbuffer())
+            with _uninterrupted():
+                content = io.BytesIO()
+                np.savez(
+                    content,
+                    version=np.array(__version__),
+                    fingerprint=np.array(self.fingerprint),
+                    n_done=np.array(partial.n_done),
+                    maxima=partial.maxima,
+                    n_exceeding=partial.n_exceeding,
+                )
+                _replace(self.path, content.getbuffer())
         except OSError as error:
             if not self._has_warned:
                 reason = error.strerror or error
@@ -161,6 +165,28 @@ def clear(work_dir: Path, nodes: Iterable[str]) -> None:
     except OSError:
         # not empty, or not there, or a link, or a mount: nothing is lost by leaving it
         log.debug("the work folder %s stays", work_dir)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and the scheduler's signal for the moment that a save takes, and heed them then.
+
+    An interruption in the middle of the archive would come out as an error of the archive.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only there Python hears signals
+        yield
+        return
+    received: list[int] = []
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in earlier:
+        signal.signal(number, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+    for heard in received:
+        signal.raise_signal(heard)
 
 
 def _unpack(content: bytes) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -52,41 +52,58 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the program's name; ``sys.argv`` where None.
     """
+    return answer(PROGRAM, _execute, argv)
+
+
+def answer(program: str, execute: Callable[[Sequence[str]], int], argv: Sequence[str] | None) -> int:
+    """Do what a command line asks for, and turn whatever goes wrong into a message and an exit code.
+
+    Parameters
+    ----------
+    program
+        Name of the console script, for messages.
+    execute
+        Parses the arguments, does the work and returns the exit code.
+    argv
+        Arguments without the program's name; ``sys.argv`` where None.
+    """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    fail = partial(_fail, program)
     try:
         with _stopping_when_terminated():
-            code = _execute(arguments)
+            code = execute(arguments)
         sys.stdout.flush()  # a reader that is gone must show here, not when the interpreter shuts down
     except UsageError as error:  # where it was raised says nothing about the command line
-        return _fail(str(error), code=error.exit_code, show_traceback=False)
+        return fail(str(error), code=error.exit_code, show_traceback=False)
     except GroupLevelError as error:
-        return _fail(str(error), code=error.exit_code, show_traceback="--verbose" in arguments)
+        return fail(str(error), code=error.exit_code, show_traceback="--verbose" in arguments)
     except KeyboardInterrupt as interrupt:
-        return _interrupted(interrupt)
+        return _interrupted(program, interrupt)
     except Exception as error:  # the last resort: whatever else fails must not greet people with a traceback
         if isinstance(error, BrokenPipeError) and _stdout_reader_is_gone():
             return 1
-        return _fail_unexpectedly(error, show_traceback="--verbose" in arguments)
+        return fail(_unforeseen(error, arguments), code=1, show_traceback="--verbose" in arguments)
     return code
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser whose complaints are `UsageError`, since argparse would leave with 2."""
 
     def error(self, message: str) -> NoReturn:
-        hint = f"See {PROGRAM} --help."
+        """Raise the complaint, with what was expected."""
+        hint = f"See {self.prog} --help."
         if "arguments are required" in message:
-            hint = f"Expected: {PROGRAM} BIDS_DIR OUTPUT_DIR group --model FILE [options]. {hint}"
+            hint = f"Expected: {(self.usage or '') % {'prog': self.prog}}. {hint}"
         raise UsageError(f"{message}\n{hint}")
 
 
 def _execute(arguments: Sequence[str]) -> int:
     """Parse, check and run; the stages are imported last, so that help and mistakes are answered at once."""
     try:
-        parsed = _build_parser().parse_args(_with_dashes(arguments))
+        parsed = _build_parser().parse_args(with_dashes(arguments))
     except SystemExit as leaving:  # --help and --version have printed what they are for
         return int(leaving.code or 0)
-    _check_inputs(parsed)
+    check_inputs(parsed)
     inputs = [parsed.bids_dir, *(path for _, path in parsed.derivatives)]
     _check_output(parsed.output_dir, inputs)
     if parsed.work_dir is not None:
@@ -132,10 +149,10 @@ def _how_to_carry_on(options: RunOptions) -> str | None:
     return f"The same command carries on from its last checkpoint, in {options.scratch}"
 
 
-def _interrupted(interrupt: KeyboardInterrupt) -> int:
+def _interrupted(program: str, interrupt: KeyboardInterrupt) -> int:
     """Say that the run was stopped from outside, and return the exit code, 128 and the number of the signal."""
     word, code = ("terminated", 143) if isinstance(interrupt, _Terminated) else ("interrupted", 130)
-    print("\n".join([f"{PROGRAM}: {word}", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
+    print("\n".join([f"{program}: {word}", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
     return code
 
 
@@ -151,16 +168,16 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         derivatives=tuple(parsed.derivatives),
         maps=parsed.maps,
         participants=parsed.participants,
-        participant_label=_unique(parsed.participant_label),
-        session_label=_unique(parsed.session_label),
-        task_id=_unique(parsed.task_id),
+        participant_label=unique(parsed.participant_label),
+        session_label=unique(parsed.session_label),
+        task_id=unique(parsed.task_id),
         space=parsed.space,
         bids_filter_file=parsed.bids_filter_file,
         mask=parsed.mask,
         n_jobs=parsed.nprocs or usable_cpus(),
         mem_mb=parsed.mem_mb,
         work_dir=parsed.work_dir,
-        node=_unique(parsed.node),
+        node=unique(parsed.node),
         random_seed=parsed.random_seed,
         dry_run=parsed.dry_run,
         skip_bids_validation=parsed.skip_bids_validation,
@@ -168,9 +185,9 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
     )
 
 
-def _build_parser() -> _Parser:
+def _build_parser() -> Parser:
     """Return the parser of the whole command line."""
-    parser = _Parser(
+    parser = Parser(
         prog=PROGRAM,
         usage="%(prog)s BIDS_DIR OUTPUT_DIR group --model FILE [options]",
         description=DESCRIPTION,
@@ -179,18 +196,40 @@ def _build_parser() -> _Parser:
         allow_abbrev=False,
         add_help=False,
     )
-    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=_path, help="dataset with the first-level maps")
-    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=_path, help="folder for the results")
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=path_argument, help="dataset with the first-level maps")
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=path_argument, help="folder for the results")
     parser.add_argument("analysis_level", metavar="group", type=_analysis_level, help="the only analysis level")
     _add_input_options(parser.add_argument_group("what to analyse"))
     _add_run_options(parser.add_argument_group("how to run"))
-    _add_information_options(parser)
+    add_information_options(parser)
     return parser
 
 
 def _add_input_options(group: argparse._ArgumentGroup) -> None:
     """Add the options that name or narrow the input."""
-    group.add_argument("-m", "--model", metavar="FILE", type=_path, required=True, help="BIDS Stats Model (JSON)")
+    group.add_argument(
+        "-m", "--model", metavar="FILE", type=path_argument, required=True, help="BIDS Stats Model (JSON)"
+    )
+    add_discovery_options(group)
+    group.add_argument(
+        "--participants",
+        metavar="FILE.tsv",
+        type=path_argument,
+        help="table with the columns of participants that the model names, in place of participants.tsv",
+    )
+    group.add_argument(
+        "--mask",
+        metavar="FILE",
+        type=path_argument,
+        help="analysis mask (default: the model's, else the voxels finite and not zero in every map)",
+    )
+    group.add_argument(
+        "--node", metavar="NAME", nargs="+", action="extend", default=[], help="run only these Dataset nodes"
+    )
+
+
+def add_discovery_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say where the maps are and which of them are wanted."""
     group.add_argument(
         "-d",
         "--derivatives",
@@ -204,14 +243,8 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--maps",
         metavar="FILE.tsv",
-        type=_path,
+        type=path_argument,
         help="table of participant_id, condition and path (relative to the table), in place of discovery",
-    )
-    group.add_argument(
-        "--participants",
-        metavar="FILE.tsv",
-        type=_path,
-        help="table with the columns of participants that the model names, in place of participants.tsv",
     )
     for option, prefix, what in (
         ("--participant-label", "sub-", "participants"),
@@ -236,17 +269,8 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--bids-filter-file",
         metavar="FILE",
-        type=_path,
+        type=path_argument,
         help='JSON with pybids filters for the queries "statmap" and "mask"',
-    )
-    group.add_argument(
-        "--mask",
-        metavar="FILE",
-        type=_path,
-        help="analysis mask (default: the model's, else the voxels finite and not zero in every map)",
-    )
-    group.add_argument(
-        "--node", metavar="NAME", nargs="+", action="extend", default=[], help="run only these Dataset nodes"
     )
 
 
@@ -269,7 +293,7 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         "-w",
         "--work-dir",
         metavar="DIR",
-        type=_path,
+        type=path_argument,
         help="folder for checkpoints, one for each OUTPUT_DIR (default: OUTPUT_DIR/.work, removed at the end)",
     )
     group.add_argument(
@@ -292,7 +316,7 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_information_options(parser: argparse.ArgumentParser) -> None:
+def add_information_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that decide what is said, which stand apart in the help."""
     group = parser.add_argument_group("what to say")
     loudness = group.add_mutually_exclusive_group()
@@ -302,18 +326,18 @@ def _add_information_options(parser: argparse.ArgumentParser) -> None:
         "-v",
         "--version",
         action="version",
-        version=f"{PROGRAM} {__version__}",
+        version=f"{parser.prog} {__version__}",
         help="print the version and leave",
     )
     group.add_argument("-h", "--help", action="help", help="print this text and leave")
 
 
-def _with_dashes(arguments: Iterable[str]) -> list[str]:
+def with_dashes(arguments: Iterable[str]) -> list[str]:
     """Write every option name with dashes, whatever was typed; values stay as they are."""
     return [re.sub("^--[^=]+", lambda name: name.group().replace("_", "-"), argument) for argument in arguments]
 
 
-def _path(text: str) -> Path:
+def path_argument(text: str) -> Path:
     """Return the path; empty text is a shell variable that is not set, and not the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("the path is empty (a shell variable that is not set?)")
@@ -324,10 +348,10 @@ def _named_path(text: str) -> tuple[str | None, Path]:
     """Split ``NAME=PATH``; what stands before the sign is part of the path where it holds a slash."""
     name, sign, path = text.partition("=")
     if not sign or "/" in name:
-        return None, _path(text)
+        return None, path_argument(text)
     if not name:
         raise argparse.ArgumentTypeError(f"{text!r} has no name before the equals sign, expected NAME=PATH")
-    return name, _path(path)
+    return name, path_argument(path)
 
 
 def _label(text: str, prefix: str) -> str:
@@ -359,18 +383,18 @@ def _analysis_level(text: str) -> str:
     return text
 
 
-def _unique(labels: Iterable[str]) -> tuple[str, ...]:
+def unique(labels: Iterable[str]) -> tuple[str, ...]:
     """Return the labels in the order given, each once."""
     return tuple(dict.fromkeys(labels))
 
 
-def _check_inputs(parsed: argparse.Namespace) -> None:
+def check_inputs(parsed: argparse.Namespace) -> None:
     """Stop where a path that was named is not there, and where two datasets were given the same name."""
     _require(parsed.bids_dir, "BIDS_DIR", folder=True)
     for _, path in parsed.derivatives:
         _require(path, "--derivatives", folder=True)
     for option in ("--model", "--maps", "--participants", "--bids-filter-file", "--mask"):
-        path = getattr(parsed, option[2:].replace("-", "_"))
+        path = getattr(parsed, option[2:].replace("-", "_"), None)  # the draft of a model takes fewer
         if path is not None:
             _require(path, option, folder=False)
     names = [name for name, _ in parsed.derivatives if name is not None]
@@ -428,18 +452,18 @@ def _stdout_reader_is_gone() -> bool:
     return False
 
 
-def _fail(message: str, *, code: int, show_traceback: bool) -> int:
+def _fail(program: str, message: str, *, code: int, show_traceback: bool) -> int:
     """Say what went wrong on stderr and return the exit code."""
     if show_traceback:
         traceback.print_exc()
-    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    print(f"{program}: error: {message}", file=sys.stderr)
     return code
 
 
-def _fail_unexpectedly(error: Exception, *, show_traceback: bool) -> int:
+def _unforeseen(error: Exception, arguments: Sequence[str]) -> str:
     """Report what nobody foresaw, and ask for the details that a maintainer needs."""
     lines = str(error).strip().splitlines()
     message = f"unexpected failure: {type(error).__name__}" + (f": {lines[0]}" if lines else "")
-    if not show_traceback:
+    if "--verbose" not in arguments:
         message += "\nThis should not happen. Run the same command with --verbose, and report what it prints."
-    return _fail(message, code=1, show_traceback=show_traceback)
+    return message

@@ -70,7 +70,7 @@ class _Choice:
         return [image for runs in self.cells.values() for image in runs]
 
 
-def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec) -> InputMaps:
+def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec, found: Found | None = None) -> InputMaps:
     """Find the first-level maps of a node and fix their order.
 
     Parameters
@@ -81,6 +81,8 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec) -> InputMap
         Its ``Input`` is the first filter.
     node : NodeSpec
         Its conditions are the columns of every subject; without any, all the conditions found are taken.
+    found : Found, optional
+        What `search` gave, where that was asked before; searching a large dataset takes seconds.
 
     Returns
     -------
@@ -104,8 +106,7 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec) -> InputMap
         An option cannot be used with ``--maps``.
     """
     queries = read_filter_file(options.bids_filter_file)
-    found = read_maps_table(options.maps, options) if options.maps else search_datasets(options)
-    check_participants(options, found.maps)
+    found = found or search(options)
     filters = [*model_filters(options, model, node), *command_line_filters(options, queries)]
     kept = narrow(found.maps, filters)
     choice = _choose(options, node, kept)
@@ -126,6 +127,13 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec) -> InputMap
             *_left_out(found.maps, subjects),
         ),
     )
+
+
+def search(options: RunOptions) -> Found:
+    """List what the folders or the table of --maps hold; participants who were named must be among it."""
+    found = read_maps_table(options.maps, options) if options.maps else search_datasets(options)
+    check_participants(options, found.maps)
+    return found
 
 
 def _choose(options: RunOptions, node: NodeSpec, kept: Sequence[ImageFile]) -> _Choice:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_app.between import INTERCEPT, BetweenDesign, build_between
 from bids_app.dataset import InputMaps
 from bids_app.errors import ModelError
 from bids_app.participants import Participants, column, left_out
@@ -79,6 +80,11 @@ class Contrast:
         """Whether it compares cells; otherwise it tests a mean against the baseline."""
         return bool(np.all(np.abs(self.cell_weights.sum(axis=1)) < TOLERANCE))
 
+    @property
+    def averages_subjects(self) -> bool:
+        """Whether it is about a mean over subjects, rather than a difference of groups or a slope."""
+        return len(self.between) == 1 and abs(float(self.between.sum()) - 1) < TOLERANCE
+
 
 @dataclass(frozen=True, slots=True)
 class Design:
@@ -136,16 +142,14 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
     DataError
         When a column of the participants is absent, or a subject has no value in it.
     """
-    matrix, regressors = _matrix(maps.subjects, maps.conditions, with_subjects=node.has_subject)
-    explicit = [_from_spec(spec, node, maps.conditions, len(regressors)) for spec in node.contrasts]
+    between = build_between(maps.subjects, node.settings, participants, node.where)
+    matrix, regressors = _matrix(maps, between, with_subjects=node.has_subject)
+    layout = _Layout(node, maps.conditions, between, len(regressors))
+    explicit = [contrast for spec in node.contrasts for contrast in _from_spec(spec, layout)]
     taken = {contrast.name for contrast in explicit}
-    replaced = [":".join(effect) for effect in effect_names(node.settings) if ":".join(effect) in taken]
-    generated = [
-        contrast
-        for effect in effect_names(node.settings)
-        if (contrast := _from_effect(effect, node, maps.conditions, len(regressors))).name not in taken
-    ]
-    contrasts = (*explicit, *generated)
+    generated = [contrast for effect in effect_names(node.settings) for contrast in _from_effect(effect, layout)]
+    replaced = [contrast.name for contrast in generated if contrast.name in taken]
+    contrasts = (*explicit, *(contrast for contrast in generated if contrast.name not in taken))
     _check_labels(contrasts, node)
     blocks, block_notes = _blocks(maps.subjects, node, participants)
     return Design(
@@ -153,10 +157,15 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
         regressors=regressors,
         subjects=maps.subjects,
         cells=maps.conditions,
-        between=np.ones((len(maps.subjects), 1)),
-        between_names=("intercept",),
+        between=between.matrix,
+        between_names=between.names,
         contrasts=contrasts,
-        notes=(*_notes(contrasts, node, replaced), *block_notes),
+        notes=(
+            *between.notes,
+            *_notes(contrasts, node, replaced),
+            *block_notes,
+            *(left_out(participants, maps.subjects) if participants else ()),
+        ),
         blocks=blocks,
     )
 
@@ -201,15 +210,6 @@ def _side(weights: Floats, names: Sequence[str], sign: int) -> str:
     return f"({' + '.join(terms)})" if len(terms) > 1 else terms[0]
 
 
-def _matrix(subjects: Sequence[str], cells: Sequence[str], *, with_subjects: bool) -> tuple[Floats, tuple[str, ...]]:
-    """Lay out indicator columns: conditions, then subjects."""
-    conditions = np.tile(np.eye(len(cells)), (len(subjects), 1))
-    if not with_subjects:
-        return conditions, tuple(cells)
-    blocks = np.repeat(np.eye(len(subjects)), len(cells), axis=0)
-    return np.hstack([conditions, blocks]), (*cells, *(f"sub-{subject}" for subject in subjects))
-
-
 def _blocks(
     subjects: Sequence[str], node: NodeSpec, participants: Participants | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -228,20 +228,80 @@ def _blocks(
         f'exchangeability blocks: column "{name}" of {participants.source}, {sizes.total()} in all ({listed}); '
         f"sign-flips act on {flipped}; parametric p-values ignore the blocks"
     )
-    return blocks, (note, *left_out(participants, subjects))
+    return blocks, (note,)
 
 
-def _from_spec(spec: ContrastSpec, node: NodeSpec, cells: tuple[str, ...], n_regressors: int) -> Contrast:
-    cell_weights = np.zeros((len(spec.weights), len(cells)))
-    cell_weights[:, [cells.index(name) for name in spec.conditions]] = spec.weights
-    _check_sum(cell_weights, spec.name, spec.where)
-    rank = int(np.linalg.matrix_rank(cell_weights))
-    if rank < len(cell_weights):
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What every contrast of a node is made from."""
+
+    node: NodeSpec
+    cells: tuple[str, ...]
+    between: BetweenDesign
+    n_regressors: int
+
+
+def _matrix(maps: InputMaps, between: BetweenDesign, *, with_subjects: bool) -> tuple[Floats, tuple[str, ...]]:
+    """Lay out the columns: each between-subject column at each condition, then subjects."""
+    cells, n_cells = maps.conditions, len(maps.conditions)
+    columns = np.asarray(np.kron(between.matrix, np.eye(n_cells)), np.float64)
+    plain = len(between.names) == 1
+    names = [cell if plain else f"{name}:{cell}" if n_cells > 1 else name for name in between.names for cell in cells]
+    if not with_subjects:
+        return columns, tuple(names)
+    blocks = np.repeat(np.eye(len(maps.subjects)), n_cells, axis=0)
+    return np.hstack([columns, blocks]), (*names, *(f"sub-{subject}" for subject in maps.subjects))
+
+
+def _from_spec(spec: ContrastSpec, layout: _Layout) -> Iterator[Contrast]:
+    """Make the contrast that a model states: one, or one for each condition."""
+    columns = np.array(spec.column_weights) if spec.columns else None
+    between = layout.between.average
+    if columns is not None:
+        _check_sum(columns, spec.name, spec.where)
+        between = layout.between.of_names(spec.columns, columns, spec.where)
+        _check_rank(between, spec)
+    for name, cell_weights in _cell_weights(spec, layout):
+        if not layout.node.per_condition:
+            _check_sum(cell_weights, spec.name, spec.where)
+            _check_rank(cell_weights, spec)
+        yield _contrast(name, spec.test, spec.sided, cell_weights, between, layout, generated=False)
+
+
+def _cell_weights(spec: ContrastSpec, layout: _Layout) -> Iterator[tuple[str, Floats]]:
+    """Name a stated contrast and lay out its weights over the cells."""
+    if layout.node.per_condition:
+        for row, cell in zip(np.eye(len(layout.cells)), layout.cells, strict=True):
+            yield _name_in(spec.name, cell), row[None]
+        return
+    if not spec.conditions:
+        yield spec.name, _mean_over_cells(layout)
+        return
+    cell_weights = np.zeros((len(spec.weights), len(layout.cells)))
+    cell_weights[:, [layout.cells.index(name) for name in spec.conditions]] = spec.weights
+    yield spec.name, cell_weights
+
+
+def _name_in(contrast: str, condition: str) -> str:
+    """Name a contrast of one condition's model; that of the mean is named after the condition."""
+    return f"{contrast}In{condition[:1].upper()}{condition[1:]}" if contrast else condition
+
+
+def _mean_over_cells(layout: _Layout) -> Floats:
+    """Weights of the mean over the cells of the factors, or over all conditions where there are none."""
+    chosen = list(factor_cells(layout.node.settings)) or list(layout.cells)
+    row = np.zeros((1, len(layout.cells)))
+    row[0, [layout.cells.index(name) for name in chosen]] = 1 / len(chosen)
+    return row
+
+
+def _check_rank(rows: Floats, spec: ContrastSpec) -> None:
+    rank = int(np.linalg.matrix_rank(rows))
+    if rank < len(rows):
         raise ModelError(
-            f"{spec.where} ({spec.name}): its {len(cell_weights)} rows of weights have rank {rank}. Expected rows "
+            f"{spec.where} ({spec.name}): its {len(rows)} rows of weights have rank {rank}. Expected rows "
             "that do not follow from each other: leave out the dependent ones."
         )
-    return _contrast(spec.name, spec.test, spec.sided, cell_weights, node, n_regressors, generated=False)
 
 
 def _check_sum(weights: Floats, name: str, where: str) -> None:
@@ -255,17 +315,25 @@ def _check_sum(weights: Floats, name: str, where: str) -> None:
             )
 
 
-def _from_effect(effect: tuple[str, ...], node: NodeSpec, cells: tuple[str, ...], n_regressors: int) -> Contrast:
-    """Weights of a main effect or interaction: differences over its factors, the mean over the others."""
-    blocks = []
-    for factor in node.settings.factors:
+def _from_effect(effect: tuple[str, ...], layout: _Layout) -> Iterator[Contrast]:
+    """Make a main effect or interaction: differences over its factors, the mean over the others."""
+    between = layout.between.of_effect(effect)
+    if layout.node.per_condition:
+        for row, cell in zip(np.eye(len(layout.cells)), layout.cells, strict=True):
+            yield _contrast(_name_in(":".join(effect), cell), "F", "positive", row[None], between, layout)
+        return
+    blocks: list[Floats] = []
+    for factor in layout.node.settings.factors:
         n_levels = len(factor.levels)
         differences = np.eye(n_levels)[:-1] - np.eye(n_levels)[1:]
         blocks.append(differences if factor.name in effect else np.full((1, n_levels), 1 / n_levels))
-    over_product = reduce(np.kron, blocks)
-    cell_weights = np.zeros((len(over_product), len(cells)))
-    cell_weights[:, [cells.index(name) for name in factor_cells(node.settings)]] = over_product
-    return _contrast(":".join(effect), "F", "positive", cell_weights, node, n_regressors)
+    if not blocks:
+        cell_weights = _mean_over_cells(layout)
+    else:
+        over_product = reduce(lambda a, b: np.asarray(np.kron(a, b)), blocks)
+        cell_weights = np.zeros((len(over_product), len(layout.cells)))
+        cell_weights[:, [layout.cells.index(name) for name in factor_cells(layout.node.settings)]] = over_product
+    yield _contrast(":".join(effect), "F", "positive", cell_weights, between, layout)
 
 
 def _contrast(
@@ -273,28 +341,39 @@ def _contrast(
     test: Literal["t", "F"],
     sided: Sided,
     cell_weights: Floats,
-    node: NodeSpec,
-    n_regressors: int,
+    between: Floats,
+    layout: _Layout,
     *,
     generated: bool = True,
 ) -> Contrast:
     within = _orthonormal(cell_weights)
     zero_sum = bool(np.all(np.abs(cell_weights.sum(axis=1)) < TOLERANCE))
-    pooled = node.settings.error_term == "pooled" and zero_sum
+    settings = layout.node.settings
+    pooled = settings.error_term == "pooled" and zero_sum
+    weights = np.kron(between, cell_weights)
     return Contrast(
         name=name,
         label=file_label(name),
         test=test,
         sided=sided,
-        weights=np.pad(cell_weights, ((0, 0), (0, n_regressors - cell_weights.shape[1]))),
+        weights=np.pad(weights, ((0, 0), (0, layout.n_regressors - weights.shape[1]))),
         cell_weights=cell_weights,
         within=within,
-        between=np.ones((1, 1)),
+        between=between,
         error_term="pooled" if pooled else "partitioned",
-        sphericity="none" if pooled or len(within) == 1 else node.settings.sphericity,
+        sphericity="none" if pooled or len(within) == 1 else settings.sphericity,
         generated=generated,
-        formula="; ".join(in_words(row, node.conditions) for row in cell_weights),
+        formula=_formula(cell_weights, between, layout),
     )
+
+
+def _formula(cell_weights: Floats, between: Floats, layout: _Layout) -> str:
+    """Say the weights in words: those over the cells, and those between subjects where there is a choice."""
+    over_cells = "; ".join(in_words(row, layout.cells) for row in cell_weights)
+    if len(layout.between.names) == 1 and layout.between.names == (INTERCEPT,):
+        return over_cells
+    over_subjects = "; ".join(in_words(row, layout.between.names) for row in between)
+    return f"({over_subjects}) x ({over_cells})" if len(layout.cells) > 1 else over_subjects
 
 
 def _orthonormal(rows: Floats) -> Floats:
@@ -325,7 +404,7 @@ def _notes(contrasts: Sequence[Contrast], node: NodeSpec, replaced: Sequence[str
     notes = []
     if replaced:
         notes.append(f"explicit contrasts replace the effects of the same name: {', '.join(replaced)}")
-    means = [contrast.name for contrast in contrasts if not contrast.sums_to_zero]
+    means = [contrast.name for contrast in contrasts if not contrast.sums_to_zero and contrast.averages_subjects]
     if means:
         notes.append(
             "weights do not sum to zero, so these test whether the mean over subjects differs from zero, with their "

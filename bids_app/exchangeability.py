@@ -65,6 +65,11 @@ class Shuffles:
         return len(self.sign)
 
     @property
+    def possible(self) -> str:
+        """Say how many distinct relabellings exist."""
+        return count_words(self.n_possible)
+
+    @property
     def words(self) -> str:
         """Say what moves, in the plural."""
         if self.scheme == "sign-flip":
@@ -76,6 +81,11 @@ class Shuffles:
         if self.scheme == "permute":
             return "permutations of whole subjects" + (f" within {self.blocks} blocks" if self.blocks else "")
         return "swaps of cells within subjects" if self.scheme == "within" else "swaps of any maps"
+
+
+def count_words(n: int) -> str:
+    """Write a number that may have thousands of digits, of which Python would refuse to write all."""
+    return f"{n:,}" if n < 10**15 else f"about 10^{math.log10(n):.0f}"
 
 
 def make_shuffles(
@@ -186,8 +196,8 @@ def _notes(scheme: Scheme, contrast: Contrast, design: Design, shuffles: Shuffle
         yield (
             f'{contrast.name}: Shuffle "{scheme}" is valid only where '
             + ("the cells of a subject are exchangeable" if scheme == "within" else "all maps are exchangeable")
-            + ", so that no effect varies over subjects; otherwise false positives were measured at 0.37 to 0.96 "
-            'instead of 0.05. "auto" needs no such assumption'
+            + ", so that no effect varies over subjects; otherwise false positives were measured at 0.37 to 0.99 "
+            'instead of 0.05 with the pooled error. "auto" needs no such assumption'
         )
     if shuffles.exhaustive and n_asked > shuffles.n_possible:
         yield (

@@ -1,4 +1,4 @@
-"""Scores, least squares, t and F statistics, error terms, z, effect sizes.
+"""Scores, least squares, t and F statistics, error terms, z.
 
 Letters: S subjects, k cells of a subject, V voxels; B (S, b) the between-subject design; M (r, k) orthonormal weights
 over the cells, L (q, b) weights over the columns of B; v = S - rank B. On the scores D_j = M_j y (S, V):
@@ -12,7 +12,7 @@ within-subject dimensions ((k - 1) v df).
 References
 ----------
 Winer 1971, Statistical principles in experimental design; Greenhouse & Geisser 1959, doi 10.1007/BF02289823;
-Lecoutre 1991, doi 10.3102/10769986016004371 (Huynh-Feldt with groups); Hedges 1981, doi 10.3102/10769986006002107.
+Lecoutre 1991, doi 10.3102/10769986016004371 (Huynh-Feldt with groups).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from bids_app.design import Contrast, Design
+from bids_app.effectsizes import hedges_g, partial_eta_squared, unit_standard_error
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -48,7 +49,9 @@ class ContrastFit:
     variance: Floats | None
     """t only: squared standard error of the effect."""
     effect_size: Floats | None
-    """t: Hedges' g, which does not exist for one degree of freedom; F: partial eta squared."""
+    """t: Hedges' g, where it exists (not for one degree of freedom, nor for a slope); F: partial eta squared."""
+    effect_size_interval: tuple[Floats, Floats] | None
+    """Limits of its 95 % confidence interval."""
     epsilon: Floats | None
     """Where the degrees of freedom are corrected by it."""
     df_effect: float
@@ -90,9 +93,9 @@ def fit_contrast(values: Singles, design: Design, contrast: Contrast) -> Contras
     sse = np.concatenate([block.error for block in blocks])
     parts = [block.epsilon for block in blocks if block.epsilon is not None]
     if contrast.test == "t":
-        return _t_fit(contrast, effect, sse / df_error, df_error, _leverage(design, contrast))
+        return _t_fit(design, contrast, effect, sse / df_error)
     statistic = (ssh / contrast.rank) / (sse / df_error)
-    return _f_fit(contrast, statistic, ssh / (ssh + sse), np.concatenate(parts) if parts else None, df_error)
+    return _f_fit(contrast, statistic, np.concatenate(parts) if parts else None, df_error)
 
 
 def error_df(design: Design, contrast: Contrast) -> float:
@@ -225,9 +228,11 @@ def _leverage(design: Design, contrast: Contrast) -> float:
     return float((hypothesis @ np.linalg.pinv(b.T @ b) @ hypothesis.T)[0, 0])
 
 
-def _t_fit(contrast: Contrast, effect: Floats, mse: Floats, df: float, h: float) -> ContrastFit:
+def _t_fit(design: Design, contrast: Contrast, effect: Floats, mse: Floats) -> ContrastFit:
+    df, h = error_df(design, contrast), _leverage(design, contrast)
     length = float(np.linalg.norm(contrast.cell_weights))  # back to the user's units
     t = effect / np.sqrt(mse * h)
+    g = hedges_g(t, df, unit_standard_error(design, contrast))
     return ContrastFit(
         contrast=contrast,
         statistic=t,
@@ -235,16 +240,16 @@ def _t_fit(contrast: Contrast, effect: Floats, mse: Floats, df: float, h: float)
         p=t_to_p(t, df, contrast.sided),
         effect=length * effect,
         variance=length**2 * mse * h,
-        effect_size=hedges_correction(df) * np.sqrt(h) * t if df > 1 else None,
+        effect_size=g[0] if g else None,
+        effect_size_interval=g[1] if g else None,
         epsilon=None,
         df_effect=1.0,
         df_error=df,
     )
 
 
-def _f_fit(
-    contrast: Contrast, f: Floats, partial_eta_squared: Floats, epsilon: Floats | None, df_error: float
-) -> ContrastFit:
+def _f_fit(contrast: Contrast, f: Floats, epsilon: Floats | None, df_error: float) -> ContrastFit:
+    eta_squared, interval = partial_eta_squared(f, contrast.rank, df_error)
     correction = 1.0 if epsilon is None else epsilon
     df = (contrast.rank * correction, df_error * correction)
     log_upper, _ = log_f_tails(f, *df)
@@ -255,16 +260,12 @@ def _f_fit(
         p=np.exp(log_upper),
         effect=None,
         variance=None,
-        effect_size=partial_eta_squared,
+        effect_size=eta_squared,
+        effect_size_interval=interval,
         epsilon=epsilon,
         df_effect=float(contrast.rank),
         df_error=df_error,
     )
-
-
-def hedges_correction(df: float) -> float:
-    """Return the small-sample factor J of Hedges' g, exact, for more than one degree of freedom."""
-    return float(np.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / np.sqrt(df / 2))
 
 
 def t_to_p(t: Floats, df: float, sided: str) -> Floats:

@@ -20,6 +20,7 @@ from bsmschema.models import BIDSStatsModel
 
 from bids_app.errors import MissingPathError, ModelError
 from bids_app.spec import (
+    ContrastSettings,
     ContrastSpec,
     GroupLevelSettings,
     ModelSpec,
@@ -231,16 +232,28 @@ def _node(place: str, node: dict[str, Any], settings: GroupLevelSettings) -> Nod
     x = node["Model"]["X"]
     mask = dig(node, "Model", "Options", "Mask")
     wrong_mask = _wrong_filters(mask, f"{place}.Model.Options.Mask")
-    refuse([*_not_done(node, place), *_wrong_x(x, f"{place}.Model.X"), *wrong_mask])
-    conditions = tuple(name for name in x if name != "subject")
+    per_condition = node["GroupBy"] == ["contrast"]
+    columns = (*settings.between, *settings.covariates)
+    conditions = tuple(name for name in x if name not in ("subject", 1, "1", *columns))
+    wrong_x = _wrong_x(x, conditions, f"{place}.Model.X", per_condition=per_condition)
+    refuse([*_not_done(node, place), *wrong_x, *wrong_mask])
     entries = objects(node, "Contrasts", f"{place}.")
     contrasts = gather(partial(_contrast, entry, where, conditions, settings) for where, entry in entries)
-    refuse(_wrong_names(place, conditions, contrasts, settings))
+    block = f"{place}.Model.Software.{TOOL}.Contrasts"
+    mixed = gather(
+        partial(_mixed_contrast, own, f"{block}[{index}]", conditions, settings)
+        for index, own in enumerate(settings.contrasts)
+        if own.is_contrast
+    )
+    if per_condition and not (contrasts or mixed or settings.between or settings.covariates):
+        contrasts = (ContrastSpec("", "t", (), (), settings.sided, place),)  # the mean; named after the condition
+    refuse(_wrong_names(place, conditions, [*contrasts, *mixed], settings, per_condition=per_condition))
     return NodeSpec(
         name=node["Name"],
         conditions=conditions,
         has_subject="subject" in x,
-        contrasts=contrasts,
+        contrasts=(*contrasts, *mixed),
+        per_condition=per_condition,
         settings=settings,
         mask_filter=_filters(mask) if mask else None,
         where=place,
@@ -249,15 +262,21 @@ def _node(place: str, node: dict[str, Any], settings: GroupLevelSettings) -> Nod
 
 def _not_done(node: dict[str, Any], place: str) -> Iterator[str]:
     """Refuse what would change the numbers and is not done here."""
-    each = "name the conditions in X and write one t contrast each"
-    if node["GroupBy"]:
-        instead = each if node["GroupBy"] == ["contrast"] else "choose the maps of each group by Select"
-        yield f"{place}.GroupBy: this version fits all maps of a node together; write [], and {instead}"
+    if node["GroupBy"] not in ([], ["contrast"]):
+        yield (
+            f'{place}.GroupBy: expected [] (all maps together) or ["contrast"] (one model per condition); choose the '
+            "maps of each group by Select"
+        )
     if node["Model"]["Type"] != "glm":
         yield f'{place}.Model.Type: this version does no meta-analysis; write "glm" if a GLM is meant'
+    each = 'expected {"Test": "t", "Contrasts": [1]} in a node with "GroupBy": ["contrast"] and "X": [1]'
+    dummies = node.get("DummyContrasts")
+    if dummies is not None:
+        of_mean = dummies.get("Test") == "t" and dummies.get("Contrasts") in (None, [1], ["1"], ["intercept"])
+        if not (of_mean and node["GroupBy"] == ["contrast"] and node["Model"]["X"] == [1]):
+            yield f"{place}.DummyContrasts: {each}; found {shown(dummies)}"
     advice = {
         "Transformations": "take them out; X names conditions, and their maps are used as they are",
-        "DummyContrasts": each,
         "Model.Formula": "take it out; X and Factors describe the design",
         "Model.HRF": "take it out; it belongs to the run level",
     }
@@ -275,37 +294,75 @@ def _one_of_two(word: str, conditions: Sequence[str]) -> str:
     return f", which has {shown(near)}; one of the two is misspelt" if near else suggestion(word, conditions)
 
 
-def _wrong_x(x: list[Any], place: str) -> Iterator[str]:
+def _wrong_x(x: list[Any], conditions: Sequence[str], place: str, *, per_condition: bool) -> Iterator[str]:
     """Check the names in X."""
     for index, name in enumerate(x):
-        if not isinstance(name, str):
-            yield (
-                f"{place}[{index}]: this version has no intercept; for a one-sample test write the condition "
-                'instead of 1, and a contrast of it with "Weights": [1]'
-            )
-        elif not name.strip() or set(name) & set("*?"):
+        if not isinstance(name, str):  # 1, the intercept, or the file would not have come so far
+            continue
+        if not name.strip() or set(name) & set("*?"):
             yield f'{place}[{index}]: expected the name of a condition, or "subject"; found {shown(name)}'
     for name in duplicates(map(str, x)):
         yield f"{place}: {shown(name)} stands there twice; once is enough"
-    if set(x) <= {"subject"}:
-        yield f"{place}: expected the names of conditions; found {shown(x)}"
+    if per_condition and conditions:
+        yield (
+            f'{place}: with "GroupBy": ["contrast"] every condition has its own model, and X holds 1 and columns of '
+            f"Between and Covariates; found {shown(conditions[0])}"
+        )
+    if not per_condition and not conditions:
+        yield (
+            f"{place}: expected the names of conditions; found {shown(x)}. One model for each condition takes "
+            '"GroupBy": ["contrast"]'
+        )
 
 
 def _contrast(
     entry: dict[str, Any], place: str, conditions: Sequence[str], settings: GroupLevelSettings
 ) -> ContrastSpec:
-    """Read one explicit contrast."""
+    """Read one explicit contrast: of conditions, or of columns between subjects."""
+    names = tuple(str(name) for name in entry["ConditionList"])
+    own = {contrast.name: contrast.sided for contrast in settings.contrasts}
+    sided = "positive" if entry["Test"] == "F" else own.get(entry["Name"]) or settings.sided
+    if names and all(_is_column(name, settings) for name in names) and not set(names) & set(conditions):
+        refuse(_wrong_test(entry, place))
+        numbers = _rows(entry["Weights"], entry["Test"], len(names), place)
+        return ContrastSpec(entry["Name"], entry["Test"], (), (), sided, place, names, numbers)
     refuse([*_wrong_test(entry, place), *_wrong_conditions(entry["ConditionList"], conditions, place)])
-    names, weights = tuple(entry["ConditionList"]), entry["Weights"]
+    numbers = _rows(entry["Weights"], entry["Test"], len(names), place)
+    return ContrastSpec(entry["Name"], entry["Test"], names, numbers, sided, place)
+
+
+def _is_column(name: str, settings: GroupLevelSettings) -> bool:
+    """Whether a name is that of a column between subjects: 1, a covariate, or factor.level, a:b for several factors."""
+    factors = {part.split(".")[0] for part in name.split(":")}
+    return name in ("1", *settings.covariates) or ("." in name and factors <= set(settings.between))
+
+
+def _mixed_contrast(
+    own: ContrastSettings, place: str, conditions: Sequence[str], settings: GroupLevelSettings
+) -> ContrastSpec:
+    """Read a contrast of the block: weights within subjects times weights between them."""
+    assert own.test is not None  # the settings refuse weights without it
+    parts: list[tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]] = [((), ()), ((), ())]
+    for index, (key, weights) in enumerate((("Within", own.within), ("Between", own.between))):
+        if weights is None:
+            continue
+        if key == "Within":
+            refuse(_wrong_conditions(list(weights.condition_list), conditions, f"{place}.Within"))
+        rows = [list(row) if isinstance(row, tuple) else row for row in weights.weights]
+        numbers = _rows(rows, own.test, len(weights.condition_list), f"{place}.{key}")
+        parts[index] = (weights.condition_list, numbers)
+    sided = "positive" if own.test == "F" else own.sided or settings.sided
+    return ContrastSpec(own.name, own.test, *parts[0], sided, place, *parts[1])
+
+
+def _rows(weights: list[Any], test: str, length: int, place: str) -> tuple[tuple[float, ...], ...]:
+    """Read the rows of weights of a contrast."""
     rows = {f"{place}.Weights": weights}
     if weights and isinstance(weights[0], list):
         rows = {f"{place}.Weights[{index}]": row for index, row in enumerate(weights)}
-    if entry["Test"] == "t" and len(rows) > 1:
+    if test == "t" and len(rows) > 1:
         raise ModelError(f'{place}.Weights: a t has one row; found {len(rows)}; write "Test": "F" for them all')
-    numbers = gather(partial(_row, row, len(names), where) for where, row in rows.items())
-    own = {contrast.name: contrast.sided for contrast in settings.contrasts}
-    sided = "positive" if entry["Test"] == "F" else own.get(entry["Name"]) or settings.sided
-    return ContrastSpec(entry["Name"], entry["Test"], names, numbers, sided, place)
+    return tuple(gather(partial(_row, row, length, where) for where, row in rows.items()))
 
 
 def _wrong_test(entry: dict[str, Any], place: str) -> Iterator[str]:
@@ -352,13 +409,24 @@ def _number(value: float | str, place: str) -> float:
 
 
 def _wrong_names(
-    place: str, conditions: Sequence[str], contrasts: Sequence[ContrastSpec], settings: GroupLevelSettings
+    place: str,
+    conditions: Sequence[str],
+    contrasts: Sequence[ContrastSpec],
+    settings: GroupLevelSettings,
+    *,
+    per_condition: bool,
 ) -> Iterator[str]:
     """Check names that stand in one part of a node and must fit another."""
     block = f"{place}.Model.Software.{TOOL}"
     for name in duplicates(contrast.name for contrast in contrasts):
         yield f"{place}.Contrasts: two contrasts are called {shown(name)}; give each its own name"
     cells = list(factor_cells(settings))
+    if cells and per_condition:
+        yield f'{block}.Factors: with "GroupBy": ["contrast"] a model has one condition, and no factors within subjects'
+        return
+    collisions = {*settings.between, *settings.covariates} & {*conditions, "subject"}
+    for name in sorted(collisions):
+        yield f"{block}: {shown(name)} is a condition in X and a column of Between or Covariates; rename one"
     if lost := [cell for cell in cells if cell not in conditions]:
         found = f"{len(lost)} of {len(cells)} cells are not in X, first {shown(lost[0])}"
         yield f"{block}.CellName: {found}{_one_of_two(lost[0], conditions)}"
@@ -367,6 +435,8 @@ def _wrong_names(
         yield f"{place}: nothing to test; write Contrasts, or Factors in {block.removeprefix(place + '.')}"
     tests = {":".join(effect): "F" for effect in effects} | {each.name: each.test for each in contrasts}
     for index, own in enumerate(settings.contrasts):
+        if own.is_contrast:
+            continue
         where, name = f"{block}.Contrasts[{index}]", shown(own.name)
         if own.name not in tests:
             yield f"{where}.Name: no contrast or effect is called {name}{suggestion(own.name, tests)}"

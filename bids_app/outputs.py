@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_app.conditions import condition_labels, condition_maps, error_words
 from bids_app.dataset import InputMaps
 from bids_app.design import Design, file_label
 from bids_app.discovery import SourceDataset
@@ -54,6 +55,14 @@ STATISTICS = {
     ),
     "etasq": "Partial eta squared: SSH / (SSH + SSE)",
     "epsilon": "Departure from sphericity; both degrees of freedom of the parametric p and z are multiplied by it",
+}
+INTERVALS = {
+    "hedgesg": "limit of the 95 % confidence interval of Hedges' g, from the noncentral t distribution",
+    "etasq": (
+        "limit of the 95 % confidence interval of partial eta squared, from the noncentral F distribution at nominal "
+        "degrees of freedom. The lower limit is 0 until p < 0.025; the interval that excludes 0 where p < 0.05 is that "
+        "of 90 %. Both limits are 0 where F is below the 2.5th percentile that it has without an effect"
+    ),
 }
 METHODS = {
     "uncorrected": "uncorrected parametric p",
@@ -262,6 +271,22 @@ def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles
     folder.sidecar(path, {"Description": "Contrasts tested", **_described(CONTRAST_COLUMNS)})
 
 
+def write_conditions(folder: NodeFolder, maps: MaskedMaps, design: Design) -> None:
+    """Write the mean of every condition over subjects, and its standard error."""
+    n_cells = len(design.cells)
+    means, errors = condition_maps(maps.values, n_cells)
+    words = error_words(n_cells)
+    for number, (condition, label) in enumerate(zip(design.cells, condition_labels(design.cells), strict=True)):
+        for stat, values, what in (
+            ("mean", means[number], "Mean over subjects"),
+            ("sem", errors[number], f"{words[0].upper()}{words[1:]} of the mean over subjects"),
+        ):
+            path = folder.keep(folder.file(f"condition-{label}_stat-{stat}_statmap.nii.gz"))
+            write_image(path, unmask(values, maps.mask), maps.affine, mni=_is_mni(folder.entities))
+            content = {"Description": what, "Condition": condition, "NumberOfSubjects": len(design.subjects)}
+            folder.sidecar(path, content)
+
+
 CONTRAST_COLUMNS = {
     "name": "Name in the model",
     "label": "Label in file names",
@@ -297,7 +322,7 @@ def contrast_table(design: Design, shuffles: Sequence[Shuffles | None]) -> pd.Da
             contrast.sided,
         )
         shuffled = (
-            (used.scheme, used.n_shuffles, used.n_possible, str(used.exhaustive).lower()) if used else (None,) * 4
+            (used.scheme, used.n_shuffles, _possible(used), str(used.exhaustive).lower()) if used else (None,) * 4
         )
         rows.append((*about, *shuffled))
     return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
@@ -324,6 +349,9 @@ def write_contrast(
 
     for stat, values in _statistics(fit):
         write(f"stat-{stat}", values, {"Description": STATISTICS[stat]}, outside=1.0 if stat == "p" else 0.0)
+    for limit, values in zip(("lower", "upper"), fit.effect_size_interval or (), strict=False):
+        size = _effect_size_name(fit)
+        write(f"stat-{size}_desc-{limit}95", values, {"Description": f"{limit.capitalize()} {INTERVALS[size]}"})
     if null:
         as_z = any(inference.is_across for inference, _ in results)
         _write_null(folder, stem, null, about, as_z=as_z)
@@ -456,17 +484,20 @@ def _described(columns: Mapping[str, str]) -> Json:
 
 def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Name the maps of the parametric fit as on disk."""
-    size = "hedgesg" if fit.contrast.test == "t" else "etasq"
     named = (
         ("effect", fit.effect),
         ("variance", fit.variance),
         (fit.contrast.test, fit.statistic),
         ("z", fit.z),
         ("p", fit.p),
-        (size, fit.effect_size),
+        (_effect_size_name(fit), fit.effect_size),
         ("epsilon", fit.epsilon),
     )
     return ((name, values) for name, values in named if values is not None)
+
+
+def _effect_size_name(fit: ContrastFit) -> str:
+    return "hedgesg" if fit.contrast.test == "t" else "etasq"
 
 
 def _about(fit: ContrastFit, n_subjects: int) -> Json:
@@ -492,9 +523,14 @@ def _shuffling(null: NullDistribution) -> Json:
         "Shuffle": shuffles.scheme,
         "ShuffleDescription": shuffles.words,
         "NumberOfShuffles": shuffles.n_shuffles,
-        "NumberOfPossibleShuffles": shuffles.n_possible,
+        "NumberOfPossibleShuffles": _possible(shuffles),
         "Exhaustive": shuffles.exhaustive,
     }
+
+
+def _possible(shuffles: Shuffles) -> int | str:
+    """Return how many shuffles exist, in words where it is more than other programs read as a whole number."""
+    return shuffles.n_possible if shuffles.n_possible < 10**15 else shuffles.possible
 
 
 def _forming(null: NullDistribution) -> Json:

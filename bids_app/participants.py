@@ -169,6 +169,11 @@ def numeric_column(participants: Participants, name: str, subjects: Sequence[str
     return numbers
 
 
+def is_numeric(participants: Participants, name: str, subjects: Sequence[str]) -> bool:
+    """Whether a column holds numbers: at least one, so that a slip of the pen makes no factor of a covariate."""
+    return any(not math.isnan(_number(text)) for text in column(participants, name, subjects))
+
+
 def left_out(participants: Participants, subjects: Iterable[str]) -> tuple[str, ...]:
     """Say, for the log, which participants have a row and no part in the analysis."""
     others = set(participants.table.index) - {subject.removeprefix("sub-") for subject in subjects}

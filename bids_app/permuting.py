@@ -165,7 +165,9 @@ def _null(
         fingerprint(
             data,
             contrast,
-            replace(plan.shuffles, notes=()),
+            plan.shuffles.scheme,
+            plan.shuffles.order,
+            plan.shuffles.sign,
             settings,
             enhancements.lattice.position,
             enhancements.lattice.offsets,

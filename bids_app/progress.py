@@ -96,19 +96,17 @@ class _Lines:
     n_done: int
     """So far, earlier runs included."""
     _start: float = field(init=False)
-    _first: tuple[int, float] | None = field(default=None, init=False)
-    """Shuffles done, and when, at the first call: what is compiled or read before it is not their cost."""
+    _since: int = field(init=False)
+    """Shuffles of earlier runs."""
 
     def __post_init__(self) -> None:
-        self._start = time.monotonic()
+        self._start, self._since = time.monotonic(), self.n_done
 
     def advance(self, n_shuffles: int) -> None:
         """Count shuffles; log where a tenth was passed in a run that is long enough."""
         now = time.monotonic()
         n_before, self.n_done = self.n_done, self.n_done + n_shuffles
-        n_since, since = self._first or (n_before, self._start)
-        self._first = self._first or (self.n_done, now)
-        rate = (self.n_done - n_since) / max(now - since, 1e-9)
+        rate = (self.n_done - self._since) / max(now - self._start, 1e-9)
         left = (self.n_total - self.n_done) / rate
         has_passed = 10 * self.n_done // self.n_total > 10 * n_before // self.n_total
         if has_passed and now - self._start + left >= LEAST_SECONDS:

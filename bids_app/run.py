@@ -28,7 +28,7 @@ from bids_app.inference.permutation import NullDistribution
 from bids_app.modelfile import read_model
 from bids_app.participants import find_participants
 from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations, seconds_per_shuffle
-from bids_app.report import content, figures, html, methods, slices
+from bids_app.report import content, figures, html, means, methods, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, ResultTables, tabulate
 from bids_app.resources import usable_memory_mb
@@ -225,6 +225,7 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
     mosaic = _draw_subjects(study, canvas)
     design_figures = (figures.draw_design(study.design), figures.draw_contrasts(study.design))
     outputs.write_inputs(folder, study.inputs, study.maps)
+    outputs.write_conditions(folder, study.maps, study.design)
     outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
     for figure in (mosaic, *design_figures):
         outputs.write_figure(folder, "", figure)
@@ -293,13 +294,14 @@ def _report_contrast(
     stem = f"contrast-{results.fit.contrast.label}"
     by_method = {each.method: tables for each, tables in results.pairs}
     drawn = figures.draw_contrast(results.fit, results.inferences, by_method, canvas)
-    for figure in drawn:
+    peak_means = means.peak_means(study.maps.values, study.design.cells, study.brain, results.inferences, by_method)
+    for figure in (*drawn, *([peak_means.figure] if peak_means else [])):
         outputs.write_figure(folder, stem, figure)
     viewer = None
     if study.node.settings.report.interactive:
         page = figures.view_contrast(results.fit, results.inferences, canvas)
         viewer = outputs.write_viewer(folder, stem, page)
-    return content.contrast_section(results.fit, results.inferences, by_method, drawn, viewer)
+    return content.contrast_section(results.fit, results.inferences, by_method, drawn, viewer, peak_means)
 
 
 def _draw_subjects(study: Study, canvas: slices.Canvas) -> figures.Figure:
@@ -359,7 +361,7 @@ def _test_in_words(design: Design, contrast: Contrast, plan: Plan | None) -> str
     shuffles, threshold = plan.shuffles, plan.enhancements.forming_threshold
     number = "all" if shuffles.exhaustive else f"{shuffles.n_shuffles} of"
     return (
-        f"{words}; {shuffles.words}, {number} {shuffles.n_possible} possible; "
+        f"{words}; {shuffles.words}, {number} {shuffles.possible} possible; "
         f"clusters form above {contrast.test} = {threshold:.2f}"
     )
 

@@ -201,13 +201,41 @@ class ReportSettings(Settings):
     """Whether the report has maps that can be turned and scrolled."""
 
 
+class WeightSettings(Settings):
+    """Weights over conditions, or over columns of the between-subject design."""
+
+    condition_list: Annotated[tuple[Text, ...], Field(min_length=1), _distinct()]
+    """Conditions of X, or columns such as group.patient and age."""
+    weights: tuple[float | str, ...] | tuple[tuple[float | str, ...], ...]
+    """A weight for each, as a number or a fraction such as "1/3"; for F a list of rows."""
+
+
 class ContrastSettings(Settings):
-    """Settings of one contrast."""
+    """Settings of one contrast, or a contrast between and within subjects."""
 
     name: Text
-    """Name of a contrast of the node, or of an effect."""
+    """Name of a contrast of the node, or of an effect; of this contrast where it has Within or Between."""
     sided: Sided | None = None
     """Sidedness of this contrast; null: the node's. F is always "positive"."""
+    test: Literal["t", "F"] | None = None
+    """With Within or Between: t has one row of weights each, F any number."""
+    within: WeightSettings | None = None
+    """Weights over the conditions; null: their mean."""
+    between: WeightSettings | None = None
+    """Weights over the columns of the between-subject design; null: the mean over subjects, each group alike."""
+
+    @property
+    def is_contrast(self) -> bool:
+        """Whether it states a contrast rather than settings of one that stands elsewhere."""
+        return self.within is not None or self.between is not None
+
+    @field_validator("between")
+    @classmethod
+    def _has_a_test(cls, between: WeightSettings | None, info: ValidationInfo) -> WeightSettings | None:
+        """Refuse weights without a test."""
+        if (between or info.data.get("within")) and "test" in info.data and info.data["test"] is None:
+            raise ValueError('a contrast with Within or Between needs "Test": "t" or "F"')
+        return between
 
 
 class GroupLevelSettings(Settings):
@@ -219,7 +247,13 @@ class GroupLevelSettings(Settings):
     """Within-subject factors, the slowest first."""
     cell_name: Annotated[str | None, Field(validate_default=True)] = None
     """How levels make the name of a condition in X: "{presentation}{stimulus}", say; needed with Factors."""
-    effects: Effects = "all"
+    between: Annotated[tuple[Text, ...], _distinct()] = ()
+    """Columns of participants.tsv that are between-subject factors, the slowest first."""
+    covariates: Annotated[tuple[Text, ...], _distinct()] = ()
+    """Columns of participants.tsv that are covariates; text becomes a factor without interactions among subjects."""
+    center: Literal["grand", "group", "none"] = "grand"
+    """What is taken off numeric covariates: their mean, the mean of each group of Between, or nothing."""
+    effects: Annotated[Effects, Field(validate_default=True)] = "all"
     """Effects tested by F: "all" main effects and interactions, or a list such as ["a", "a:b"]."""
     error_term: ErrorTerm = "partitioned"
     """Error of within-subject effects: of their own scores, or pooled over all of them."""
@@ -262,9 +296,14 @@ class GroupLevelSettings(Settings):
     @classmethod
     def _in_factor_order(cls, effects: Effects, info: ValidationInfo) -> Effects:
         """Write each effect in the order of the factors."""
-        if effects == "all" or "factors" not in info.data:
+        if not {"factors", "between", "covariates"} <= info.data.keys():
             return effects
-        ordered = tuple(":".join(_effect(name, info.data["factors"])) for name in effects)
+        known = _effect_parts(info.data["factors"], info.data["between"], info.data["covariates"])
+        if repeated := duplicates(known):
+            raise ValueError(f"{shown(repeated[0])} is the name of two factors or covariates; rename one")
+        if effects == "all":
+            return effects
+        ordered = tuple(":".join(_effect(name, known, info.data["covariates"])) for name in effects)
         if repeated := duplicates(ordered):
             raise ValueError(f"the effect {shown(repeated[0])} stands there twice; once is enough")
         return ordered
@@ -276,15 +315,19 @@ class ContrastSpec:
 
     name: str
     test: Literal["t", "F"]
-    conditions: tuple[str, ...]
+    conditions: tuple[str, ...]  # those that have weights; none: the mean over all cells
     weights: tuple[tuple[float, ...], ...]  # one row for t, one or more for F; a weight per condition
     sided: Sided  # F: always "positive"
     where: str  # place in the file, for messages: Nodes[0].Contrasts[1]
+    columns: tuple[str, ...] = ()  # of the between-subject design; none: the mean over subjects
+    column_weights: tuple[tuple[float, ...], ...] = ()  # a weight per column
 
     def __post_init__(self) -> None:
         """Hold weights and conditions together."""
         if any(len(row) != len(self.conditions) for row in self.weights):
             raise ValueError("every row of weights needs one weight per condition")
+        if any(len(row) != len(self.columns) for row in self.column_weights):
+            raise ValueError("every row of weights needs one weight per column")
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +341,7 @@ class NodeSpec:
     settings: GroupLevelSettings
     mask_filter: dict[str, tuple[str, ...]] | None = None  # Options.Mask
     where: str = "Nodes[0]"
+    per_condition: bool = False  # one model for each condition found, rather than one for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,21 +366,25 @@ def factor_cells(settings: GroupLevelSettings) -> dict[str, tuple[str, ...]]:
 
 
 def effect_names(settings: GroupLevelSettings) -> tuple[tuple[str, ...], ...]:
-    """List the effects to generate, each as the factors that it involves, in factor order.
+    """List the effects to generate, each as the factors that it involves, between factors first.
 
-    "all" is main effects first, then interactions of two, three and more factors.
+    "all" is main effects first, then interactions of two, three and more factors, then each covariate, by itself and
+    with the within factors.
     """
+    parts = _effect_parts(settings.factors, settings.between, settings.covariates)
     if settings.effects != "all":
-        return tuple(_effect(name, settings.factors) for name in settings.effects)
-    names = [factor.name for factor in settings.factors]
-    sizes = range(1, len(names) + 1)
-    return tuple(effect for size in sizes for effect in itertools.combinations(names, size))
+        return tuple(_effect(name, parts, settings.covariates) for name in settings.effects)
+    within = [factor.name for factor in settings.factors]
+    effects = _combinations([*settings.between, *within])
+    for name in settings.covariates:  # in the model beside every within effect, and with no group
+        effects += [(name,), *((name, *effect) for effect in _combinations(within))]
+    return tuple(effects)
 
 
 def participant_columns(settings: GroupLevelSettings) -> tuple[str, ...]:
     """List the columns of participants.tsv that the settings name, each once."""
     blocks = settings.permutation.exchangeability_blocks if settings.permutation else None
-    return (blocks,) if blocks else ()
+    return tuple(dict.fromkeys([*settings.between, *settings.covariates, *([blocks] if blocks else [])]))
 
 
 def json_schema() -> dict[str, Any]:
@@ -374,15 +422,31 @@ def _check_cell_name(cell_name: str | None, factors: Sequence[FactorSettings]) -
         raise ValueError(f"two cells get the name {shown(repeated[0])}; put a sign between the levels")
 
 
-def _effect(name: str, factors: Sequence[FactorSettings]) -> tuple[str, ...]:
+def _effect_parts(factors: Sequence[FactorSettings], between: Sequence[str], covariates: Sequence[str]) -> list[str]:
+    """List what may stand in the name of an effect, in the order in which it does."""
+    return [*between, *covariates, *(factor.name for factor in factors)]
+
+
+def _combinations(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """List single names, pairs and so on."""
+    return [effect for size in range(1, len(names) + 1) for effect in itertools.combinations(names, size)]
+
+
+def _effect(name: str, known: Sequence[str], covariates: Sequence[str]) -> tuple[str, ...]:
     """Split the name of an effect into its factors and put them in order."""
-    known = [factor.name for factor in factors]
     parts = name.split(":")
     if not known:
-        raise ValueError(f"{shown(name)} needs Factors, and there are none")
+        raise ValueError(f"{shown(name)} needs Factors, Between or Covariates, and there are none")
     for part in parts:
         if part not in known:
             raise ValueError(f"{shown(name)}: no factor is called {shown(part)}{suggestion(part, known)}")
     if duplicates(parts):
         raise ValueError(f"{shown(name)} names a factor twice")
+    found = [part for part in parts if part in covariates]
+    among_subjects = known[: known.index(covariates[-1]) + 1] if covariates else []
+    if found and sum(part in among_subjects for part in parts) > 1:
+        raise ValueError(
+            f"{shown(name)}: the slope of {found[0]} is the same in all groups of this model; it has no interaction "
+            "between subjects"
+        )
     return tuple(sorted(parts, key=known.index))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,6 +187,7 @@ def saving(path: Path) -> Iterator[subprocess.Popen[str]]:
     program = f"""
 import itertools, numpy as np
 from pathlib import Path
+from typing import Any
 from bids_app.checkpoints import Checkpoint
 from bids_app.inference.permutation import PartialNull
 keeper = Checkpoint(Path({str(path)!r}), "abc")
@@ -357,3 +359,22 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_advice(tmp_path: Path)
         (tmp_path / "shut").mkdir(mode=0o500)
         with pytest.raises(OutputError, match="Permission denied"):
             open_work_dir(tmp_path / "shut")
+
+
+def test_ctrl_c_waits_for_a_save_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is raised, not lost, and the state is whole; an archive cut off would raise an error of its own."""
+    checkpoint = Checkpoint(tmp_path / "c.npz", "same")
+    savez = np.savez
+
+    def interrupted(*arguments: Any, **arrays: Any) -> None:  # noqa: ANN401
+        signal.raise_signal(signal.SIGINT)
+        savez(*arguments, **arrays)
+
+    monkeypatch.setattr(np, "savez", interrupted)
+    partial = PartialNull(2, np.ones((2, 1)), np.array([1, 2]))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(partial)
+    loaded = checkpoint.load()
+    assert loaded is not None
+    assert np.array_equal(loaded.n_exceeding, partial.n_exceeding)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

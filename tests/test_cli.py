@@ -15,8 +15,8 @@ from bids_app.cli import (
     _build_parser,
     _check_output,
     _run_options,
-    _with_dashes,
     main,
+    with_dashes,
 )
 from bids_app.errors import OutputError
 from bids_app.resources import usable_cpus
@@ -28,7 +28,7 @@ REQUIRED = ("in", "out", "group", "--model", "model.json")
 
 def options(*arguments: str) -> RunOptions:
     """Return what a command line asks for, beside what it has to."""
-    return _run_options(_build_parser().parse_args(_with_dashes([*REQUIRED, *arguments])))
+    return _run_options(_build_parser().parse_args(with_dashes([*REQUIRED, *arguments])))
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:

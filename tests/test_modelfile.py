@@ -139,7 +139,7 @@ def test_a_contrast_is_sided_by_its_own_setting_then_by_the_block() -> None:
     """The block says negative, one contrast says positive, and F knows no other side."""
     contrasts = read_model(MODELS / "full.json").nodes[0].contrasts
     sides = {contrast.name: contrast.sided for contrast in contrasts}
-    assert sides == {"aRest": "positive", "bRest": "negative", "any": "positive"}
+    assert sides == {"aRest": "positive", "bRest": "negative", "any": "positive", "patientsRest": "two"}
 
 
 def test_null_switches_permutation_off(read: Callable[[Document], ModelSpec]) -> None:
@@ -293,14 +293,14 @@ WRONG_IN_NODE: list[Any] = [
     (
         "GroupBy",
         ["contrast"],
-        ".GroupBy: this version fits all maps of a node together; write [], and "
-        "name the conditions in X and write one t contrast each",
+        '.Model.X: with "GroupBy": ["contrast"] every condition has its own model, and X holds 1 and columns of '
+        'Between and Covariates; found "faces"',
     ),
     (
         "GroupBy",
         ["session"],
-        ".GroupBy: this version fits all maps of a node together; write [], and "
-        "choose the maps of each group by Select",
+        '.GroupBy: expected [] (all maps together) or ["contrast"] (one model per condition); choose the maps of '
+        "each group by Select",
     ),
     ("Model.Type", "Meta", ".Model.Type: this version does no meta-analysis"),
     (
@@ -308,7 +308,7 @@ WRONG_IN_NODE: list[Any] = [
         {"ReplaceVariables": {}},
         ".Model.Options.ReplaceVariables: not done at the group level",
     ),
-    ("Model.X", [1], ".Model.X[0]: this version has no intercept; for a one-sample test"),
+    ("Model.X", [1], ".Model.X: expected the names of conditions; found [1]. One model for each condition takes"),
     ("Model.X", [], ".Model.X: expected the names of conditions; found []"),
     ("Model.X", ["subject"], '.Model.X: expected the names of conditions; found ["subject"]'),
     ("Model.X[0]", "fac*", '.Model.X[0]: expected the name of a condition, or "subject"; found "fac*"'),
@@ -322,7 +322,7 @@ WRONG_IN_NODE: list[Any] = [
     (
         "Model.Software",
         {"grouplevel": {"Effects": ["a"]}},
-        '.Model.Software.grouplevel.Effects: "a" needs Factors, and there are none',
+        '.Model.Software.grouplevel.Effects: "a" needs Factors, Between or Covariates, and there are none',
     ),
 ]
 # Anywhere: model, place, value, message.
@@ -409,8 +409,8 @@ def test_all_problems_of_a_node_are_listed_up_to_eight() -> None:
     assert places == [
         "Nodes[0].GroupBy",
         "Nodes[0].Model.Type",
-        "Nodes[0].Transformations",
         "Nodes[0].DummyContrasts",
+        "Nodes[0].Transformations",
         "Nodes[0].Model.Formula",
         "Nodes[0].Model.HRF",
         "Nodes[0].Model.Options.Aggregate",

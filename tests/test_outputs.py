@@ -26,6 +26,7 @@ from bids_app.outputs import (
     NodeFolder,
     check_writable,
     command_line,
+    write_conditions,
     write_contrast,
     write_dataset,
     write_design,
@@ -249,3 +250,31 @@ def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_pa
     assert "ContrastsCorrectedTogether" not in found[1]
     assert (found[3]["ContrastsCorrectedTogether"], found[3]["FamiliesOfContrasts"]) == (3, 2)
     assert (found[1]["CriticalValueOf"], found[3]["CriticalValueOf"]) == ("|t|", "z")
+
+
+@pytest.mark.parametrize(("test", "size"), [("t", "hedgesg"), ("F", "etasq")])
+def test_effect_sizes_and_condition_means_are_written_as_maps(tmp_path: Path, test: str, size: str) -> None:
+    """The limits hold the estimate; the means are those of the maps, and sidecars say what the bars are."""
+    contrast = pages.make_contrast(test, "Faces")
+    design = pages.make_design(contrast)
+    values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
+    maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {})
+    folder = NodeFolder(tmp_path, "a", {}, {})
+    fit = fit_contrast(values, design, contrast)
+    write_contrast(folder, maps, fit, None, [])
+    write_conditions(folder, maps, design)
+
+    def read(name: str) -> tuple[np.ndarray, dict[str, object]]:
+        path = folder.file(f"{name}_statmap.nii.gz")
+        return nib.load(path).get_fdata().ravel(), json.loads(path.with_name(f"{name}_statmap.json").read_text())
+
+    stem = f"contrast-AB_stat-{size}"
+    lower, about = read(f"{stem}_desc-lower95")
+    assert np.all(lower <= read(stem)[0])
+    usual = fit.p < 0.5  # an F near 0 is too small even for no effect, and its interval is 0 to 0
+    assert np.all(read(stem)[0][usual] <= read(f"{stem}_desc-upper95")[0][usual])
+    assert ("90 %" in str(about["Description"])) == (test == "F")
+    mean, about = read("condition-B_stat-mean")
+    assert mean == pytest.approx(values[1::3].mean(axis=0), rel=1e-5, abs=1e-6)  # single precision
+    assert about["Condition"] == "B"
+    assert "Cousineau-Morey" in read("condition-B_stat-sem")[1]["Description"]

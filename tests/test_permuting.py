@@ -168,20 +168,16 @@ FORMING_P = 0.05
 class TestAcrossContrasts:
     """A node with a one-sided t, a two-sided t and an F, corrected together over all 64 flips of six subjects."""
 
-    @pytest.fixture
-    def study(self, make_study: Callable[..., Study]) -> Study:
-        study = make_study("ABC")
-        settings = {"N": 5000, "ClusterFormingP": FORMING_P}
-        for out, across in (("out", True), ("own", False)):
-            code = study.run(
-                settings | {"AcrossContrasts": across}, "--quiet",
-                contrasts=TOGETHER, conditions="ABC", Contrasts=[{"Name": "one", "Sided": "positive"}], out=out,
-            )  # fmt: skip
-            assert code == 0
-        return study
+    @staticmethod
+    def run(study: Study, out: str, *, across: bool) -> None:
+        settings = {"N": 5000, "ClusterFormingP": FORMING_P, "AcrossContrasts": across}
+        sided = [{"Name": "one", "Sided": "positive"}]
+        assert study.run(settings, "--quiet", contrasts=TOGETHER, conditions="ABC", Contrasts=sided, out=out) == 0
 
-    def test_p_are_ranks_in_the_joint_maxima_of_z(self, study: Study) -> None:
+    def test_p_are_ranks_in_the_joint_maxima_of_z(self, make_study: Callable[..., Study]) -> None:
         """All four statistics; 2e-4 on the maxima of mass and TFCE, which are cubes of single-precision values."""
+        study = make_study("ABC")
+        self.run(study, "out", across=True)
         maps = np.array([[smooth_map(i, j).ravel() for j in range(3)] for i in range(6)], float)
         within = {
             "one": np.array([[1, -1, 0]]) / np.sqrt(2),
@@ -207,25 +203,22 @@ class TestAcrossContrasts:
                     expected[values[0][name][key] <= 0] = 1
                 assert study.p(name, method) == pytest.approx(expected, rel=1e-6)
 
-    def test_all_contrasts_take_all_flips(self, study: Study) -> None:
-        """The one-sided t needs f and -f apart, and so the others take both; alone they take half."""
-        for name, alone in (("one", 64), ("two", 32), ("any", 32)):
-            assert len(study.maxima(name)) == 64
-            assert len(study.maxima(name, "own")) == alone
+    def test_compared_with_each_contrast_on_its_own(self, make_study: Callable[..., Study]) -> None:
+        """All take all flips, which the one-sided t needs; p only grow; uncorrected p and fits stay.
+
+        Mass and TFCE are left out: of t they have another order than of z. 1e-6: -log10 p is kept in single precision.
+        """
+        study = make_study("ABC")
+        self.run(study, "out", across=True)
+        self.run(study, "own", across=False)
+        for name, stat, n_alone in (("one", "t", 64), ("two", "t", 32), ("any", "F", 32)):
+            assert (len(study.maxima(name)), len(study.maxima(name, "own"))) == (64, n_alone)
             sidecar = study.sidecar(f"contrast-{name}_stat-logp_desc-tfceFWE_statmap.json")
             assert (sidecar["NumberOfShuffles"], sidecar["NumberOfPossibleShuffles"]) == (64, 64)
             assert sidecar["Exhaustive"] is True
             assert sidecar["ContrastsCorrectedTogether"] == 3
-
-    def test_p_is_never_below_the_contrasts_own(self, study: Study) -> None:
-        """Of voxels and sizes, which z does not reorder; 1e-6: p are kept in single precision as -log10."""
-        for name in ("one", "two", "any"):
             for method in ("voxelFWE", "clusterSizeFWE"):
                 assert np.all(study.p(name, method) >= study.p(name, method, "own") * (1 - 1e-6))
-
-    def test_uncorrected_p_and_the_fit_do_not_change(self, study: Study) -> None:
-        """They know nothing of other contrasts."""
-        for name, stat in (("one", "t"), ("two", "t"), ("any", "F")):
             images = [study.path(f"contrast-{name}_stat-{stat}_statmap.nii.gz", out) for out in ("out", "own")]
             assert images[0].read_bytes() == images[1].read_bytes()
             both = [study.p(name, "voxelUncorrected", out) for out in ("out", "own")]

@@ -365,6 +365,10 @@ def test_every_map_and_table_has_a_sidecar(study: tuple[Path, Path], tmp_path: P
         f"{stem}contrast-AvsB_stat-effect_statmap.nii.gz",
         f"{stem}contrast-AvsB_stat-variance_statmap.nii.gz",
         f"{stem}contrast-AvsB_stat-hedgesg_statmap.nii.gz",
+        f"{stem}contrast-AvsB_stat-hedgesg_desc-lower95_statmap.nii.gz",
+        f"{stem}contrast-AvsB_stat-hedgesg_desc-upper95_statmap.nii.gz",
+        f"{stem}condition-A_stat-mean_statmap.nii.gz",
+        f"{stem}condition-A_stat-sem_statmap.nii.gz",
         f"{stem}contrast-AvsB_stat-tfce_statmap.nii.gz",
         f"{stem}contrast-AvsB_stat-logp_desc-tfceFWE_statmap.nii.gz",
         f"{stem}contrast-AvsB_stat-logp_desc-voxelUncorrected_statmap.nii.gz",
@@ -532,9 +536,9 @@ BAD: dict[str, tuple[Callable[[Path, Path], None], int, str]] = {
     "not JSON": (lambda _, model: model.write_text("{"), 65, "model.json"),
     "blocks without a table": (lambda _, model: name_blocks(model, "family"), 66, "--participants FILE.tsv"),
     "an unknown column of blocks": (
-        lambda root, model: (name_blocks(model, "famly"), write_families(root / "participants.tsv", "aabbcc")),
+        lambda root, model: (name_blocks(model, "famity"), write_families(root / "participants.tsv", "aabbcc")),
         65,
-        'has no column "famly", which the model names; did you mean "family"?',
+        'has no column "famity", which the model names; did you mean "family"?',
     ),
     "a subject without a row": (
         lambda root, model: (name_blocks(model, "family"), write_families(root / "participants.tsv", "aabbc")),

@@ -12,14 +12,17 @@ Smith & Nichols 2009, doi 10.1016/j.neuroimage.2008.03.061 (TFCE); Bullmore et a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -36,6 +39,15 @@ FACES = 1 << 4 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 16 | 1 << 22
 INDEX_OF_BIT = np.zeros(37, np.int32)
 INDEX_OF_BIT[[(1 << index) % 37 for index in range(27)]] = range(27)
 
+# Steps along the axes that lead to a neighbour
+REACH = {6: 1, 18: 2, 26: 3}
+
+_compiled = numba.njit(nogil=True, cache=True)
+# Without the wrappers by which Python calls a function, it compiles faster
+_inner: Callable[[Kernel], Kernel] = cast("Any", numba.njit)(
+    nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
@@ -50,6 +62,7 @@ class Lattice:
     offsets: Integers  # (connectivity,) flat offsets of the neighbours
     cube: Integers  # (27,) flat offsets of the 3 x 3 x 3 places around a voxel, itself included, in C order
     connectivity: int  # 6 (faces), 18 (and edges) or 26 (and corners)
+    shape: tuple[int, int, int]  # of the bordered grid
 
     @classmethod
     def from_mask(cls, mask: NDArray[np.bool_], connectivity: int) -> Lattice:
@@ -65,8 +78,7 @@ class Lattice:
         ValueError
             For any other connectivity.
         """
-        reach = {6: 1, 18: 2, 26: 3}
-        if connectivity not in reach:
+        if connectivity not in REACH:
             raise ValueError(f"connectivity is {connectivity}; expected 6, 18 or 26")
         bordered = np.pad(mask, 1)
         position = np.flatnonzero(bordered).astype(np.int32)
@@ -76,8 +88,8 @@ class Lattice:
         steps = np.array(list(product((-1, 0, 1), repeat=3)))
         cube = ((steps[:, 0] * n_j + steps[:, 1]) * n_k + steps[:, 2]).astype(np.int32)
         distance = np.abs(steps).sum(axis=1)
-        offsets = cube[(distance > 0) & (distance <= reach[connectivity])]
-        return cls(position, voxel, offsets, cube, connectivity)
+        offsets = cube[(distance > 0) & (distance <= REACH[connectivity])]
+        return cls(position, voxel, offsets, cube, connectivity, bordered.shape)
 
     @property
     def n_voxels(self) -> int:
@@ -129,7 +141,10 @@ def label_components(supra: NDArray[np.bool_], lattice: Lattice) -> Integers:
     (n_voxels,) int32
         0 where `supra` is false, otherwise 1, 2, ... in the order of each set's first voxel.
     """
-    return np.asarray(_label(supra, lattice.position, lattice.voxel, lattice.offsets))
+    volume = np.zeros(lattice.shape, np.bool_)
+    volume.ravel()[lattice.position] = supra
+    labels, _ = ndimage.label(volume, ndimage.generate_binary_structure(3, REACH[lattice.connectivity]))
+    return np.asarray(labels.ravel()[lattice.position], np.int32)
 
 
 def cluster_values(statistic: Singles, threshold: float, lattice: Lattice) -> tuple[Floats, Floats]:
@@ -195,7 +210,7 @@ def max_tfce(statistic: Singles, lattice: Lattice, *, two_sided: bool = False, s
     return float(largest_tfce(statistic, 1 + two_sided, lattice.position, lattice.cube, lattice.connectivity, scratch))
 
 
-@numba.njit(nogil=True, cache=True)
+@_inner
 def _find(parent: Integers, node: int) -> int:
     """Root of a node; the path is halved on the way."""
     while parent[node] != node:
@@ -204,54 +219,22 @@ def _find(parent: Integers, node: int) -> int:
     return node
 
 
-@numba.njit(nogil=True, cache=True)
-def _join(supra: NDArray[np.bool_], position: Integers, voxel: Integers, offsets: Integers) -> Integers:
-    """Union-find forest over the supra-threshold voxels; the root of a set is its first voxel."""
-    n_voxels = supra.size
-    parent = np.full(n_voxels, -1, np.int32)
-    for v in range(n_voxels):
-        if not supra[v]:
-            continue
-        parent[v] = v
-        for o in range(offsets.size):
-            w = voxel[position[v] + offsets[o]]
-            if w < 0 or w > v or parent[w] < 0:  # later voxels will look back at this one
-                continue
-            a, b = _find(parent, v), _find(parent, w)
-            if a < b:
-                parent[b] = a
-            else:
-                parent[a] = b
-    return parent
-
-
-@numba.njit(nogil=True, cache=True)
-def _label(supra: NDArray[np.bool_], position: Integers, voxel: Integers, offsets: Integers) -> Integers:
-    parent = _join(supra, position, voxel, offsets)
-    labels = np.zeros(supra.size, np.int32)
-    n_labels = 0
-    for v in range(supra.size):
-        if parent[v] == v:
-            n_labels += 1
-            labels[v] = n_labels
-        elif parent[v] >= 0:
-            labels[v] = labels[_find(parent, v)]
-    return labels
-
-
-@numba.njit(nogil=True, cache=True)
+@_inner
 def _not_seen_by_the_one_before(back: Integers, offsets: Integers) -> Integers:
     """Those of the offsets that look back which are not neighbours of the voxel one place before."""
     fresh = np.empty(back.size, np.int32)
     n_fresh = 0
     for offset in back:
-        if offset != -1 and not np.any(offsets == offset + 1):
+        is_seen = offset == -1
+        for other in offsets:
+            is_seen |= other == offset + 1
+        if not is_seen:
             fresh[n_fresh] = offset
             n_fresh += 1
     return fresh[:n_fresh]
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def list_maxima(
     voxels: Integers, heights: Singles, threshold: float, position: Integers, offsets: Integers, node_at: Integers
 ) -> tuple[int, float]:
@@ -315,7 +298,7 @@ def list_maxima(
     return largest, heaviest
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def largest_tfce(
     statistic: Singles, n_sides: int, position: Integers, cube: Integers, connectivity: int, scratch: Scratch
 ) -> float:
@@ -340,7 +323,7 @@ def largest_tfce(
     return largest
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def _tfce(
     statistic: Singles, position: Integers, voxel: Integers, cube: Integers, connectivity: int, scratch: Scratch
 ) -> Floats:
@@ -351,7 +334,7 @@ def _tfce(
     return enhanced
 
 
-@numba.njit(nogil=True, cache=True)
+@_inner
 def _enhance(
     statistic: Singles, sign: np.float32, position: Integers, cube: Integers, connectivity: int, scratch: Scratch
 ) -> int:
@@ -370,7 +353,7 @@ def _enhance(
     return n_nodes
 
 
-@numba.njit(nogil=True, cache=True)
+@_inner
 def _descending(statistic: Singles, sign: np.float32, position: Integers, scratch: Scratch) -> int:
     """Fill in `places` and `heights` from the highest voxel down; equal ones keep their order. Number of voxels.
 
@@ -409,7 +392,7 @@ def _descending(statistic: Singles, sign: np.float32, position: Integers, scratc
     return n
 
 
-@numba.njit(nogil=True, cache=True)
+@_inner
 def _component_tree(n_nodes: int, cube: Integers, connectivity: int, scratch: Scratch) -> None:
     """Fill in `extent`, of every node when it enters, and `below`, the node that it then hangs on (-1: none).
 
@@ -456,7 +439,7 @@ def _component_tree(n_nodes: int, cube: Integers, connectivity: int, scratch: Sc
         extent[node] = size[own]
 
 
-@numba.njit(nogil=True, cache=True)
+@_inner
 def _enter(place: int, entered: Bytes, cube: Integers) -> int:
     """Enter a voxel; which of the cube around it had entered before, as bits in the order of `Lattice.cube`.
 
@@ -472,7 +455,7 @@ def _enter(place: int, entered: Bytes, cube: Integers) -> int:
     return around
 
 
-@numba.njit(nogil=True, cache=True)
+@_inner
 def _dilate(bits: int, connectivity: int) -> int:
     """Add to a set of places in the cube what touches it, as bits in the order of `Lattice.cube`."""
     along_k = bits | ((bits << 1) & 0o666666666) | ((bits >> 1) & 0o333333333)

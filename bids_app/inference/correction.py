@@ -191,7 +191,8 @@ def _ranked(
     for key, reference in maxima.items():
         observed, found = null.observed[key], tails.get(key, "")
         tolerance = 0.0 if key == "clusterSize" else TIE_TOLERANCE  # sizes are whole numbers
-        p = rank_p(observed, reference, tolerance)
+        # as for the uncorrected p: absolute near a t of zero
+        p = rank_p(observed, reference, tolerance, least=1.0 if key == "voxel" else 0.0)
         level = alpha / n_families
         critical = critical_value(reference, level)
         fit = None if isinstance(found, str) else found
@@ -216,7 +217,7 @@ def uncorrected_p(null: NullDistribution) -> Floats:
     return null.n_exceeding / null.shuffles.n_shuffles
 
 
-def rank_p(observed: Floats, null: Floats, tolerance: float = TIE_TOLERANCE) -> Floats:
+def rank_p(observed: Floats, null: Floats, tolerance: float = TIE_TOLERANCE, least: float = 0.0) -> Floats:
     """Share of null values that reach the observed ones.
 
     Parameters
@@ -225,9 +226,10 @@ def rank_p(observed: Floats, null: Floats, tolerance: float = TIE_TOLERANCE) -> 
     null : (n_shuffles,)
         The observed labelling's own value is among them.
     tolerance : relative; a null value this little below the observed one counts as equal to it
+    least : size of an observed value below which the tolerance is that of this size
     """
     ordered = np.sort(null)
-    below = np.searchsorted(ordered, observed - tolerance * np.abs(observed), side="left")
+    below = np.searchsorted(ordered, observed - tolerance * np.maximum(np.abs(observed), least), side="left")
     return np.asarray((ordered.size - below) / ordered.size, np.float64)
 
 

@@ -13,14 +13,17 @@ Nichols & Holmes 2002, doi 10.1002/hbm.1058; Winkler et al. 2014, doi 10.1016/j.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numba
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from bids_app.design import Contrast, Design
@@ -29,11 +32,12 @@ from bids_app.glm import error_df, f_isf, f_to_z, t_isf, t_to_z
 from bids_app.inference.clusters import Lattice, Scratch, cluster_values, largest_tfce, list_maxima, tfce
 from bids_app.inference.heights import Heights, as_statistic, as_z, height, heights_of
 from bids_app.inference.products import BLOCK, Moves, Scanned, scan
-from bids_app.inference.scores import ShuffledScores, moves, part_of, shuffled_scores
+from bids_app.inference.scores import ShuffledScores, moves, part_of, shuffled_scores, what_moves
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int32]
+Result = TypeVar("Result")
 
 # A null value counts as reaching the observed one within this share of it: single-precision t was off by 2.8e-6 on
 # real data, and relabellings that are equal in exact arithmetic must tie.
@@ -76,6 +80,11 @@ class PartialNull:
     """(n_done, n_keys)."""
     n_exceeding: NDArray[np.int64]
     """(n_voxels,)."""
+
+    def with_batch(self, maxima: Floats, reached: NDArray[np.int64]) -> PartialNull:
+        """Return what is done when a batch has been added."""
+        added = np.concatenate([self.maxima, maxima])
+        return PartialNull(self.n_done + len(maxima), added, self.n_exceeding + reached)
 
 
 class Keeper(Protocol):
@@ -228,41 +237,59 @@ def null_distribution(
     """
     scores = _scores(values, design, contrast, shuffles, work)
     everything = moves(shuffles)
-    observed = _observed_ratio(scores, everything)
+    (observed,) = _in_threads([partial(_observed_ratio, scores, everything)], 1)
     bound = _bound(observed, scores, two_sided=enhancements.two_sided)
     nothing = PartialNull(0, np.empty((0, len(enhancements.keys))), np.zeros(scores.n_voxels, np.int64))
-    done = work.done or nothing
-    maxima, n_exceeding, n_done = [done.maxima], done.n_exceeding.copy(), done.n_done
+    so_far = work.done or nothing
+    n_before = so_far.n_done
     size = _batch_size(scores, everything, enhancements, work)
-    starts = range(n_done, shuffles.n_shuffles, size)
     scratches: list[Scratch] = []  # each thread takes one and gives it back
     tasks = (
-        delayed(_run_batch)(scores, part_of(everything, start, start + size), enhancements, bound, scratches)
-        for start in starts
+        partial(_run_batch, scores, part_of(everything, start, start + size), enhancements, bound, scratches)
+        for start in range(n_before, shuffles.n_shuffles, size)
     )
     try:
-        # threads, not processes: the kernels release the GIL and the scores are never copied
-        for batch_maxima, reached in Parallel(work.n_jobs, backend="threading", return_as="generator")(tasks):
-            maxima.append(batch_maxima)
-            n_exceeding += reached
-            n_done += len(batch_maxima)
-            if work.advance:
-                work.advance(len(batch_maxima))
-            if work.keeper and work.keeper.due():
-                work.keeper.save(PartialNull(n_done, np.concatenate(maxima), n_exceeding))
+        with closing(_in_threads(tasks, work.n_jobs)) as batches:
+            for maxima, reached in batches:
+                # one assignment: an interruption finds what was before it or what is after it
+                so_far = so_far.with_batch(maxima, reached)
+                if work.advance:
+                    work.advance(len(maxima))
+                if work.keeper and work.keeper.due():
+                    work.keeper.save(so_far)
     finally:  # also when interrupted
-        if work.keeper and n_done > done.n_done:
-            work.keeper.save(PartialNull(n_done, np.concatenate(maxima), n_exceeding))
+        if work.keeper and so_far.n_done > n_before:
+            work.keeper.save(so_far)
     return NullDistribution(
         contrast_name=contrast.name,
         shuffles=shuffles,
-        maxima=dict(zip(enhancements.keys, np.concatenate(maxima).T, strict=True)),
+        maxima=dict(zip(enhancements.keys, so_far.maxima.T, strict=True)),
         observed=enhancements.of_map(observed, scores),
-        n_exceeding=n_exceeding,
+        n_exceeding=so_far.n_exceeding,
         forming_threshold=enhancements.forming_threshold,
         connectivity=enhancements.lattice.connectivity,
         on_z=enhancements.on_z,
     )
+
+
+def _in_threads(tasks: Iterable[Callable[[], Result]], n_jobs: int) -> Generator[Result, None, None]:
+    """Do tasks in threads, a few ahead, and yield their results in order.
+
+    Threads, not processes: the kernels release the GIL, and the scores are never copied. Never in the thread that
+    calls, even for one job: that is the one which Ctrl-C interrupts, and a kernel that is interrupted while it hands
+    over its result takes the interpreter with it.
+    """
+    with ThreadPoolExecutor(n_jobs) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(task))
+                if len(waiting) > 2 * n_jobs:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _scores(values: Singles, design: Design, contrast: Contrast, shuffles: Shuffles, work: Work) -> ShuffledScores:
@@ -288,7 +315,8 @@ def _observed_ratio(scores: ShuffledScores, everything: Moves) -> Singles:
     ratio = np.empty((1, n_blocks * BLOCK), np.float32)
     nothing = np.full((n_blocks, BLOCK), np.inf, np.float32)
     identity, one_sided = part_of(everything, 0, 1), False
-    scan(scores.blocks, scores.n_voxels, scores.products, identity, nothing, np.inf, one_sided, ratio)
+    moving = what_moves(identity)
+    scan(scores.blocks, scores.n_voxels, scores.products, identity, *moving, nothing, np.inf, one_sided, ratio)
     return ratio[0, : scores.n_voxels]
 
 
@@ -309,8 +337,9 @@ def _batch_size(scores: ShuffledScores, everything: Moves, enhancements: Enhance
     size = LARGEST_BATCH_OF_MAPS if enhancements.with_tfce else LARGEST_BATCH
     n_rows = everything.patterns.shape[1] or n_units
     by_time = BATCH_WORK / (scores.products.kind.size * n_rows * scores.n_voxels)
-    # a map of ratios, one of heights, the tree; or a list that may hold every voxel
-    by_memory = work.memory / 2 / work.n_jobs / (16 * scores.n_voxels)
+    # in the worst case every voxel is in the list, which takes 60 bytes each while it grows and is sorted
+    of_shuffle = (4 if enhancements.with_tfce else 0) + (60 if enhancements.with_clusters else 0)
+    by_memory = work.memory / 2 / work.n_jobs / (max(of_shuffle, 1) * scores.n_voxels)
     shared_out = -(-n_shuffles // (2 * work.n_jobs))
     return int(max(1, min(size, by_time, by_memory, shared_out)))
 
@@ -325,7 +354,15 @@ def _run_batch(
     if enhancements.with_clusters:  # a little lower: what lies above is decided by its height
         bar = float(scores.ratio(np.array(enhancements.forming_threshold * (1 - TIE_TOLERANCE))))
     scanned: Scanned = scan(
-        scores.blocks, scores.n_voxels, scores.products, batch, bound, bar, enhancements.two_sided, maps
+        scores.blocks,
+        scores.n_voxels,
+        scores.products,
+        batch,
+        *what_moves(batch),
+        bound,
+        bar,
+        enhancements.two_sided,
+        maps,
     )
     columns = {}
     if "voxel" in enhancements.keys:
@@ -393,8 +430,10 @@ def _cluster_maxima(
         level[i] = height(scanned.ratio[i], heights)
         if abs(level[i]) > np.float32(threshold):
             start[scanned.shuffle[i] + 1] += 1
-    start = np.cumsum(start)
-    filled = start[:-1].copy()
+    filled = np.empty(n_shuffles, np.int64)
+    for h in range(n_shuffles):
+        filled[h] = start[h]
+        start[h + 1] += start[h]
     voxels = np.empty(start[-1], np.int32)
     listed = np.empty(start[-1], np.float32)
     for i in range(scanned.ratio.size):

@@ -16,12 +16,14 @@ Arlazarov et al. 1970 (the tables, there for Boolean products: the method of the
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -69,9 +71,13 @@ class Scanned(NamedTuple):
 
 
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+# Without the wrappers by which Python calls a function, it compiles faster
+_inner: Callable[[Kernel], Kernel] = cast("Any", numba.njit)(
+    nogil=True, cache=True, error_model="numpy", fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
 
 
-@_compiled
+@_inner
 def _tabulate(rows: Singles, width: int, table: Singles) -> None:
     """Fill (n_groups * 2^width, BLOCK) with the sums of all sign patterns of each group of units; bit 1 is minus."""
     size = 1 << width
@@ -92,13 +98,15 @@ def _tabulate(rows: Singles, width: int, table: Singles) -> None:
                 table[start + pattern, v] = table[before, v] - 2 * rows[first + unit, v]
 
 
-@_compiled
+@_inner
 def _tabulate_products(
     blocks: Singles, b: int, products: Products, moves: Moves, rows: Singles, tables: Singles
 ) -> None:
     """Fill the sign tables of all products at one block of voxels, (n_products, n_groups * 2^width, BLOCK)."""
     for p in range(products.kind.size):
-        rows[:] = 0
+        for u in range(rows.shape[0]):
+            for v in range(BLOCK):
+                rows[u, v] = 0
         for u in range(moves.unit.size):
             weight = np.float32(products.basis[p, u])
             for v in range(BLOCK):
@@ -109,7 +117,7 @@ def _tabulate_products(
 # The inner loops below take whole arrays and indices: a view of a row costs more than the row's arithmetic.
 
 
-@_compiled
+@_inner
 def _add_four(tables: Singles, p: int, patterns: Integers, h: int, g: int, product: Singles) -> None:
     """Add four entries of the sign tables to a product, (BLOCK,)."""
     i, j, k, l = patterns[h, g], patterns[h, g + 1], patterns[h, g + 2], patterns[h, g + 3]  # noqa: E741
@@ -117,7 +125,7 @@ def _add_four(tables: Singles, p: int, patterns: Integers, h: int, g: int, produ
         product[v] += (tables[p, i, v] + tables[p, j, v]) + (tables[p, k, v] + tables[p, l, v])
 
 
-@_compiled
+@_inner
 def _add_weighted(blocks: Singles, b: int, d: int, weights: Singles, product: Singles) -> None:
     """Add all units' scores, weighted, to a product, (BLOCK,)."""
     whole = weights.size - weights.size % 4
@@ -132,7 +140,7 @@ def _add_weighted(blocks: Singles, b: int, d: int, weights: Singles, product: Si
             product[v] += weights[u] * blocks[b, d, u, v]
 
 
-@_compiled
+@_inner
 def _add_square(
     product: Singles,
     kind: int,
@@ -159,7 +167,7 @@ def _add_square(
             product[v] = 0
 
 
-@_compiled
+@_inner
 def _compare(
     explained: Singles,
     error: Singles,
@@ -190,7 +198,7 @@ def _compare(
     return n_above, n_small
 
 
-@_compiled
+@_inner
 def _flip_and_compare(
     tables: Singles,
     patterns: Integers,
@@ -221,7 +229,7 @@ def _flip_and_compare(
     return n_above, n_small
 
 
-@_compiled
+@_inner
 def _precise_ratio(block: Singles, v: int, products: Products, place: Integers, sign: Bytes) -> float:
     """Ratio of one shuffle at one voxel of a block, in double precision from the same scores."""
     error = 0.0
@@ -241,7 +249,7 @@ def _precise_ratio(block: Singles, v: int, products: Products, place: Integers, 
     return explained / max(error, LEAST_ERROR)
 
 
-@_compiled
+@_inner
 def _mend(
     blocks: Singles,
     b: int,
@@ -262,7 +270,7 @@ def _mend(
             reached[b, v] += np.int32((abs(ratio[v]) if two_sided else ratio[v]) >= bound[b, v])
 
 
-@_compiled
+@_inner
 def _flipped_sums(
     tables: Singles,
     patterns: Integers,
@@ -284,7 +292,7 @@ def _flipped_sums(
         _add_square(product, kind[p], signed, constant, explained, error)
 
 
-@_compiled
+@_inner
 def _moved_sums(
     blocks: Singles,
     b: int,
@@ -312,12 +320,47 @@ def _moved_sums(
         _add_square(product, kind[p], signed, constant, explained, error)
 
 
+@_inner
+def _doubled(full: Any) -> Any:  # noqa: ANN401 - of any kind of number
+    """Return an array of twice the length that begins like the one given."""
+    longer = np.empty(2 * full.size, full.dtype)
+    for i in range(full.size):
+        longer[i] = full[i]
+    return longer
+
+
+@_inner
+def _list_above(
+    ratio: Singles,
+    bar: np.float32,
+    two_sided: bool,  # noqa: FBT001
+    h: int,
+    b: int,
+    n_voxels: int,
+    shuffle: Integers,
+    voxel: Integers,
+    listed: Singles,
+    n_listed: int,
+) -> tuple[np.float32, int]:
+    """List the voxels of a block above the bar; returns the highest ratio of the block and the length of the list."""
+    highest = np.float32(-np.inf)
+    for v in range(min(BLOCK, n_voxels - b * BLOCK)):
+        value = abs(ratio[v]) if two_sided else ratio[v]
+        highest = max(highest, value)
+        if value > bar:
+            shuffle[n_listed], voxel[n_listed], listed[n_listed] = h, b * BLOCK + v, ratio[v]
+            n_listed += 1
+    return highest, n_listed
+
+
 @_compiled
 def scan(
     blocks: Singles,
     n_voxels: int,
     products: Products,
     moves: Moves,
+    patterns: Integers | None,
+    places: Integers | None,
     bound: Singles,
     bar: float,
     two_sided: bool,  # noqa: FBT001
@@ -331,6 +374,8 @@ def scan(
         Scores; the last block is filled up with copies of the last voxel.
     n_voxels : voxels without the copies
     products, moves : what is computed, for which shuffles
+    patterns, places : those of `moves`; None for places where only signs change, for patterns where units move, so
+        that the kernel is compiled for what it does and nothing else
     bound : (n_blocks, BLOCK) float32
         Ratio that counts as reaching the observed one.
     bar : ratio above which voxels are listed; infinite for none
@@ -341,36 +386,37 @@ def scan(
     n_blocks, n_shuffles, n_units = blocks.shape[0], moves.sign.shape[0], moves.sign.shape[1]
     # taken out of their tuples once: in the inner loop that would cost more than the arithmetic
     dimension, basis, kind, signed = products.dimension, products.basis, products.kind, products.signed
-    place, sign, patterns, constant = moves.place, moves.sign, moves.patterns, np.float32(products.constant)
-    only_signs = patterns.shape[1] > 0
-    single = only_signs and signed and kind.size == 1
+    sign, constant = moves.sign, np.float32(products.constant)
+    single = patterns is not None and signed and kind.size == 1
     largest = np.full(n_shuffles, -np.inf, np.float32)
     reached = np.zeros((n_blocks, BLOCK), np.int32)
     rows = np.empty((n_units, BLOCK), np.float32)
-    tables = np.empty((kind.size, patterns.shape[1] << moves.width, BLOCK), np.float32)
+    tables = np.empty((kind.size, moves.patterns.shape[1] << moves.width, BLOCK), np.float32)
     weights = np.empty(n_units, np.float32)
     product, explained = np.zeros(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     error, ratio = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     shuffle, voxel, listed = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.float32)
     n_listed = 0
     for b in range(n_blocks):
-        if only_signs:
+        if patterns is not None:
             _tabulate_products(blocks, b, products, moves, rows, tables)
         for h in range(n_shuffles):
             lowest = min(largest[h], np.float32(bar))
-            if single:
-                n_above, n_small = _flip_and_compare(
-                    tables, patterns, h, product, error, ratio, bound, reached, b, lowest, two_sided
-                )
-            else:
-                if only_signs:
-                    _flipped_sums(tables, patterns, h, kind, signed, constant, product, explained, error)
-                else:
-                    _moved_sums(
-                        blocks, b, dimension, basis, place, sign, h,
-                        weights, kind, signed, constant, product, explained, error,
-                    )  # fmt: skip
+            n_above, n_small = np.int32(0), np.int32(0)
+            if places is not None:
+                _moved_sums(
+                    blocks, b, dimension, basis, places, sign, h,
+                    weights, kind, signed, constant, product, explained, error,
+                )  # fmt: skip
                 n_above, n_small = _compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
+            if patterns is not None:
+                if single:
+                    n_above, n_small = _flip_and_compare(
+                        tables, patterns, h, product, error, ratio, bound, reached, b, lowest, two_sided
+                    )
+                else:
+                    _flipped_sums(tables, patterns, h, kind, signed, constant, product, explained, error)
+                    n_above, n_small = _compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
             if n_small > 0:
                 _mend(blocks, b, products, moves.place[h], moves.sign[h], error, ratio, bound, reached, two_sided)
             if maps.shape[0] > 0:
@@ -379,13 +425,9 @@ def scan(
             if n_above + n_small == 0:
                 continue
             if n_listed + BLOCK > listed.size:
-                shuffle = np.concatenate((shuffle, shuffle))
-                voxel = np.concatenate((voxel, voxel))
-                listed = np.concatenate((listed, listed))
-            for v in range(min(BLOCK, n_voxels - b * BLOCK)):
-                value = abs(ratio[v]) if two_sided else ratio[v]
-                largest[h] = max(largest[h], value)
-                if value > np.float32(bar):
-                    shuffle[n_listed], voxel[n_listed], listed[n_listed] = h, b * BLOCK + v, ratio[v]
-                    n_listed += 1
+                shuffle, voxel, listed = _doubled(shuffle), _doubled(voxel), _doubled(listed)
+            highest, n_listed = _list_above(
+                ratio, np.float32(bar), two_sided, h, b, n_voxels, shuffle, voxel, listed, n_listed
+            )
+            largest[h] = max(largest[h], highest)
     return Scanned(largest, reached, shuffle[:n_listed], voxel[:n_listed], listed[:n_listed])

@@ -100,12 +100,13 @@ def shuffled_scores(
 
 def moves(shuffles: Shuffles) -> Moves:
     """Prepare shuffles for the kernels."""
-    order = shuffles.order.astype(np.int32)
+    # one layout for all: kernels are compiled for each
+    order, sign = np.ascontiguousarray(shuffles.order, np.int32), np.ascontiguousarray(shuffles.sign)
     if shuffles.scheme != "sign-flip":
-        return Moves(order, shuffles.sign, np.empty(0, np.int32), np.empty((len(order), 0), np.int32), 0)
+        return Moves(order, sign, np.empty(0, np.int32), np.empty((len(order), 0), np.int32), 0)
     # subjects that have the same sign in every shuffle are one unit
-    _, leader, unit = np.unique(shuffles.sign, axis=1, return_index=True, return_inverse=True)
-    return Moves(order, shuffles.sign, unit.ravel().astype(np.int32), *_patterns(shuffles.sign[:, leader]))
+    _, leader, unit = np.unique(sign, axis=1, return_index=True, return_inverse=True)
+    return Moves(order, sign, unit.ravel().astype(np.int32), *_patterns(sign[:, leader]))
 
 
 def part_of(everything: Moves, start: int, stop: int) -> Moves:
@@ -114,6 +115,11 @@ def part_of(everything: Moves, start: int, stop: int) -> Moves:
     return everything._replace(
         place=everything.place[part], sign=everything.sign[part], patterns=everything.patterns[part]
     )
+
+
+def what_moves(batch: Moves) -> tuple[NDArray[np.int32] | None, NDArray[np.int32] | None]:
+    """Return the entries of the sign tables and None where only signs change, None and the places otherwise."""
+    return (batch.patterns, None) if batch.patterns.shape[1] > 0 else (None, batch.place)
 
 
 def _patterns(sign: NDArray[np.int8]) -> tuple[NDArray[np.int32], int]:

@@ -1,4 +1,4 @@
-"""Charts: design matrix, contrast weights and null distributions, as PNG bytes."""
+"""Charts: design matrix, contrast weights, null distributions and condition means, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -79,6 +79,36 @@ def nulls_png(contrast: Contrast, null: NullDistribution, inferences: Sequence[C
         grid = figure.subplots(1, len(inferences), squeeze=False)[0]
         for axes, inference in zip(grid, inferences, strict=True):
             _histogram(axes, null, inference, contrast)
+        return chart_png(figure)
+
+
+def means_png(conditions: Sequence[str], places: Sequence[str], mean: Floats, error: Floats) -> bytes:
+    """Draw the condition means at each peak, (n_conditions, n_peaks), with bars of one standard error to each side."""
+    n_conditions = len(conditions)
+    with chart_sheet(2.2 + 1.5 * len(places), min(12.0, 0.9 + 0.21 * n_conditions)) as figure:
+        rows = np.arange(n_conditions)
+        for index, axes in enumerate(figure.subplots(1, len(places), sharey=True, squeeze=False)[0]):
+            axes.axvline(0.0, color=QUIET, linewidth=0.6)
+            axes.errorbar(
+                mean[:, index],
+                rows,
+                xerr=error[:, index],
+                fmt="o",
+                color=ACCENT,
+                markersize=4,
+                elinewidth=1.2,
+                capsize=2,
+            )
+            axes.set_title(places[index], fontsize=8, pad=5)
+            axes.spines[["top", "right", "left"]].set_visible(False)
+            axes.tick_params(labelsize=7, length=2)
+            axes.tick_params(axis="y", length=0)
+            axes.locator_params(axis="x", nbins=4)
+            axes.grid(axis="y", color="#e4e8ed", linewidth=0.6)
+            axes.set_axisbelow(True)
+        every = max(1, -(-n_conditions // 50))  # more labels would overlap
+        axes.set_yticks(rows[::every], [drawable(shortened(name, 24)) for name in conditions[::every]])
+        axes.set_ylim(n_conditions - 0.5, -0.5)  # the first condition on top
         return chart_png(figure)
 
 

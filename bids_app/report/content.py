@@ -17,6 +17,7 @@ from bids_app.glm import ContrastFit
 from bids_app.inference.correction import ContrastInference
 from bids_app.inference.tail import smallest_p
 from bids_app.report.figures import Figure
+from bids_app.report.means import PeakMeans
 from bids_app.report.tables import ResultTables
 from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, NULL_KEYS, in_order, method_words, threshold_words
 from bids_app.spec import NodeSpec
@@ -50,7 +51,8 @@ class Shuffling:
     """What is relabelled, in words."""
     n_shuffles: int
     """The identity included."""
-    n_possible: int
+    possible: str
+    """How many exist."""
     exhaustive: bool
     forming_threshold: float
     """t or F."""
@@ -62,8 +64,8 @@ class Shuffling:
     def words(self) -> str:
         """Say how many."""
         if self.exhaustive:
-            return f"all {self.n_possible:,} {self.moves}"
-        return f"{self.n_shuffles:,} of {self.n_possible:,} {self.moves}"
+            return f"all {self.possible} {self.moves}"
+        return f"{self.n_shuffles:,} of {self.possible} {self.moves}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class ContrastSection:
     """By name."""
     viewer: str | None = None
     """Relative link to the interactive map."""
+    means: PeakMeans | None = None
+    """Condition means at the highest peaks."""
 
     @property
     def statistic(self) -> str:
@@ -205,6 +209,7 @@ def contrast_section(
     tables: Mapping[str, ResultTables],
     figures: Iterable[Figure],
     viewer: str | None = None,
+    means: PeakMeans | None = None,
 ) -> ContrastSection:
     """Keep of a contrast what the page shows.
 
@@ -215,6 +220,7 @@ def contrast_section(
     tables : method -> clusters and peaks
     figures : from `draw_contrast`
     viewer : link to the interactive map, relative to the report
+    means : at the highest peaks
     """
     ordered = in_order(inferences)
     permuted = [each for each in ordered if each.null is not None]
@@ -227,6 +233,7 @@ def contrast_section(
         results=tuple(_method_result(each, fit, tables[each.method]) for each in ordered),
         figures={figure.name: figure for figure in figures},
         viewer=None if viewer is None else quote(viewer),
+        means=means,
     )
 
 
@@ -240,7 +247,7 @@ def _shuffling(permuted: Sequence[ContrastInference]) -> Shuffling | None:
         shuffles.scheme,
         shuffles.words,
         shuffles.n_shuffles,
-        shuffles.n_possible,
+        shuffles.possible,
         shuffles.exhaustive,
         null.forming_threshold,
         null.connectivity,

@@ -261,9 +261,7 @@ def _null_histograms(contrast: Contrast, inferences: Sequence[ContrastInference]
     null = ordered[0].null
     assert null is not None
     shuffles = null.shuffles
-    kind = (
-        f"all {shuffles.n_possible:,}" if shuffles.exhaustive else f"{shuffles.n_shuffles:,} of {shuffles.n_possible:,}"
-    )
+    kind = f"all {shuffles.possible}" if shuffles.exhaustive else f"{shuffles.n_shuffles:,} of {shuffles.possible}"
     said = "; ".join(
         f"{null_title(each, contrast)}: observed "
         f"{number_words(null.maxima[NULL_KEYS[each.method]][0])}, critical value {_critical_words(each)}"

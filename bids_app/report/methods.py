@@ -105,6 +105,7 @@ def _model_text(node: NodeSection, *, several: bool) -> str:
         if levels
         else ""
     )
+    layout += _between_words(node)
     averaged = "Several runs of a condition were averaged without weights. " if node.inputs.averages_runs else ""
     return (
         f"{opening}First-level effect maps of {len(design.subjects)} subjects, {source}{layout}, entered a general "
@@ -112,6 +113,21 @@ def _model_text(node: NodeSection, *, several: bool) -> str:
         f"{averaged}First-level variances were not used. For every contrast, the maps of each subject were combined "
         "into contrast scores, and these were tested over subjects."
     )
+
+
+def _between_words(node: NodeSection) -> str:
+    """Say by what the subjects differ; nothing where the mean over them is all there is."""
+    settings, said = node.spec.settings, []
+    centred = {"grand": "centred on the mean", "group": "centred on the mean of each group", "none": "not centred"}
+    if settings.between:
+        noun = "factor" if len(settings.between) == 1 else "factors"
+        said.append(
+            f"the between-subject {noun} {_listed(settings.between)} (groups weigh alike, whatever their sizes)"
+        )
+    if settings.covariates:
+        noun = "covariate" if len(settings.covariates) == 1 else "covariates"
+        said.append(f"the {noun} {_listed(settings.covariates)} ({centred[settings.center]})")
+    return f", with {_listed(said)}" if said else ""
 
 
 def _contrast_text(node: NodeSection) -> str:
@@ -247,7 +263,7 @@ def _drawn_words(node: NodeSection) -> str:
     words: dict[str, list[str]] = {}
     for section in node.contrasts:
         if section.shuffling is not None:
-            number, possible = f"{section.shuffling.n_shuffles:,}", f"{section.shuffling.n_possible:,}"
+            number, possible = f"{section.shuffling.n_shuffles:,}", section.shuffling.possible
             drawn = (
                 f"{number} of {possible} distinct ones (the observed labelling and others drawn without replacement)"
             )

@@ -30,7 +30,7 @@ DF = 11.0
 def make_fit(t: NDArray[np.float64], sided: str = "two") -> ContrastFit:
     """A fit of a one-sample t with 11 degrees of freedom."""
     contrast = Contrast("c", "c", "t", sided, *(np.ones((1, 1)) for _ in range(4)), "partitioned", "none")
-    return ContrastFit(contrast, t, t_to_z(t, DF), t_to_p(t, DF, sided), t, t, t, None, 1.0, DF)
+    return ContrastFit(contrast, t, t_to_z(t, DF), t_to_p(t, DF, sided), t, t, t, None, None, 1.0, DF)
 
 
 def line(n_voxels: int) -> Lattice:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bids_app.exchangeability import Shuffles
 from bids_app.inference.products import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products, Scanned, scan
-from bids_app.inference.scores import moves, part_of
+from bids_app.inference.scores import moves, part_of, what_moves
 
 N_BLOCKS, V, H = 3, 2 * BLOCK + 17, 37
 
@@ -65,7 +65,7 @@ def run(
 ) -> tuple[Scanned, NDArray[np.float32]]:
     maps = np.empty((len(batch.sign), N_BLOCKS * BLOCK), np.float32)
     bounds = np.full((N_BLOCKS, BLOCK), bound, np.float32)
-    return scan(blocks, V, products, batch, bounds, bar, two_sided, maps), maps[:, :V]
+    return scan(blocks, V, products, batch, *what_moves(batch), bounds, bar, two_sided, maps), maps[:, :V]
 
 
 @pytest.mark.parametrize("permuted", [False, True])

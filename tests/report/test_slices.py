@@ -61,7 +61,17 @@ def test_the_order_in_which_voxels_are_stored_does_not_change_the_picture() -> N
     plain = slices.load_canvas(MASK, AFFINE, use_mni=False)
     order = np.arange(N_VOXELS).reshape(7, 9, 7)[::-1].ravel()
     mirrored = ContrastFit(
-        fit.contrast, fit.statistic[order], fit.z[order], fit.p[order], None, None, fit.effect_size[order], None, 1, 5
+        fit.contrast,
+        fit.statistic[order],
+        fit.z[order],
+        fit.p[order],
+        None,
+        None,
+        fit.effect_size[order],
+        None,
+        None,
+        1,
+        5,
     )
     names = ("stat-t_slices", "desc-fdr_slices")
     first, second = draw(fit, {"fdr": 4}, plain), draw(mirrored, {"fdr": 4}, flipped)

@@ -48,6 +48,7 @@ def fit_of(statistic: Floats, *, test: str = "t") -> ContrastFit:
         effect=statistic / 10 if is_t else None,
         variance=np.ones_like(statistic) if is_t else None,
         effect_size=statistic / 5,
+        effect_size_interval=None,
         epsilon=None,
         df_effect=1,
         df_error=100,

@@ -40,7 +40,7 @@ def test_p_values_are_written_for_people(p: float, text: str) -> None:
 def test_what_is_corrected_over_contrasts_or_approximate_says_so() -> None:
     """The level with what else was corrected for; thresholds are then of z, and whole where sizes are."""
     t = np.zeros(3)
-    fit = ContrastFit(make_contrast("t", "Faces"), t, t, t, t, t, t, None, 1.0, 7.0)
+    fit = ContrastFit(make_contrast("t", "Faces"), t, t, t, t, t, t, None, None, 1.0, 7.0)
     alone = ContrastInference("voxelFWE", t + 1, 0.05, t > 0, 4.5, 0, None)
     assert words.method_words(alone) == "Voxel-wise FWE, p ≤ 0.05"
     assert words.threshold_words(alone, fit).startswith("|t| ")

@@ -1,0 +1,211 @@
+"""The between-subject design: groups as cell means, covariates, and the weights over its columns.
+
+Each combination of the between factors' levels has a column (the mean of its subjects), so that what averages over
+groups weighs them equally whatever their sizes (Type III). Without between factors the first column is the intercept.
+Numeric covariates follow, centred; a covariate of text is a factor that is added to the model without interactions,
+coded by deviations from the equally weighted mean of its levels, which leaves the other columns their meaning.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_app.errors import DataError, ModelError
+from bids_app.participants import Participants, column, is_numeric, numeric_column
+from bids_app.spec import GroupLevelSettings, nearest, shown
+
+Floats = NDArray[np.float64]
+
+INTERCEPT = "intercept"
+
+
+@dataclass(frozen=True, slots=True)
+class BetweenDesign:
+    """Which subject is in which group, and what else is known of the subjects."""
+
+    matrix: Floats
+    """B (n_subjects, n_columns)."""
+    names: tuple[str, ...]
+    """Columns: intercept or group.level (group.level:sex.level), then covariates."""
+    factors: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Between factors with their levels."""
+    covariates: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Covariates with their columns, several where the covariate is text."""
+    notes: tuple[str, ...] = ()
+    """Lines for the log."""
+
+    @property
+    def n_cells(self) -> int:
+        """Columns that are means: combinations of the factors' levels, or the intercept."""
+        return int(np.prod([len(levels) for _, levels in self.factors], dtype=int))
+
+    @property
+    def average(self) -> Floats:
+        """Weights of the mean over subjects, each group alike, (1, n_columns)."""
+        return self._padded(np.full((1, self.n_cells), 1 / self.n_cells))
+
+    def of_effect(self, effect: Sequence[str]) -> Floats:
+        """L of an effect, (q, n_columns): differences over the factors it names, the mean over the others."""
+        for name, columns in self.covariates:
+            if name in effect:
+                return np.asarray(np.eye(len(self.names))[list(columns)])
+        blocks: list[Floats] = []
+        for name, levels in self.factors:
+            n_levels = len(levels)
+            differences = np.eye(n_levels)[:-1] - np.eye(n_levels)[1:]
+            blocks.append(differences if name in effect else np.full((1, n_levels), 1 / n_levels))
+        return self._padded(reduce(lambda a, b: np.asarray(np.kron(a, b)), blocks)) if blocks else self.average
+
+    def of_names(self, names: Sequence[str], weights: Floats, where: str) -> Floats:
+        """L of weights that a model states, (q, n_columns); group.level is the mean of all cells of that level.
+
+        Raises
+        ------
+        ModelError
+            For a name that is no column and no level.
+        """
+        return np.asarray(weights @ np.vstack([self._row(name, where) for name in names]))
+
+    def _row(self, name: str, where: str) -> Floats:
+        if name in ("1", INTERCEPT):
+            return np.asarray(self.average[0])
+        if name in self.names:
+            return np.asarray(np.eye(len(self.names))[self.names.index(name)])
+        cells = list(product(*(levels for _, levels in self.factors)))
+        for index, (factor, levels) in enumerate(self.factors):
+            for level in levels:
+                if name == f"{factor}.{level}":
+                    member = np.array([float(cell[index] == level) for cell in cells])
+                    return np.asarray(self._padded((member / member.sum())[None])[0])
+        known = dict.fromkeys([*self.names, *(f"{factor}.{level}" for factor, ls in self.factors for level in ls)])
+        near = nearest(name, known)
+        hint = f"did you mean {shown(near)}?" if near else f"expected one of {', '.join(known)}"
+        raise ModelError(f"{where}: no between-subject column is called {shown(name)}; {hint}")
+
+    def _padded(self, rows: Floats) -> Floats:
+        return np.pad(rows, ((0, 0), (0, len(self.names) - self.n_cells)))
+
+
+def build_between(
+    subjects: Sequence[str], settings: GroupLevelSettings, participants: Participants | None, where: str
+) -> BetweenDesign:
+    """Lay out the between-subject design.
+
+    Parameters
+    ----------
+    subjects : in the order of the maps
+    settings : Between, Covariates and Center are used
+    participants : needed where these name columns
+    where : place of the node in the model file
+
+    Raises
+    ------
+    DataError
+        A group with one member or none, a column that does not vary or follows from others, too many columns.
+    """
+    if participants is None or not (settings.between or settings.covariates):
+        return BetweenDesign(np.ones((len(subjects), 1)), (INTERCEPT,))
+    groups = {name: column(participants, name, subjects) for name in settings.between}
+    factors = tuple((name, tuple(sorted(set(values)))) for name, values in groups.items())
+    cells = list(product(*(levels for _, levels in factors)))
+    of_subject = list(zip(*groups.values(), strict=True)) if groups else [()] * len(subjects)
+    _check_groups(factors, cells, of_subject, subjects, participants)
+    names = [":".join(f"{factor}.{level}" for (factor, _), level in zip(factors, cell, strict=True)) for cell in cells]
+    columns = [np.array([float(own == cell) for own in of_subject]) for cell in cells]
+    notes = [f"between subjects: {_sizes(names, columns)}"] if factors else []
+    covariates = []
+    for name in settings.covariates:
+        added, values, note = _covariate(name, participants, subjects, of_subject, settings.center)
+        covariates.append((name, tuple(range(len(names), len(names) + len(added)))))
+        names, columns = [*names, *added], [*columns, *values]
+        notes.append(note)
+    names[0] = names[0] or INTERCEPT
+    matrix = np.column_stack(columns)
+    _check_columns(matrix, names, participants, where)
+    return BetweenDesign(matrix, tuple(names), factors, tuple(covariates), tuple(notes))
+
+
+def _sizes(names: Sequence[str], columns: Sequence[Floats]) -> str:
+    return ", ".join(f"{name} {int(values.sum())} subjects" for name, values in zip(names, columns, strict=True))
+
+
+def _check_groups(
+    factors: Sequence[tuple[str, tuple[str, ...]]],
+    cells: Sequence[tuple[str, ...]],
+    of_subject: Sequence[tuple[str, ...]],
+    subjects: Sequence[str],
+    participants: Participants,
+) -> None:
+    """Refuse factors without a choice, and cells in which no variance can be estimated."""
+    for name, levels in factors:
+        if len(levels) < 2:
+            raise DataError(
+                f"{participants.source}: all {len(subjects)} subjects have {shown(levels[0])} in the column "
+                f"{shown(name)}, which stands in Between. Expected two levels or more: take the factor out."
+            )
+    sizes = Counter(of_subject)
+    for cell in cells if factors else ():
+        if sizes[cell] < 2:
+            called = " and ".join(f"{name} {shown(level)}" for (name, _), level in zip(factors, cell, strict=True))
+            who = "nobody" if not sizes[cell] else f"only sub-{subjects[list(of_subject).index(cell)]}"
+            raise DataError(
+                f"{participants.source}: of the {len(subjects)} subjects analysed, {who} has {called}. Expected two "
+                "members or more in each group: leave the group out with --participant-label, or join groups."
+            )
+
+
+def _covariate(
+    name: str,
+    participants: Participants,
+    subjects: Sequence[str],
+    of_subject: Sequence[tuple[str, ...]],
+    center: str,
+) -> tuple[list[str], list[Floats], str]:
+    """Names and values of a covariate's columns, and what was done to it."""
+    if not is_numeric(participants, name, subjects):
+        text = column(participants, name, subjects)
+        levels = sorted(set(text))
+        last = np.array([float(value == levels[-1]) for value in text])
+        values = [np.array([float(value == level) for value in text]) - last for level in levels[:-1]]
+        note = f"covariate {name}: text, hence a factor of {len(levels)} levels ({', '.join(levels)})"
+        return [f"{name}.{level}" for level in levels[:-1]], values, note
+    numbers = numeric_column(participants, name, subjects)
+    spread = f"from {numbers.min():g} to {numbers.max():g}"
+    if center == "none":
+        return [name], [numbers], f"covariate {name}: {spread}, not centred"
+    if center == "grand":
+        return [name], [numbers - numbers.mean()], f"covariate {name}: {spread}, centred on its mean {numbers.mean():g}"
+    means = {cell: numbers[[own == cell for own in of_subject]].mean() for cell in set(of_subject)}
+    said = ", ".join(f"{' '.join(cell) or 'all'} {mean:g}" for cell, mean in sorted(means.items()))
+    centred = numbers - np.array([means[own] for own in of_subject])
+    return [name], [centred], f"covariate {name}: {spread}, centred on the mean of each group ({said})"
+
+
+def _check_columns(matrix: Floats, names: Sequence[str], participants: Participants, where: str) -> None:
+    """Refuse columns that do not vary, or follow from others, or leave no degrees of freedom."""
+    n_subjects, n_columns = matrix.shape
+    rank = 0
+    scaled = matrix / np.maximum(np.linalg.norm(matrix, axis=0), np.finfo(float).tiny)
+    for index, name in enumerate(names):
+        own = int(np.linalg.matrix_rank(scaled[:, : index + 1], tol=1e-8))
+        if own == rank:
+            weights = np.linalg.lstsq(scaled[:, :index], scaled[:, index], rcond=None)[0]
+            others = [other for other, weight in zip(names, weights, strict=False) if abs(weight) > 1e-6]
+            reason = f"follows from {', '.join(others)}" if others else "does not vary over the subjects analysed"
+            raise DataError(
+                f"{participants.source}: the column {shown(name)} {reason}, so that the model ({where}) cannot tell "
+                "its effect. Take it out of Between or Covariates."
+            )
+        rank = own
+    if rank >= n_subjects:
+        raise DataError(
+            f"{where}: {n_columns} between-subject columns ({', '.join(names)}) for {n_subjects} subjects leave no "
+            "degrees of freedom for the error. Take columns out, or add subjects."
+        )

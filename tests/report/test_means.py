@@ -1,0 +1,85 @@
+"""Condition means at peaks: the highest ones, with the numbers of the maps, in the page as a picture and a table."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.conditions import condition_means
+from bids_app.inference.correction import ContrastInference
+from bids_app.report import content, html, means
+from bids_app.report.tables import Brain, ResultTables
+from builders.pages import AFFINE, CONDITIONS, MASK, Reader, make_node, make_page
+
+BRAIN = Brain.from_mask(MASK, AFFINE, 26)
+
+
+def make_tables(voxels: list[int], statistics: list[float]) -> ResultTables:
+    peaks = pd.DataFrame(BRAIN.xyz[voxels], columns=["peak_x", "peak_y", "peak_z"])
+    return ResultTables(pd.DataFrame(), peaks.assign(peak_statistic=statistics, aal="Fusiform_R"), 0)
+
+
+def make_means(values: np.ndarray, voxels: list[int], statistics: list[float]) -> means.PeakMeans | None:
+    found = np.zeros(64, bool)
+    found[voxels] = True
+    inference = ContrastInference("voxelFWE", np.where(found, 0.01, 1.0), 0.05, found, 4.0, 0, None)
+    tables = {"voxelFWE": make_tables(voxels, statistics)}
+    return means.peak_means(values, CONDITIONS, BRAIN, [inference], tables)
+
+
+@pytest.fixture
+def values(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=(24, 64)).astype(np.float32)
+
+
+def test_the_five_highest_peaks_are_shown_with_the_means_of_their_voxels(values: np.ndarray) -> None:
+    """Ordered by height, whatever the sign."""
+    shown = make_means(values, [3, 9, 20, 33, 40, 63], [4.0, -9.0, 5.0, 6.0, 7.0, 8.0])
+    assert shown is not None
+    expected = condition_means(values[:, [9, 63, 40, 33, 20]], 3)
+    assert np.array_equal(shown.mean, expected[0])
+    assert np.array_equal(shown.error, expected[1])
+    assert shown.places[1] == "(9, 9, 9)"
+    assert shown.figure.png.startswith(b"\x89PNG")
+
+
+def test_the_caption_says_what_the_bars_are_and_that_the_means_are_too_large(values: np.ndarray) -> None:
+    """The alternative text has the numbers of the highest peak."""
+    shown = make_means(values, [3], [4.0])
+    assert shown is not None
+    for words in ("Voxel-wise FWE", "within-subject standard error", "found in the same data are too large"):
+        assert words in shown.caption
+    assert f"A {shown.mean[0, 0]:.3g}, B " in shown.figure.alt
+
+
+def test_without_survivors_there_is_nothing_to_show(values: np.ndarray) -> None:
+    """Nor without any correction."""
+    assert make_means(values, [], []) is None
+    assert means.peak_means(values, CONDITIONS, BRAIN, [], {}) is None
+
+
+def test_numbers_have_the_digits_that_their_errors_deserve(values: np.ndarray) -> None:
+    """Two digits of the smallest error; errors of zero, as of constant maps, have none to give."""
+    for scale, text in ((1.0, "2.00 ± 0."), (1000.0, "2000 ± "), (0.01, "0.0200 ± 0.00")):
+        scaled = (scale * (2 + 0.5 * (values - values[0::3].mean(0)))).astype(np.float32)
+        shown = make_means(scaled, [5], [4.0])
+        assert shown is not None
+        assert shown.rows[0][0].startswith(text)
+    flat = make_means(np.ones((24, 64), np.float32), [5], [4.0])
+    assert flat is not None
+    assert flat.rows[0] == ["1.00 ± 0.00"]
+
+
+def test_the_page_has_the_picture_and_the_table(values: np.ndarray, strong_t: content.ContrastSection) -> None:
+    """With conditions in rows, peaks in columns, and the region of each."""
+    shown = make_means(values, [3, 9], [4.0, -9.0])
+    assert shown is not None
+    page = html.render(make_page(make_node(dataclasses.replace(strong_t, means=shown))))
+    text = Reader(page).text
+    assert page.count("data:image/png") == html.render(make_page(make_node(strong_t))).count("data:image/png") + 1
+    assert "Condition means as a table" in text
+    assert shown.rows[2][1] in text
+    assert "Fusiform R" in text

@@ -1,0 +1,271 @@
+"""What the false-positive study simulates: one `Cell` is one kind of data set and one way to test it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+VOXEL = ("voxel",)
+ALL_FOUR = ("voxel", "cluster-size", "cluster-mass", "tfce")
+
+FLIPS = "Sign-flips without nuisance (default of within effects and one-sample tests)"
+POOLED = "Sign-flips with the pooled error"
+PERMUTATIONS = "Permutations without nuisance (default of group differences and covariates)"
+VARIANCES = "Permutations with unequal group variances (the assumption of equal covariance does not hold)"
+NUISANCE = "Freedman-Lane: two nuisance covariates, or a group difference as nuisance"
+SKEWED = "Sign-flips of asymmetric errors (the assumption of symmetry does not hold)"
+BLOCKS = "Twins correlated 0.5"
+NOT_DEFAULTS = "`within` and `free`: why they are never a default"
+NOTES = {
+    FLIPS: (
+        "All scores of a subject change sign together: exact for symmetric errors, whatever the covariance between "
+        "cells and the variance of a subject. Differences of like cells are symmetric however skewed the cells are."
+    ),
+    POOLED: (
+        "The error's dimensions that are not tested enter as residuals. Fitting takes nothing from them as they were "
+        "observed, and something after every other flip, so that the null statistics are a little too large: "
+        "approximate, on the safe side."
+    ),
+    PERMUTATIONS: (
+        "Exact where subjects are exchangeable, whatever the distribution of their errors. With the pooled error it is "
+        "approximate, as above."
+    ),
+    VARIANCES: (
+        "Subjects are not exchangeable here. The remedy, flips with a Welch-type statistic, is not part of this page."
+    ),
+    NUISANCE: "Residuals are shuffled, which are dependent even where the errors are not: approximate.",
+    SKEWED: "The null hypothesis is about the mean, and flips need symmetry about it.",
+    BLOCKS: "Subjects that are not independent have to be named as blocks, and flip or swap as such.",
+    NOT_DEFAULTS: (
+        "Both mix the cells of a subject. Where the effect of a level varies over subjects its cells belong together; "
+        "once they are mixed, the null distribution no longer has the variation that the tested means have. That is "
+        "seen with the pooled error, which has little of it; the partitioned statistic divides by it."
+    ),
+}
+
+SWAPS: tuple[Literal["within", "free"], ...] = ("within", "free")
+
+Claim = Literal["exact", "approximate", "invalid"]
+Noise = Literal["normal", "t(3)", "skewness 0.5", "skewness 1", "skewness 2"]
+Within = Literal["one map", "two cells", "A, r = 1", "A, r = 2", "A x B, r = 4"]
+Between = Literal["mean", "groups", "covariate", "mean, nuisance", "groups, nuisance", "mean over groups"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of the table."""
+
+    section: str
+    """Title, with a key in NOTES."""
+    words: str
+    """What is special about it."""
+    within: Within
+    """`A` and `B` are the factors of a 3 x 3 design with its nine maps per subject."""
+    between: Between
+    """Nuisance: two covariates."""
+    sizes: tuple[int, ...]
+    """Subjects of each group; one group where there are none."""
+    test: Literal["t", "F"] = "t"
+    sided: Literal["two", "positive"] = "two"
+    """For t."""
+    error_term: Literal["partitioned", "pooled"] = "partitioned"
+    scheme: Literal["auto", "within", "free"] = "auto"
+    statistics: tuple[str, ...] = VOXEL
+    claim: Claim = "exact"
+    """What theory says: exact, at or a little about the level, or without any bound."""
+    known: tuple[float, float] | None = None
+    """Rates measured before by other programs."""
+    noise: Noise = "normal"
+    covariates: Literal["normal", "t(3)"] = "normal"
+    level_sd: float = 0.0
+    """SD over subjects of the effects of A's levels, shared by the three cells of a level; the noise has 1."""
+    group_sd: tuple[float, ...] = ()
+    subject_sd: bool = False
+    """Whether each subject has a noise SD of its own, 0.5 to 2."""
+    twins: Literal["", "named", "unnamed"] = ""
+    """Pairs of subjects correlated 0.5, named to the engine as exchangeability blocks or not."""
+    n_shuffles: int = 200
+    n_datasets: int = 1000
+
+    @property
+    def n_subjects(self) -> int:
+        """Subjects."""
+        return sum(self.sizes)
+
+    @property
+    def key(self) -> int:
+        """A number that only what is simulated and tested decides: it seeds the cell, wherever it stands in the list.
+
+        Words, claims and the number of data sets do not count.
+        """
+        aside = ("section", "words", "claim", "known", "n_datasets")
+        parts = [f"{field.name}={getattr(self, field.name)}" for field in fields(self) if field.name not in aside]
+        return zlib.crc32("; ".join(parts).encode())
+
+
+def all_cells() -> tuple[Cell, ...]:
+    """Every cell, section by section."""
+    sections = (_flips, _pooled, _permutations, _variances, _nuisance, _skewed, _blocks, _not_defaults)
+    return tuple(cell for section in sections for cell in section())
+
+
+def digest(cells: tuple[Cell, ...]) -> str:
+    """Eight hexadecimal digits of a list of cells."""
+    return f"{zlib.crc32(repr(cells).encode()):08x}"
+
+
+def _flips() -> Iterator[Cell]:
+    one = Cell(FLIPS, "one-sample", "one map", "mean", (16,))
+    for n in (8, 12, 16, 30):
+        yield replace(one, sizes=(n,))
+    yield replace(one, sizes=(8,), sided="positive", words="one-sample, 200 of 256 flips")
+    yield replace(one, sided="positive")
+    for n in (8, 16, 30):
+        yield replace(one, sizes=(n,), noise="t(3)")
+    yield replace(one, subject_sd=True, words="one-sample, SD of a subject 0.5 to 2")
+    yield replace(one, within="two cells", noise="skewness 2", words="difference of two skewed cells")
+    for level_sd in (0.0, 0.5, 1.0):
+        yield replace(one, words="main effect", within="A, r = 2", test="F", level_sd=level_sd)
+    for n in (8, 12, 30):
+        yield replace(one, words="main effect", sizes=(n,), within="A, r = 2", test="F", level_sd=1.0)
+    for level_sd in (0.0, 0.5, 1.0):
+        yield replace(one, words="two levels", within="A, r = 1", level_sd=level_sd)
+    for n in (8, 16, 30):
+        yield replace(one, words="interaction", sizes=(n,), within="A x B, r = 4", test="F", level_sd=0.5)
+    four = replace(one, statistics=ALL_FOUR)
+    for n in (8, 16, 30):
+        yield replace(four, sizes=(n,))
+    yield replace(four, sided="positive")
+    yield replace(four, noise="t(3)")
+    yield replace(four, words="main effect", within="A, r = 2", test="F", level_sd=0.5)
+    yield replace(four, words="interaction", sizes=(12,), within="A x B, r = 4", test="F")
+
+
+def _pooled() -> Iterator[Cell]:
+    mean = Cell(POOLED, "main effect", "A, r = 2", "mean", (16,), "F", error_term="pooled", claim="approximate")
+    mean = replace(mean, known=(0.03, 0.04))
+    for level_sd in (0.0, 0.5, 1.0):
+        yield replace(mean, level_sd=level_sd)
+    for level_sd in (0.0, 0.5, 1.0):
+        yield replace(mean, words="two levels", within="A, r = 1", test="t", level_sd=level_sd)
+    for n in (8, 12):
+        yield replace(mean, sizes=(n,), level_sd=0.5, known=(0.01, 0.03))
+    yield replace(mean, sizes=(30,), level_sd=0.5, known=None)
+    yield replace(mean, words="interaction", within="A x B, r = 4", level_sd=0.5)
+    yield replace(mean, words="two levels", within="A, r = 1", test="t", level_sd=0.5, statistics=ALL_FOUR)
+    yield replace(mean, level_sd=0.5, statistics=ALL_FOUR)
+
+
+def _permutations() -> Iterator[Cell]:
+    groups = Cell(PERMUTATIONS, "two groups", "one map", "groups", (8, 8))
+    for sizes in ((4, 4), (3, 5), (6, 6), (8, 8), (5, 11), (15, 15), (8, 22)):
+        yield replace(groups, sizes=sizes)
+    for noise in ("skewness 2", "t(3)"):
+        yield replace(groups, sizes=(5, 11), noise=noise)
+    yield replace(groups, words="three groups", sizes=(4, 5, 7), test="F")
+    covariate = replace(groups, words="covariate", between="covariate", sizes=(16,))
+    for n in (8, 12, 16, 30):
+        yield replace(covariate, sizes=(n,))
+    yield replace(covariate, noise="t(3)", covariates="t(3)")
+    mixed = replace(groups, words="group x main effect", sizes=(6, 10), within="A, r = 2", test="F")
+    for level_sd in (0.0, 0.5, 1.0):
+        yield replace(mixed, level_sd=level_sd)
+    pooled = replace(mixed, error_term="pooled", claim="approximate")
+    for level_sd in (0.0, 0.5, 1.0):
+        yield replace(pooled, level_sd=level_sd)
+    yield replace(groups, statistics=ALL_FOUR)
+    yield replace(covariate, sizes=(12,), statistics=ALL_FOUR)
+    yield replace(mixed, statistics=ALL_FOUR, level_sd=0.5)
+
+
+def _variances() -> Iterator[Cell]:
+    cell = Cell(VARIANCES, "two groups, equal SD", "one map", "groups", (5, 15))
+    yield replace(cell, known=(0.05, 0.05))
+    unequal = replace(cell, words="SD 2 to 1", group_sd=(2.0, 1.0), claim="invalid")
+    yield replace(unequal, known=(0.70, 0.70))
+    yield replace(unequal, sizes=(10, 10), known=(0.12, 0.12))
+    yield replace(unequal, sizes=(15, 5), words="SD 2 to 1, the larger group with more")
+    yield replace(unequal, within="A, r = 2", test="F", words="SD 2 to 1, group x main effect")
+    yield replace(unequal, statistics=ALL_FOUR)
+
+
+def _nuisance() -> Iterator[Cell]:
+    flips = Cell(NUISANCE, "one-sample", "one map", "mean, nuisance", (16,), claim="approximate")
+    before = {8: (0.07, 0.07), 12: (0.06, 0.06), 16: (0.05, 0.06), 20: (0.05, 0.06), 30: None}
+    for n, known in before.items():
+        yield replace(flips, sizes=(n,), known=known)
+    for n, most in ((8, 0.10), (12, 0.085), (16, 0.08), (20, 0.07)):
+        yield replace(flips, sizes=(n,), covariates="t(3)", known=(0.05, most))
+        yield replace(flips, sizes=(n,), noise="t(3)", known=(0.05, most))
+    yield replace(flips, words="main effect", within="A, r = 2", test="F", level_sd=0.5)
+    pooled = replace(flips, within="A, r = 1", words="two levels", error_term="pooled", known=(0.0, 0.05))
+    for n in (8, 12, 16):
+        yield replace(pooled, sizes=(n,), level_sd=0.5)
+    yield replace(pooled, within="A, r = 2", words="main effect", test="F", level_sd=0.5)
+    yield replace(flips, between="mean over groups", sizes=(6, 10), words="mean of two groups")
+    yield replace(flips, between="mean over groups", sizes=(3, 5), words="mean of two groups")
+    permute = replace(flips, between="groups, nuisance", words="two groups", known=(0.05, 0.06))
+    for sizes in ((4, 4), (6, 6), (8, 8), (15, 15)):
+        yield replace(permute, sizes=sizes, known=(0.05, 0.06) if sum(sizes) in (12, 16) else None)
+    yield replace(permute, sizes=(6, 6), covariates="t(3)", noise="t(3)", known=None)
+    yield replace(flips, statistics=ALL_FOUR)
+    yield replace(permute, sizes=(8, 8), statistics=ALL_FOUR)
+
+
+def _skewed() -> Iterator[Cell]:
+    cell = Cell(SKEWED, "one-sample", "one map", "mean", (16,), claim="invalid")
+    before: dict[Noise, tuple[float, float]] = {
+        "skewness 0.5": (0.06, 0.09),
+        "skewness 1": (0.15, 0.23),
+        "skewness 2": (0.5, 1.0),
+    }
+    for noise, known in before.items():
+        for n in (8, 16, 30):
+            yield replace(cell, sizes=(n,), noise=noise, known=known)
+    yield replace(cell, words="main effect of skewed cells", within="A, r = 2", test="F", noise="skewness 2")
+    yield replace(cell, noise="skewness 1", statistics=ALL_FOUR)
+
+
+def _blocks() -> Iterator[Cell]:
+    twins = Cell(BLOCKS, "one-sample, flipped in pairs", "one map", "mean", (16,), twins="named", known=(0.04, 0.04))
+    yield twins
+    one_by_one = replace(twins, words="one-sample, flipped one by one", twins="unnamed", claim="invalid")
+    yield replace(one_by_one, known=(0.31, 0.31))
+    yield replace(twins, words="covariate, swapped in pairs", between="covariate", known=None)
+
+
+def _not_defaults() -> Iterator[Cell]:
+    main = Cell(NOT_DEFAULTS, "main effect", "A, r = 2", "mean", (16,), "F", claim="invalid", n_datasets=500)
+    pooled = replace(main, error_term="pooled")
+    known = {"within": (0.05, 0.37, 0.94), "free": (0.05, 0.40, 0.96)}
+    for scheme in SWAPS:
+        for level_sd, rate in zip((0.0, 0.5, 1.0), known[scheme], strict=True):
+            claim: Claim = "invalid" if level_sd else "approximate"  # the means of the other cells are nuisance
+            n = 500 if level_sd else 1000
+            yield replace(pooled, scheme=scheme, level_sd=level_sd, known=(rate, rate), claim=claim, n_datasets=n)
+        yield replace(pooled, scheme=scheme, level_sd=0.5, statistics=ALL_FOUR)
+        yield replace(pooled, words="two levels", within="A, r = 1", test="t", scheme=scheme, level_sd=0.5)
+    for scheme in SWAPS:
+        for level_sd in (0.5, 1.0):
+            yield replace(main, scheme=scheme, level_sd=level_sd)
+        yield replace(main, words="two levels", within="A, r = 1", test="t", scheme=scheme, level_sd=1.0)
+
+
+def parametric_cells() -> tuple[Cell, ...]:
+    """Cells whose parametric p are looked at voxel by voxel."""
+    section = "Parametric p, per voxel"
+    cell = Cell(section, "main effect", "A, r = 2", "mean", (16,), "F", claim="exact", n_datasets=200)
+    pooled = replace(cell, error_term="pooled", claim="invalid")
+    levels = replace(pooled, words="two levels", within="A, r = 1", test="t")
+    twins = replace(cell, words="one-sample", within="one map", test="t", twins="unnamed", claim="invalid")
+    return (
+        replace(cell, level_sd=1.0),
+        replace(pooled, level_sd=0.0, claim="exact"),
+        replace(pooled, level_sd=1.0),
+        replace(levels, level_sd=0.5, known=(0.11, 0.11)),
+        replace(levels, level_sd=1.0, known=(0.20, 0.20)),
+        replace(twins, known=(0.11, 0.11)),
+        replace(twins, words="two groups", between="groups", sizes=(5, 15), group_sd=(2.0, 1.0), twins=""),
+    )
