@@ -332,7 +332,9 @@ def _drawn(observed: Rows, n_rows: int, draw: Callable[[int], Rows]) -> Rows:
     rows = observed[None]
     while len(rows) < n_rows:
         rows = np.vstack([rows, draw(n_rows)])
-        _, first = np.unique(rows, axis=0, return_index=True)
+        # as strings of bytes, which sort several times faster than rows of numbers
+        whole_rows = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
+        _, first = np.unique(whole_rows, return_index=True)
         rows = rows[np.sort(first)]  # in the order drawn: cutting at n_rows then favours no row
     return np.ascontiguousarray(rows[:n_rows])
 

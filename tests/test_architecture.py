@@ -69,7 +69,7 @@ MAY_IMPORT = {
             "design", "exchangeability", "glm",
             "inference.clusters", "inference.heights", "inference.products", "inference.scores",
         ),
-        ("numpy", "numba"),
+        ("numpy", "numba", "scipy.stats"),
     ),
     "inference.tail": Allowed((), ("numpy",)),
     "inference.correction": Allowed(

@@ -268,6 +268,32 @@ class TestEmotionRegulation:
         assert sidecar["NumberOfVoxels"] == 49245
         assert max(sidecar["VoxelsMissingBySubject"].values()) <= 547
 
+    def test_regression_on_reappraisal_success(self, shared_data: Path, tmp_path: Path) -> None:
+        """t(28) = 5.22 at -58.4 -34.4 -31.5, with intercept, inside the mask; subjects are permuted.
+
+        The permutation's observed values are the regression's |t|: 1e-4, single precision and the voxel's own rank.
+        """
+        data = shared_data / "wager2008_emotionreg"
+        slope = {"Name": "success", "Test": "t", "ConditionList": ["reappraisal_success"], "Weights": [1]}
+        model = write_model(
+            tmp_path / "model.json",
+            ["reappraiseVsLook"],
+            [slope],
+            **PARAMETRIC_ONLY
+            | {"Covariates": ["reappraisal_success"], "Effects": [], "Permutation": {"N": 60, "Statistics": ["voxel"]}},
+        )
+        mask = data / "space-MNI152Lin_desc-canlab49792_mask.nii.gz"
+        run(data, tmp_path / "out", model, "--mask", str(mask))
+        result = Outputs(tmp_path / "out", "task-emoreg_space-MNI152Lin_")
+        value, place = result.peak("success", "t")
+        assert value == pytest.approx(5.22, abs=0.005)
+        assert place == pytest.approx([-58.4, -34.4, -31.5], abs=0.05)
+        contrasts = result.table("contrasts.tsv")
+        assert contrasts["df_error"].tolist() == [28]
+        assert contrasts["shuffle"].tolist() == ["permute"]
+        maxima = result.table("contrast-success_desc-null_maxima.tsv.gz")["voxel"]
+        assert maxima[0] == pytest.approx(np.abs(result.values("success", "t")).max(), rel=1e-4)
+
 
 class TestSwE:
     """Ground truth of the SwE toolbox: maps at every third voxel, mirrored in x."""

@@ -198,7 +198,10 @@ def tfce(statistic: Singles, lattice: Lattice) -> Floats:
     over the path from the voxel to the root, and no step size enters.
     """
     scratch = Scratch.for_lattice(lattice)
-    return np.asarray(_tfce(statistic, lattice.position, lattice.voxel, lattice.cube, lattice.connectivity, scratch))
+    n_nodes = _enhance(statistic, np.float32(1), lattice.position, lattice.cube, lattice.connectivity, scratch)
+    enhanced = np.zeros(statistic.size, np.float64)
+    enhanced[lattice.voxel[scratch.places[:n_nodes]]] = scratch.value[:n_nodes]
+    return enhanced
 
 
 def max_tfce(statistic: Singles, lattice: Lattice, *, two_sided: bool = False, scratch: Scratch | None = None) -> float:
@@ -324,17 +327,6 @@ def largest_tfce(
 
 
 @_compiled
-def _tfce(
-    statistic: Singles, position: Integers, voxel: Integers, cube: Integers, connectivity: int, scratch: Scratch
-) -> Floats:
-    """TFCE of every voxel, positive part only."""
-    enhanced = np.zeros(statistic.size, np.float64)
-    for node in range(_enhance(statistic, np.float32(1), position, cube, connectivity, scratch)):
-        enhanced[voxel[scratch.places[node]]] = scratch.value[node]
-    return enhanced
-
-
-@_inner
 def _enhance(
     statistic: Singles, sign: np.float32, position: Integers, cube: Integers, connectivity: int, scratch: Scratch
 ) -> int:

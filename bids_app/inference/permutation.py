@@ -25,6 +25,7 @@ from typing import Protocol, TypeVar
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from bids_app.design import Contrast, Design
 from bids_app.exchangeability import Shuffles
@@ -125,6 +126,8 @@ class Enhancements:
     """t or F above which voxels form clusters."""
     forming_height: float
     """The same as the height that cluster mass is counted from: t, or z."""
+    expected_share: float
+    """Share of the voxels above it where there is no effect."""
     two_sided: bool
     heights: Heights
     """From the ratio of sums of squares to t or z."""
@@ -214,7 +217,9 @@ def choose_enhancements(
         forming_height = float(t_to_z(np.array(threshold), df[1])) if on_z else threshold
         heights = as_z("t", df) if on_z else as_statistic(df[1])
         two_sided = contrast.sided == "two"
-    return Enhancements(keys, lattice, threshold, forming_height, two_sided, heights, on_z)
+    z = forming_height if contrast.test == "F" or on_z else float(t_to_z(np.array(threshold), df[1]))
+    share = (2 if two_sided else 1) * float(stats.norm.sf(z))
+    return Enhancements(keys, lattice, threshold, forming_height, share, two_sided, heights, on_z)
 
 
 def null_distribution(
@@ -337,9 +342,11 @@ def _batch_size(scores: ShuffledScores, everything: Moves, enhancements: Enhance
     size = LARGEST_BATCH_OF_MAPS if enhancements.with_tfce else LARGEST_BATCH
     n_rows = everything.patterns.shape[1] or n_units
     by_time = BATCH_WORK / (scores.products.kind.size * n_rows * scores.n_voxels)
-    # in the worst case every voxel is in the list, which takes 60 bytes each while it grows and is sorted
-    of_shuffle = (4 if enhancements.with_tfce else 0) + (60 if enhancements.with_clusters else 0)
-    by_memory = work.memory / 2 / work.n_jobs / (max(of_shuffle, 1) * scores.n_voxels)
+    # A listed voxel takes 60 bytes while the list grows and is sorted. Ten times as many as by chance are reckoned
+    # with: only shuffles next to the identity have more, where effects are large.
+    listed = 60 * min(1.0, 10 * enhancements.expected_share) if enhancements.with_clusters else 0.0
+    of_shuffle = 1 + (4 if enhancements.with_tfce else 0) + listed
+    by_memory = work.memory / 2 / work.n_jobs / (of_shuffle * scores.n_voxels)
     shared_out = -(-n_shuffles // (2 * work.n_jobs))
     return int(max(1, min(size, by_time, by_memory, shared_out)))
 

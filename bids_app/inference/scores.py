@@ -104,8 +104,9 @@ def moves(shuffles: Shuffles) -> Moves:
     order, sign = np.ascontiguousarray(shuffles.order, np.int32), np.ascontiguousarray(shuffles.sign)
     if shuffles.scheme != "sign-flip":
         return Moves(order, sign, np.empty(0, np.int32), np.empty((len(order), 0), np.int32), 0)
-    # subjects that have the same sign in every shuffle are one unit
-    _, leader, unit = np.unique(sign, axis=1, return_index=True, return_inverse=True)
+    leader = unit = np.arange(sign.shape[1])
+    if shuffles.blocks:  # subjects that have the same sign in every shuffle are one unit
+        _, leader, unit = np.unique(sign, axis=1, return_index=True, return_inverse=True)
     return Moves(order, sign, unit.ravel().astype(np.int32), *_patterns(sign[:, leader]))
 
 
