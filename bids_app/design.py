@@ -80,11 +80,6 @@ class Contrast:
         """Whether it compares cells; otherwise it tests a mean against the baseline."""
         return bool(np.all(np.abs(self.cell_weights.sum(axis=1)) < TOLERANCE))
 
-    @property
-    def averages_subjects(self) -> bool:
-        """Whether it is about a mean over subjects, rather than a difference of groups or a slope."""
-        return len(self.between) == 1 and abs(float(self.between.sum()) - 1) < TOLERANCE
-
 
 @dataclass(frozen=True, slots=True)
 class Design:
@@ -162,7 +157,7 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
         contrasts=contrasts,
         notes=(
             *between.notes,
-            *_notes(contrasts, node, replaced),
+            *_notes(contrasts, node, replaced, between.n_cells),
             *block_notes,
             *(left_out(participants, maps.subjects) if participants else ()),
         ),
@@ -400,11 +395,17 @@ def _check_labels(contrasts: Sequence[Contrast], node: NodeSpec) -> None:
             )
 
 
-def _notes(contrasts: Sequence[Contrast], node: NodeSpec, replaced: Sequence[str]) -> tuple[str, ...]:
+def _is_mean(contrast: Contrast, n_groups: int) -> bool:
+    """Whether L averages over subjects, rather than comparing groups or taking a slope; group columns come first."""
+    groups, others = contrast.between[:, :n_groups], contrast.between[:, n_groups:]
+    return len(groups) == 1 and abs(float(groups.sum()) - 1) < TOLERANCE and not np.any(others)
+
+
+def _notes(contrasts: Sequence[Contrast], node: NodeSpec, replaced: Sequence[str], n_groups: int) -> tuple[str, ...]:
     notes = []
     if replaced:
         notes.append(f"explicit contrasts replace the effects of the same name: {', '.join(replaced)}")
-    means = [contrast.name for contrast in contrasts if not contrast.sums_to_zero and contrast.averages_subjects]
+    means = [contrast.name for contrast in contrasts if not contrast.sums_to_zero and _is_mean(contrast, n_groups)]
     if means:
         notes.append(
             "weights do not sum to zero, so these test whether the mean over subjects differs from zero, with their "

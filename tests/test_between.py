@@ -112,6 +112,7 @@ def test_all_effects_of_groups_covariates_and_conditions(make: Make) -> None:
     assert design.between_names == ("group.control", "group.patient", "group.sibling", "age")
     assert [chosen(design, name).rank for name in ("group", "group:side", "age:side")] == [2, 2, 1]
     assert error_df(design, chosen(design, "group:side")) == 14
+    assert not any("the mean over subjects differs from zero" in note for note in design.notes)
 
 
 def test_mixed_f_equals_type_iii_of_the_scores(make: Make, values: NDArray[np.float32]) -> None:

@@ -220,6 +220,11 @@ def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[st
             f"For {_listed([s.contrast.name for s in risky])} this takes effects not to vary over subjects; where they "
             "do, false positives exceed the level."
         )
+    if node.design.between.shape[1] > 1:
+        sentences.append(
+            "What the null hypothesis leaves of the model between subjects was regressed out first, and the residuals "
+            "were relabelled and fitted with the full model (Freedman & Lane, 1983)."
+        )
     if any(s.contrast.error_term == "pooled" for s in node.contrasts):
         sentences.append(
             "The dimensions of the pooled error that were not tested were residualised first (Freedman & Lane, 1983)."
