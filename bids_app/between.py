@@ -47,6 +47,11 @@ class BetweenDesign:
         return int(np.prod([len(levels) for _, levels in self.factors], dtype=int))
 
     @property
+    def groups(self) -> tuple[str, ...]:
+        """Name of each subject's group, (n_subjects,); empty without between factors."""
+        return tuple(self.names[column] for column in self.matrix[:, : self.n_cells].argmax(1)) if self.factors else ()
+
+    @property
     def average(self) -> Floats:
         """Weights of the mean over subjects, each group alike, (1, n_columns)."""
         return self._padded(np.full((1, self.n_cells), 1 / self.n_cells))

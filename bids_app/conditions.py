@@ -1,4 +1,4 @@
-"""Means of the conditions over subjects, with standard errors that suit comparisons between conditions.
+"""Means of the conditions, over all subjects and over each group, with standard errors for comparing conditions.
 
 References
 ----------
@@ -8,16 +8,42 @@ Cousineau 2005, doi 10.20982/tqmp.01.1.p042; Morey 2008, doi 10.20982/tqmp.04.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bids_app.design import file_label
+from bids_app.design import Design, file_label
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 BLOCK = 4096  # voxels at a time in double precision
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Subjects whose means are taken together."""
+
+    name: str
+    """Such as group.patient; empty for all subjects."""
+    label: str
+    """For file names; empty for all subjects."""
+    rows: NDArray[np.intp]
+    """Places of its subjects in the design."""
+
+
+def all_subjects(design: Design) -> Group:
+    """Everybody."""
+    return Group("", "", np.arange(len(design.subjects)))
+
+
+def find_groups(design: Design) -> tuple[Group, ...]:
+    """List the groups of the between factors, in the order of the design's columns; none without such factors."""
+    names = [name for name in design.between_names if name in design.groups]
+    own = np.array(design.groups)
+    labels = numbered_labels(names)
+    return tuple(Group(name, label, np.flatnonzero(own == name)) for name, label in zip(names, labels, strict=True))
 
 
 def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
@@ -32,8 +58,8 @@ def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
     Returns
     -------
     mean, standard error : (n_cells, n_voxels) float64
-        Within subjects for k > 1: of each map minus its subject's mean plus the mean of all, times sqrt(k / (k - 1)).
-        Between subjects for k = 1.
+        Within subjects for k > 1: of each map minus its subject's mean plus the mean of all that are given, times
+        sqrt(k / (k - 1)). Between subjects for k = 1.
     """
     maps = np.asarray(values, np.float64)
     maps = maps.reshape(-1, n_cells, maps.shape[-1])
@@ -45,18 +71,24 @@ def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
     return mean, spread.std(axis=0, ddof=1) / np.sqrt(len(maps))
 
 
-def condition_maps(values: Singles, n_cells: int) -> tuple[Singles, Singles]:
+def group_means(values: Singles, n_cells: int, group: Group) -> tuple[Floats, Floats]:
+    """Do the same for the subjects of a group, (n_cells, n_voxels) each."""
+    maps = values.reshape(-1, n_cells, values.shape[1])[group.rows]
+    return condition_means(maps.reshape(-1, values.shape[1]), n_cells)
+
+
+def condition_maps(values: Singles, n_cells: int, group: Group) -> tuple[Singles, Singles]:
     """Do the same for all voxels, a block at a time; returns single precision, (n_cells, n_voxels) each."""
     mean, error = (np.empty((n_cells, values.shape[1]), np.float32) for _ in range(2))
     for start in range(0, values.shape[1], BLOCK):
         here = slice(start, start + BLOCK)
-        mean[:, here], error[:, here] = condition_means(values[:, here], n_cells)
+        mean[:, here], error[:, here] = group_means(values[:, here], n_cells, group)
     return mean, error
 
 
-def condition_labels(cells: Sequence[str]) -> list[str]:
-    """Label each condition for file names; where two would share one, or one has none, its number follows."""
-    labels = [file_label(cell) for cell in cells]
+def numbered_labels(names: Sequence[str]) -> list[str]:
+    """Label conditions or groups for file names; where two would share one, or one has none, its number follows."""
+    labels = [file_label(name) for name in names]
     lower = [label.lower() for label in labels]
     return [
         f"{label}{number}" if not label or lower.count(label.lower()) > 1 else label

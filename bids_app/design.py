@@ -100,6 +100,8 @@ class Design:
     """Lines for the log."""
     blocks: tuple[str, ...] = ()
     """(n_subjects,) exchangeability block of each subject; empty: none are named."""
+    groups: tuple[str, ...] = ()
+    """(n_subjects,) combination of between factors' levels of each subject; empty: there are no such factors."""
 
     def __post_init__(self) -> None:
         expected = (len(self.subjects) * len(self.cells), len(self.regressors))
@@ -107,6 +109,8 @@ class Design:
             raise ValueError(f"design matrix is {self.matrix.shape}; expected {expected}")
         if len(self.blocks) not in (0, len(self.subjects)):
             raise ValueError(f"{len(self.blocks)} block labels; expected one for each of {len(self.subjects)} subjects")
+        if len(self.groups) not in (0, len(self.subjects)):
+            raise ValueError(f"{len(self.groups)} groups; expected one for each of {len(self.subjects)} subjects")
 
     @property
     def rank(self) -> int:
@@ -162,6 +166,7 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
             *(left_out(participants, maps.subjects) if participants else ()),
         ),
         blocks=blocks,
+        groups=between.groups,
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.conditions import condition_labels, condition_maps, error_words
+from bids_app.conditions import Group, all_subjects, condition_maps, error_words, find_groups, numbered_labels
 from bids_app.dataset import InputMaps
 from bids_app.design import Design, file_label
 from bids_app.discovery import SourceDataset
@@ -272,19 +272,26 @@ def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles
 
 
 def write_conditions(folder: NodeFolder, maps: MaskedMaps, design: Design) -> None:
-    """Write the mean of every condition over subjects, and its standard error."""
+    """Write the mean of every condition and its standard error, over all subjects and over each group."""
+    for group in (all_subjects(design), *find_groups(design)):
+        _write_group(folder, maps, design, group)
+
+
+def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, group: Group) -> None:
     n_cells = len(design.cells)
-    means, errors = condition_maps(maps.values, n_cells)
-    words = error_words(n_cells)
-    for number, (condition, label) in enumerate(zip(design.cells, condition_labels(design.cells), strict=True)):
+    means, errors = condition_maps(maps.values, n_cells, group)
+    words, over = error_words(n_cells), "the group's subjects" if group.name else "subjects"
+    desc = f"_desc-{group.label}" if group.name else ""
+    about: Json = {"Group": group.name} if group.name else {}
+    for number, (condition, label) in enumerate(zip(design.cells, numbered_labels(design.cells), strict=True)):
         for stat, values, what in (
-            ("mean", means[number], "Mean over subjects"),
-            ("sem", errors[number], f"{words[0].upper()}{words[1:]} of the mean over subjects"),
+            ("mean", means[number], f"Mean over {over}"),
+            ("sem", errors[number], f"{words[0].upper()}{words[1:]} of the mean over {over}"),
         ):
-            path = folder.keep(folder.file(f"condition-{label}_stat-{stat}_statmap.nii.gz"))
+            path = folder.keep(folder.file(f"condition-{label}_stat-{stat}{desc}_statmap.nii.gz"))
             write_image(path, unmask(values, maps.mask), maps.affine, mni=_is_mni(folder.entities))
-            content = {"Description": what, "Condition": condition, "NumberOfSubjects": len(design.subjects)}
-            folder.sidecar(path, content)
+            content = {"Description": what, "Condition": condition, "NumberOfSubjects": len(group.rows)}
+            folder.sidecar(path, content | about)
 
 
 CONTRAST_COLUMNS = {

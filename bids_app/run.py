@@ -294,7 +294,7 @@ def _report_contrast(
     stem = f"contrast-{results.fit.contrast.label}"
     by_method = {each.method: tables for each, tables in results.pairs}
     drawn = figures.draw_contrast(results.fit, results.inferences, by_method, canvas)
-    peak_means = means.peak_means(study.maps.values, study.design.cells, study.brain, results.inferences, by_method)
+    peak_means = means.peak_means(study.maps.values, study.design, study.brain, results.inferences, by_method)
     for figure in (*drawn, *([peak_means.figure] if peak_means else [])):
         outputs.write_figure(folder, stem, figure)
     viewer = None

@@ -101,7 +101,7 @@ MAY_IMPORT = {
     ),
     "report.means": Allowed(
         (
-            "conditions", "inference.correction",
+            "conditions", "design", "inference.correction",
             "report.charts", "report.figures", "report.tables", "report.words",
         ),
         ("numpy", "pandas"),

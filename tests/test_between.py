@@ -233,6 +233,13 @@ def test_one_model_per_condition(make: Make, values: NDArray[np.float32]) -> Non
     assert fit.statistic[0] == pytest.approx(line.slope / line.stderr, rel=1e-6)
 
 
+def test_a_design_knows_each_subjects_group(make: Make) -> None:
+    """By the name of its column; covariates make no groups, of text neither."""
+    design = make({"Between": ["group", "sex"], "Covariates": ["age"]})
+    assert design.groups == tuple(f"group.{g}:sex.{s}" for g, s in zip(GROUPS, SEX, strict=True))
+    assert make({"Covariates": ["age", "site"], "Effects": ["age"]}).groups == ()
+
+
 def test_a_level_of_one_factor_is_the_mean_of_its_cells(make: Make) -> None:
     """With group and sex there are six columns; group.patient weighs its two alike."""
     contrast = {"Name": "c", "Test": "t", "ConditionList": ["group.patient", "sex.F"], "Weights": [1, -1]}

@@ -6,7 +6,27 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bids_app.conditions import BLOCK, condition_labels, condition_maps, condition_means, error_words
+from bids_app.conditions import (
+    BLOCK,
+    Group,
+    all_subjects,
+    condition_maps,
+    condition_means,
+    error_words,
+    find_groups,
+    group_means,
+    numbered_labels,
+)
+from bids_app.design import Design
+
+
+def make_design(groups: tuple[str, ...], names: tuple[str, ...]) -> Design:
+    """Subjects of these groups with two conditions, and a covariate beside the groups' columns."""
+    n_subjects = len(groups)
+    between = np.array([[*(float(own == name) for name in names), 0.5] for own in groups])
+    subjects = tuple(f"{number:02d}" for number in range(1, n_subjects + 1))
+    matrix = np.tile(np.eye(2), (n_subjects, 1))
+    return Design(matrix, ("A", "B"), subjects, ("A", "B"), between, (*names, "age"), (), groups=groups)
 
 
 def test_errors_are_those_of_cousineau_and_morey(rng: np.random.Generator) -> None:
@@ -43,11 +63,45 @@ def test_a_single_condition_has_the_error_between_subjects(rng: np.random.Genera
 def test_blocks_of_voxels_change_nothing(rng: np.random.Generator) -> None:
     """More voxels than a block, in single precision."""
     values = rng.normal(100, 1, (12, BLOCK + 5)).astype(np.float32)
-    for whole, parts in zip(condition_means(values, 3), condition_maps(values, 3), strict=True):
+    everybody = Group("", "", np.arange(4))
+    for whole, parts in zip(condition_means(values, 3), condition_maps(values, 3, everybody), strict=True):
         assert parts.dtype == np.float32
         assert np.array_equal(parts, whole.astype(np.float32))
 
 
 def test_every_condition_has_a_label_of_its_own() -> None:
     """Also on disks that do not tell a from A; plain names stay."""
-    assert condition_labels(["IniFF", "a_b", "a-b", "AB", "顔"]) == ["IniFF", "aB2", "aB3", "AB4", "5"]
+    assert numbered_labels(["IniFF", "a_b", "a-b", "AB", "顔"]) == ["IniFF", "aB2", "aB3", "AB4", "5"]
+
+
+def test_groups_are_those_of_the_design_in_its_order() -> None:
+    """Not of the subjects; the covariate's column is none; labels as file names have them."""
+    groups = find_groups(make_design(("g.p:s.F", "g.c:s.F", "g.p:s.F", "g.c:s.F"), ("g.c:s.F", "g.p:s.F")))
+    assert [(group.name, group.label, group.rows.tolist()) for group in groups] == [
+        ("g.c:s.F", "gCBySF", [1, 3]),
+        ("g.p:s.F", "gPBySF", [0, 2]),
+    ]
+
+
+def test_without_between_factors_everybody_is_one_group(rng: np.random.Generator) -> None:
+    """There are no groups, and all subjects together give the means of all maps."""
+    values = rng.normal(size=(8, 3)).astype(np.float32)
+    design = Design(np.tile(np.eye(2), (4, 1)), ("A", "B"), tuple("1234"), ("A", "B"), np.ones((4, 1)), ("1",), ())
+    assert find_groups(design) == ()
+    for ours, expected in zip(group_means(values, 2, all_subjects(design)), condition_means(values, 2), strict=True):
+        assert np.array_equal(ours, expected)
+
+
+def test_means_of_a_group_are_those_of_its_subjects_alone(rng: np.random.Generator) -> None:
+    """Errors as if the others had never been measured: minus the subject's mean plus the group's; in loops."""
+    n, k = 9, 3
+    values = (rng.normal(size=(n * k, 2)) + np.repeat(rng.normal(0, 9, (n, 2)), k, axis=0)).astype(np.float32)
+    rows = np.array([1, 4, 5, 8])
+    mean, error = group_means(values, k, Group("g", "g", rows))
+    for voxel in range(2):
+        y = values[:, voxel].astype(float).reshape(n, k)[rows]
+        normalised = np.array([[y[s, c] - y[s].mean() + y.mean() for c in range(k)] for s in range(4)])
+        for c in range(k):
+            assert mean[c, voxel] == pytest.approx(y[:, c].mean(), rel=1e-12)
+            expected = np.std(normalised[:, c], ddof=1) * np.sqrt(k / (k - 1)) / np.sqrt(4)
+            assert error[c, voxel] == pytest.approx(expected, rel=1e-10)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.design import Design
 from bids_app.discovery import SourceDataset
 from bids_app.errors import OutputError
 from bids_app.exchangeability import sign_flips
@@ -278,3 +279,24 @@ def test_effect_sizes_and_condition_means_are_written_as_maps(tmp_path: Path, te
     assert mean == pytest.approx(values[1::3].mean(axis=0), rel=1e-5, abs=1e-6)  # single precision
     assert about["Condition"] == "B"
     assert "Cousineau-Morey" in read("condition-B_stat-sem")[1]["Description"]
+
+
+def test_each_group_has_means_and_errors_beside_those_of_all(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Named by its level, and read back from disk: the mean over its subjects, its number in the sidecar."""
+    groups = ("group.b", "group.a", "group.b", "group.a", "group.b")
+    names = ("group.a", "group.b")
+    between = np.array([[float(own == name) for name in names] for own in groups])
+    subjects = tuple("12345")
+    design = Design(np.tile(np.eye(2), (5, 1)), ("A", "B"), subjects, ("A", "B"), between, names, (), groups=groups)
+    values = rng.normal(size=(10, 8)).astype(np.float32)
+    maps = MaskedMaps(values, np.ones((2, 2, 2), bool), AFFINE, {}, dict.fromkeys(subjects, 0))
+    folder = NodeFolder(tmp_path, "n", {}, {})
+    write_conditions(folder, maps, design)
+    assert len(list(folder.path.glob("*.nii.gz"))) == 2 * 2 * 3
+    for desc, members in (("", range(5)), ("_desc-groupA", (1, 3)), ("_desc-groupB", (0, 2, 4))):
+        path = folder.file(f"condition-B_stat-mean{desc}_statmap.nii.gz")
+        expected = values[[2 * subject + 1 for subject in members]].astype(float).mean(0)
+        assert nib.load(path).get_fdata().ravel() == pytest.approx(expected, rel=1e-6, abs=1e-7)  # float32 on disk
+        content = json.loads(folder.file(f"condition-B_stat-sem{desc}_statmap.json").read_text())
+        assert content["NumberOfSubjects"] == len(members)
+        assert content.get("Group", "") == desc.replace("_desc-groupA", "group.a").replace("_desc-groupB", "group.b")

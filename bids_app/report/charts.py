@@ -18,6 +18,10 @@ from bids_app.report.words import NULL_KEYS, null_title, number_words
 
 Floats = NDArray[np.float64]
 
+# Groups differ by shape too: on paper without colours, and for eyes that tell no red from green
+GROUP_COLORS = (ACCENT, WARM, "#2c8a57", "#8655a8", "#b07d12", INK)
+GROUP_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
 
 def design_png(design: Design) -> bytes:
     """Draw the design matrix, a row per map."""
@@ -82,34 +86,56 @@ def nulls_png(contrast: Contrast, null: NullDistribution, inferences: Sequence[C
         return chart_png(figure)
 
 
-def means_png(conditions: Sequence[str], places: Sequence[str], mean: Floats, error: Floats) -> bytes:
-    """Draw the condition means at each peak, (n_conditions, n_peaks), with bars of one standard error to each side."""
-    n_conditions = len(conditions)
-    with chart_sheet(2.2 + 1.5 * len(places), min(12.0, 0.9 + 0.21 * n_conditions)) as figure:
-        rows = np.arange(n_conditions)
-        for index, axes in enumerate(figure.subplots(1, len(places), sharey=True, squeeze=False)[0]):
+def means_png(
+    conditions: Sequence[str], groups: Sequence[str], places: Sequence[str], mean: Floats, error: Floats
+) -> bytes:
+    """Draw the condition means of each group at each peak, with bars of one standard error to each side.
+
+    Parameters
+    ----------
+    conditions, groups, places : names; a single group needs none
+    mean, error : (n_groups, n_conditions, n_peaks)
+    """
+    n_conditions, n_groups = len(conditions), len(groups)
+    rows = np.arange(n_conditions)
+    height = 0.9 + max(0.21, 0.07 + 0.11 * n_groups) * n_conditions
+    with chart_sheet(2.2 + 1.5 * len(places), min(14.0, height + (0.3 if n_groups > 1 else 0))) as figure:
+        grid = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
+        for index, axes in enumerate(grid):
             axes.axvline(0.0, color=QUIET, linewidth=0.6)
-            axes.errorbar(
-                mean[:, index],
-                rows,
-                xerr=error[:, index],
-                fmt="o",
-                color=ACCENT,
-                markersize=4,
-                elinewidth=1.2,
-                capsize=2,
-            )
-            axes.set_title(places[index], fontsize=8, pad=5)
-            axes.spines[["top", "right", "left"]].set_visible(False)
-            axes.tick_params(labelsize=7, length=2)
-            axes.tick_params(axis="y", length=0)
-            axes.locator_params(axis="x", nbins=4)
-            axes.grid(axis="y", color="#e4e8ed", linewidth=0.6)
-            axes.set_axisbelow(True)
+            for number in range(n_groups):
+                offset = (number - (n_groups - 1) / 2) * 0.72 / n_groups
+                color, marker = GROUP_COLORS[number % len(GROUP_COLORS)], GROUP_MARKERS[number % len(GROUP_MARKERS)]
+                axes.errorbar(
+                    mean[number, :, index],
+                    rows + offset,
+                    xerr=error[number, :, index],
+                    fmt=marker,
+                    color=color,
+                    markersize=4,
+                    elinewidth=1.2,
+                    capsize=2,
+                    label=drawable(shortened(groups[number], 40)),
+                )
+            _quiet_frame(axes, places[index])
         every = max(1, -(-n_conditions // 50))  # more labels would overlap
-        axes.set_yticks(rows[::every], [drawable(shortened(name, 24)) for name in conditions[::every]])
-        axes.set_ylim(n_conditions - 0.5, -0.5)  # the first condition on top
+        grid[0].set_yticks(rows[::every], [drawable(shortened(name, 24)) for name in conditions[::every]])
+        grid[0].set_ylim(n_conditions - 0.5, -0.5)  # the first condition on top
+        if n_groups > 1:
+            handles, labels = grid[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=min(n_groups, 4), frameon=False)
         return chart_png(figure)
+
+
+def _quiet_frame(axes: Axes, title: str) -> None:
+    """Leave of the frame what reading values along x takes."""
+    axes.set_title(title, fontsize=8, pad=5)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(labelsize=7, length=2)
+    axes.tick_params(axis="y", length=0)
+    axes.locator_params(axis="x", nbins=4)
+    axes.grid(axis="y", color="#e4e8ed", linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def _histogram(axes: Axes, null: NullDistribution, inference: ContrastInference, contrast: Contrast) -> None:

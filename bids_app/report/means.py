@@ -1,4 +1,4 @@
-"""Condition means at the highest peaks of a contrast: what the report draws and lists of them."""
+"""Condition means of each group at the highest peaks of a contrast: what the report draws and lists of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.conditions import condition_means, error_words
+from bids_app.conditions import all_subjects, error_words, find_groups, group_means
+from bids_app.design import Design
 from bids_app.inference.correction import ContrastInference
 from bids_app.report.charts import means_png
 from bids_app.report.figures import Figure, primary
@@ -20,6 +21,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 N_PEAKS = 5
+WITHIN_GROUP = "They serve comparisons of conditions within a group, not of groups."
 SAME_DATA = (
     "Means at peaks that were found in the same data are too large: what the contrast compares differs by less than it "
     "seems here."
@@ -31,30 +33,38 @@ class PeakMeans:
     """Condition means of one contrast at its highest peaks."""
 
     conditions: tuple[str, ...]
+    groups: tuple[str, ...]
+    """Of subjects; one without a name where there are no between factors."""
     places: tuple[str, ...]
     """mm."""
     labels: tuple[str, ...]
     """Of the first atlas; empty without one."""
     mean: Floats
-    """(n_conditions, n_peaks), in the units of the input maps."""
+    """(n_groups, n_conditions, n_peaks), in the units of the input maps."""
     error: Floats
-    """(n_conditions, n_peaks) standard error."""
+    """(n_groups, n_conditions, n_peaks) standard error."""
     caption: str
     figure: Figure
 
     @property
+    def heads(self) -> list[str]:
+        """What each row is of: a condition, or a group in it."""
+        return [", ".join(filter(None, (condition, group))) for condition in self.conditions for group in self.groups]
+
+    @property
     def rows(self) -> list[list[str]]:
-        """Mean and standard error in words, a row per condition."""
+        """Mean and standard error in words; conditions slow, groups fast."""
         digits = _digits(self.error)
         return [
             [f"{_number(m, digits)} \N{PLUS-MINUS SIGN} {e:.{digits}f}" for m, e in zip(means, errors, strict=True)]
-            for means, errors in zip(self.mean, self.error, strict=True)
+            for of_condition in zip(self.mean.swapaxes(0, 1), self.error.swapaxes(0, 1), strict=True)
+            for means, errors in zip(*of_condition, strict=True)
         ]
 
 
 def peak_means(
     values: Singles,
-    conditions: Sequence[str],
+    design: Design,
     brain: Brain,
     inferences: Sequence[ContrastInference],
     tables: Mapping[str, ResultTables],
@@ -65,7 +75,7 @@ def peak_means(
     ----------
     values : (n_subjects * n_conditions, n_voxels)
         Subjects slow, conditions fast.
-    conditions : k names
+    design : whose conditions and groups of subjects these are
     brain : of the voxels
     inferences : the corrected maps of one contrast
     tables : method -> clusters and peaks
@@ -82,22 +92,35 @@ def peak_means(
     peaks = peaks.sort_values("peak_statistic", key=np.abs, ascending=False, kind="stable").head(N_PEAKS)
     xyz = peaks[["peak_x", "peak_y", "peak_z"]].to_numpy(np.float64)
     voxels = [int(((brain.xyz - place) ** 2).sum(axis=1).argmin()) for place in xyz]
-    mean, error = condition_means(values[:, voxels], len(conditions))
+    conditions, groups = design.cells, find_groups(design) or (all_subjects(design),)
+    of_groups = [group_means(values[:, voxels], len(conditions), group) for group in groups]
+    mean, error = np.stack([mean for mean, _ in of_groups]), np.stack([error for _, error in of_groups])
     places = tuple(f"({', '.join(coordinate(float(x)) for x in place)})" for place in xyz)
     caption = (
-        f"Condition means at the highest peaks ({method_words(first)}), in the units of the input maps; "
-        f"bars: \N{PLUS-MINUS SIGN} 1 {error_words(len(conditions))}. {SAME_DATA}"
+        f"Condition means{' of each group' if design.groups else ''} at the highest peaks ({method_words(first)}), in "
+        f"the units of the input maps; bars: \N{PLUS-MINUS SIGN} 1 {error_words(len(conditions))}. "
+        f"{WITHIN_GROUP + ' ' if design.groups and len(conditions) > 1 else ''}{SAME_DATA}"
     )
-    highest = ", ".join(f"{name} {m:.3g}" for name, m in zip(conditions, mean[:, 0], strict=True))
+    names = tuple(group.name for group in groups)
     figure = Figure(
         name=f"desc-{first.method}_means",
-        png=means_png(conditions, places, mean, error),
+        png=means_png(conditions, names, places, mean, error),
         caption=caption,
-        alt=f"Means of {len(conditions)} conditions with error bars at the highest peaks ({len(places)}). "
-        f"At the highest, {places[0]} mm: {highest}. All are in the table below.",
+        alt=f"Means of {len(conditions)} conditions{f' in {len(names)} groups' if design.groups else ''} with error "
+        f"bars at the highest peaks ({len(places)}). At the highest, {places[0]} mm: "
+        f"{_in_words(conditions, names, mean[..., 0])}. All are in the table below.",
         kind="chart",
     )
-    return PeakMeans(tuple(conditions), places, _labels(peaks), mean, error, caption, figure)
+    return PeakMeans(conditions, names, places, _labels(peaks), mean, error, caption, figure)
+
+
+def _in_words(conditions: Sequence[str], groups: Sequence[str], mean: Floats) -> str:
+    """List means (n_groups, n_conditions) of one peak."""
+    parts = []
+    for group, own in zip(groups, mean, strict=True):
+        listed = ", ".join(f"{name} {m:.3g}" for name, m in zip(conditions, own, strict=True))
+        parts.append(f"{group}: {listed}" if group else listed)
+    return "; ".join(parts)
 
 
 def _labels(peaks: pd.DataFrame) -> tuple[str, ...]:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from bids_app.conditions import condition_means
+from bids_app.design import Design
 from bids_app.inference.correction import ContrastInference
 from bids_app.report import content, html, means
 from bids_app.report.tables import Brain, ResultTables
-from builders.pages import AFFINE, CONDITIONS, MASK, Reader, make_node, make_page
+from builders.pages import AFFINE, MASK, Reader, make_design, make_node, make_page
 
 BRAIN = Brain.from_mask(MASK, AFFINE, 26)
 
@@ -22,12 +23,24 @@ def make_tables(voxels: list[int], statistics: list[float]) -> ResultTables:
     return ResultTables(pd.DataFrame(), peaks.assign(peak_statistic=statistics, aal="Fusiform_R"), 0)
 
 
-def make_means(values: np.ndarray, voxels: list[int], statistics: list[float]) -> means.PeakMeans | None:
+GROUPS = ("group.c", "group.p", "group.p", "group.c", "group.p", "group.c", "group.c", "group.p")
+
+
+def make_study(groups: tuple[str, ...] = ()) -> Design:
+    """Eight subjects with three conditions, with or without two groups."""
+    names = ("group.c", "group.p") if groups else ("intercept",)
+    between = np.array([[float(own == name) for name in names] for own in groups]) if groups else np.ones((8, 1))
+    return dataclasses.replace(make_design(), between=between, between_names=names, groups=groups)
+
+
+def make_means(
+    values: np.ndarray, voxels: list[int], statistics: list[float], groups: tuple[str, ...] = ()
+) -> means.PeakMeans | None:
     found = np.zeros(64, bool)
     found[voxels] = True
     inference = ContrastInference("voxelFWE", np.where(found, 0.01, 1.0), 0.05, found, 4.0, 0, None)
     tables = {"voxelFWE": make_tables(voxels, statistics)}
-    return means.peak_means(values, CONDITIONS, BRAIN, [inference], tables)
+    return means.peak_means(values, make_study(groups), BRAIN, [inference], tables)
 
 
 @pytest.fixture
@@ -40,8 +53,8 @@ def test_the_five_highest_peaks_are_shown_with_the_means_of_their_voxels(values:
     shown = make_means(values, [3, 9, 20, 33, 40, 63], [4.0, -9.0, 5.0, 6.0, 7.0, 8.0])
     assert shown is not None
     expected = condition_means(values[:, [9, 63, 40, 33, 20]], 3)
-    assert np.array_equal(shown.mean, expected[0])
-    assert np.array_equal(shown.error, expected[1])
+    assert np.array_equal(shown.mean, expected[0][None])
+    assert np.array_equal(shown.error, expected[1][None])
     assert shown.places[1] == "(9, 9, 9)"
     assert shown.figure.png.startswith(b"\x89PNG")
 
@@ -52,13 +65,31 @@ def test_the_caption_says_what_the_bars_are_and_that_the_means_are_too_large(val
     assert shown is not None
     for words in ("Voxel-wise FWE", "within-subject standard error", "found in the same data are too large"):
         assert words in shown.caption
-    assert f"A {shown.mean[0, 0]:.3g}, B " in shown.figure.alt
+    assert f"A {shown.mean[0, 0, 0]:.3g}, B " in shown.figure.alt
+    assert "group" not in shown.caption
+
+
+def test_groups_have_their_own_means_errors_and_rows(values: np.ndarray) -> None:
+    """In the order of the design: conditions slow, groups fast in the table; the caption says what the bars serve."""
+    shown = make_means(values, [9, 20], [-9.0, 5.0], GROUPS)
+    assert shown is not None
+    for number, members in enumerate(([0, 3, 5, 6], [1, 2, 4, 7])):
+        rows = [3 * subject + cell for subject in members for cell in range(3)]
+        mean, error = condition_means(values[rows][:, [9, 20]], 3)
+        assert np.array_equal(shown.mean[number], mean)
+        assert np.array_equal(shown.error[number], error)
+    assert shown.heads == [f"{cell}, group.{group}" for cell in "ABC" for group in "cp"]
+    assert [row[1].split(" ")[0] for row in shown.rows] == [
+        f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for cell in range(3) for value in shown.mean[:, cell, 1]
+    ]
+    assert "comparisons of conditions within a group, not of groups" in shown.caption
+    assert f"group.p: A {shown.mean[1, 0, 0]:.3g}, B " in shown.figure.alt
 
 
 def test_without_survivors_there_is_nothing_to_show(values: np.ndarray) -> None:
     """Nor without any correction."""
     assert make_means(values, [], []) is None
-    assert means.peak_means(values, CONDITIONS, BRAIN, [], {}) is None
+    assert means.peak_means(values, make_study(), BRAIN, [], {}) is None
 
 
 def test_numbers_have_the_digits_that_their_errors_deserve(values: np.ndarray) -> None:
@@ -83,3 +114,8 @@ def test_the_page_has_the_picture_and_the_table(values: np.ndarray, strong_t: co
     assert "Condition means as a table" in text
     assert shown.rows[2][1] in text
     assert "Fusiform R" in text
+    grouped = make_means(values, [3, 9], [4.0, -9.0], GROUPS)
+    assert grouped is not None
+    text = Reader(html.render(make_page(make_node(dataclasses.replace(strong_t, means=grouped))))).text
+    assert "C, group.p" in text
+    assert grouped.rows[5][1] in text
