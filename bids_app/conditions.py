@@ -34,16 +34,22 @@ class Group:
 
 
 def all_subjects(design: Design) -> Group:
-    """Everybody."""
-    return Group("", "", np.arange(len(design.subjects)))
+    """Everybody who has a map of every condition."""
+    return Group("", "", np.flatnonzero(np.all(design.place >= 0, axis=1)))
 
 
 def find_groups(design: Design) -> tuple[Group, ...]:
-    """List the groups of the between factors, in the order of the design's columns; none without such factors."""
+    """List the groups of the between factors, in the order of the design's columns; none without such factors.
+
+    Only subjects who have a map of every condition count, and groups with two of them or more.
+    """
     names = [name for name in design.between_names if name in design.groups]
-    own = np.array(design.groups)
-    labels = numbered_labels(names)
-    return tuple(Group(name, label, np.flatnonzero(own == name)) for name, label in zip(names, labels, strict=True))
+    own, complete = np.array(design.groups), np.all(design.place >= 0, axis=1)
+    groups = (
+        Group(name, label, np.flatnonzero((own == name) & complete))
+        for name, label in zip(names, numbered_labels(names), strict=True)
+    )
+    return tuple(group for group in groups if group.rows.size > 1)
 
 
 def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
@@ -52,7 +58,7 @@ def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
     Parameters
     ----------
     values : (n_subjects * n_cells, n_voxels)
-        Subjects slow, conditions fast; at least two subjects.
+        Subjects slow, conditions fast; at least two subjects. NaN: the subject has no part in that voxel.
     n_cells : k
 
     Returns
@@ -63,26 +69,32 @@ def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
     """
     maps = np.asarray(values, np.float64)
     maps = maps.reshape(-1, n_cells, maps.shape[-1])
-    mean = maps.mean(axis=0)
+    there = np.asarray(~np.isnan(maps).any(axis=1))  # (n_subjects, n_voxels)
+    n_subjects = there.sum(axis=0)
+    maps = np.where(there[:, None], maps, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN where nobody has the voxel
+        mean = maps.sum(axis=0) / n_subjects
     spread = maps
     if n_cells > 1:
         # the mean of all is the same for every subject and leaves the standard deviation as it is
         spread = (maps - maps.mean(axis=1, keepdims=True)) * np.sqrt(n_cells / (n_cells - 1))
-    return mean, spread.std(axis=0, ddof=1) / np.sqrt(len(maps))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deviations = np.where(there[:, None], spread - spread.sum(axis=0) / n_subjects, 0.0)
+        variance = np.square(deviations).sum(axis=0) / (n_subjects - 1)
+        return mean, np.sqrt(variance / n_subjects)
 
 
-def group_means(values: Singles, n_cells: int, group: Group) -> tuple[Floats, Floats]:
-    """Do the same for the subjects of a group, (n_cells, n_voxels) each."""
-    maps = values.reshape(-1, n_cells, values.shape[1])[group.rows]
-    return condition_means(maps.reshape(-1, values.shape[1]), n_cells)
+def group_means(values: Singles, place: NDArray[np.intp], group: Group) -> tuple[Floats, Floats]:
+    """Do the same for the subjects of a group, (n_cells, n_voxels) each; `place` is that of the design."""
+    return condition_means(values[place[group.rows].ravel()], place.shape[1])
 
 
-def condition_maps(values: Singles, n_cells: int, group: Group) -> tuple[Singles, Singles]:
+def condition_maps(values: Singles, place: NDArray[np.intp], group: Group) -> tuple[Singles, Singles]:
     """Do the same for all voxels, a block at a time; returns single precision, (n_cells, n_voxels) each."""
-    mean, error = (np.empty((n_cells, values.shape[1]), np.float32) for _ in range(2))
+    mean, error = (np.empty((place.shape[1], values.shape[1]), np.float32) for _ in range(2))
     for start in range(0, values.shape[1], BLOCK):
         here = slice(start, start + BLOCK)
-        mean[:, here], error[:, here] = group_means(values[:, here], n_cells, group)
+        mean[:, here], error[:, here] = group_means(values[:, here], place, group)
     return mean, error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +62,7 @@ class _Choice:
     """The maps of the analysis, with the notes that choosing them gave."""
 
     cells: dict[tuple[str, str], tuple[ImageFile, ...]]  # (subject, condition of the model) -> runs, in row order
+    conditions: tuple[str, ...]  # of the model, in its order
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -114,7 +115,7 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec, found: Foun
     return InputMaps(
         table=_map_table(choice),
         subjects=subjects,
-        conditions=tuple(dict.fromkeys(condition for _, condition in choice.cells)),
+        conditions=choice.conditions,
         files=_file_table(choice),
         entities=_shared_entities(choice.images),
         masks=_find_masks(options, node, found, choice.images, queries.get("mask", {})),
@@ -153,12 +154,15 @@ def _choose(options: RunOptions, node: NodeSpec, kept: Sequence[ImageFile]) -> _
     for image in chosen:
         found.setdefault((image.subject, image.condition), []).append(image)
     cells = {(s, name): found.get((s, label), []) for s in subjects for name, label in labels.items()}
-    _check_complete(subjects, cells)
+    absent = _absent(subjects, cells)
+    if absent and node.settings.missing == "error":
+        raise DataError(_incomplete(subjects, cells, absent))
     _check_duplicates(cells)
-    choice = _Choice({cell: tuple(_in_run_order(images)) for cell, images in cells.items()})
+    there = {cell: tuple(_in_run_order(images)) for cell, images in cells.items() if images}
+    choice = _Choice(there, tuple(labels))
     _check_fetched(image.path for image in choice.images)
-    notes = [*_spelling_notes(labels), *_run_notes(choice), *_unused_notes(kept, labels)]
-    return _Choice(choice.cells, tuple(notes))
+    notes = [*_absence_notes(absent), *_spelling_notes(labels), *_run_notes(choice), *_unused_notes(kept, labels)]
+    return replace(choice, notes=tuple(notes))
 
 
 def _match_conditions(node: NodeSpec, maps: Sequence[ImageFile]) -> dict[str, str]:
@@ -206,23 +210,40 @@ def _check_shared(maps: Sequence[ImageFile], entity: str, advice: str) -> None:
         raise DataError(f"The maps are of more than one {entity}: {tally(maps, entity)}. {advice}")
 
 
-def _check_complete(subjects: Sequence[str], cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> None:
-    """Stop on subjects that lack a condition."""
-    absent = {s: [name for (subject, name), images in cells.items() if subject == s and not images] for s in subjects}
-    absent = {subject: names for subject, names in absent.items() if names}
-    if not absent:
-        return
+def _absent(
+    subjects: Sequence[str], cells: Mapping[tuple[str, str], Sequence[ImageFile]]
+) -> dict[str, tuple[str, ...]]:
+    """List the conditions of which a subject has no map, for each subject that lacks some."""
+    absent = {
+        s: tuple(name for (subject, name), images in cells.items() if subject == s and not images) for s in subjects
+    }
+    return {subject: names for subject, names in absent.items() if names}
+
+
+def _incomplete(
+    subjects: Sequence[str],
+    cells: Mapping[tuple[str, str], Sequence[ImageFile]],
+    absent: Mapping[str, tuple[str, ...]],
+) -> str:
+    """Say which maps are missing, and what can be done."""
     n_conditions = len(cells) // len(subjects)
     rows = [
         f"sub-{subject}: " + (f"all {n_conditions} conditions" if len(names) == n_conditions > 1 else ", ".join(names))
         for subject, names in absent.items()
     ]
     complete = [subject for subject in subjects if subject not in absent]
-    raise DataError(
+    return (
         f"{sum(map(len, absent.values()))} maps of {len(absent)} subjects are missing:\n{indented(rows)}\n"
-        "Add them, or restrict the analysis to the complete subjects: "
+        'Add them; or let each contrast go without the subjects who lack what it needs ("Missing": "drop" in '
+        "Model.Software.grouplevel); or restrict the analysis to the complete subjects: "
         f"--participant-label {' '.join(complete) if complete else '(there is none)'}"
     )
+
+
+def _absence_notes(absent: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Say which maps are missing where that stops nothing."""
+    named = [f"sub-{subject} ({', '.join(names)})" for subject, names in absent.items()]
+    return [f"{sum(map(len, absent.values()))} maps are missing: {listed(named)}"] if absent else []
 
 
 def _check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> None:

@@ -1,15 +1,16 @@
 """Design matrix and contrasts, rank and estimability checks.
 
 A complete within-subject design is one linear model on scores (see `glm`): each contrast is a product L x M of weights
-L over the columns of the between-subject design B and orthonormal weights M over a subject's cells.
+L over the columns of the between-subject design B and orthonormal weights M over a subject's cells. Where maps are
+missing a contrast has a design of its own, of the subjects who have what it needs: `Design.of`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Literal
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from bids_app.between import INTERCEPT, BetweenDesign, build_between
 from bids_app.dataset import InputMaps
-from bids_app.errors import ModelError
+from bids_app.errors import DataError, ModelError
 from bids_app.participants import Participants, column, left_out
 from bids_app.spec import (
     ContrastSpec,
@@ -57,7 +58,7 @@ class Contrast:
     error_term: ErrorTerm
     """The one in use, whatever was asked for."""
     sphericity: Sphericity
-    """The correction in use; none where r = 1 or the error is pooled."""
+    """The correction in use; none where r = 1 or the error is pooled; multivariate: Hotelling's T2 or Wilks' lambda."""
     generated: bool = False
     """From `Effects`, not from an explicit contrast."""
     formula: str = ""
@@ -79,6 +80,12 @@ class Contrast:
     def sums_to_zero(self) -> bool:
         """Whether it compares cells; otherwise it tests a mean against the baseline."""
         return bool(np.all(np.abs(self.cell_weights.sum(axis=1)) < TOLERANCE))
+
+    @property
+    def needs(self) -> NDArray[np.bool_]:
+        """Cells of a subject that it cannot do without, (n_cells,): all of them where the error is pooled."""
+        weighed = np.any(self.within != 0, axis=0)
+        return np.ones_like(weighed) if self.error_term == "pooled" else np.asarray(weighed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +109,67 @@ class Design:
     """(n_subjects,) exchangeability block of each subject; empty: none are named."""
     groups: tuple[str, ...] = ()
     """(n_subjects,) combination of between factors' levels of each subject; empty: there are no such factors."""
+    variance_groups: tuple[str, ...] = ()
+    """(n_subjects,) group of subjects whose scores have a variance of their own; empty: all have the same."""
+    rows: NDArray[np.intp] | None = None
+    """(n_subjects, n_cells) row of each map in the stack of maps, -1 where there is none; None: all are there."""
+    parts: Mapping[str, Design] = field(default_factory=dict)
+    """Name of a contrast -> its own design, where not all subjects have what it needs."""
 
     def __post_init__(self) -> None:
-        expected = (len(self.subjects) * len(self.cells), len(self.regressors))
+        expected = (self.n_maps, len(self.regressors))
         if self.matrix.shape != expected:
             raise ValueError(f"design matrix is {self.matrix.shape}; expected {expected}")
-        if len(self.blocks) not in (0, len(self.subjects)):
-            raise ValueError(f"{len(self.blocks)} block labels; expected one for each of {len(self.subjects)} subjects")
-        if len(self.groups) not in (0, len(self.subjects)):
-            raise ValueError(f"{len(self.groups)} groups; expected one for each of {len(self.subjects)} subjects")
+        if self.rows is not None and self.rows.shape != (len(self.subjects), len(self.cells)):
+            raise ValueError(f"rows are {self.rows.shape}; expected one for each subject and cell")
+        labelled = {"block": self.blocks, "group": self.groups, "variance group": self.variance_groups}
+        for what, labels in labelled.items():
+            if len(labels) not in (0, len(self.subjects)):
+                raise ValueError(f"{len(labels)} {what} labels; expected one for each of {len(self.subjects)} subjects")
+
+    @property
+    def n_maps(self) -> int:
+        """Maps that there are of these subjects."""
+        return len(self.subjects) * len(self.cells) if self.rows is None else int(np.sum(self.rows >= 0))
+
+    @property
+    def place(self) -> NDArray[np.intp]:
+        """Row of each map in the stack of maps, (n_subjects, n_cells), -1 where there is none."""
+        if self.rows is not None:
+            return self.rows
+        return np.arange(self.n_maps).reshape(len(self.subjects), len(self.cells))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every subject has a map of every cell."""
+        return self.rows is None or bool(np.all(self.rows >= 0))
+
+    def of(self, contrast: Contrast) -> Design:
+        """Return the design that a contrast is tested in: that of the subjects who have what it needs."""
+        return self.parts.get(contrast.name, self)
+
+    def by_maps(self, contrast: Contrast) -> bool:
+        """Whether a contrast is fitted to single maps, by least squares: its error is pooled, and maps are missing."""
+        return contrast.error_term == "pooled" and not self.is_complete
+
+    def restricted(self, keep: NDArray[np.bool_]) -> Design:
+        """Return the same design, columns and all, of some of the subjects, (n_subjects,)."""
+
+        def kept(labels: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(label for label, chosen in zip(labels, keep, strict=True) if chosen) if labels else ()
+
+        there = self.place >= 0
+        return replace(
+            self,
+            matrix=self.matrix[np.repeat(keep, len(self.cells)).reshape(there.shape)[there]],
+            subjects=kept(self.subjects),
+            between=self.between[keep],
+            blocks=kept(self.blocks),
+            groups=kept(self.groups),
+            variance_groups=kept(self.variance_groups),
+            rows=self.place[keep],
+            parts={},
+        )
 
     @property
     def rank(self) -> int:
@@ -141,8 +200,30 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
     DataError
         When a column of the participants is absent, or a subject has no value in it.
     """
-    between = build_between(maps.subjects, node.settings, participants, node.where)
-    matrix, regressors = _matrix(maps, between, with_subjects=node.has_subject)
+    place = _place(maps)
+    whole = _design_of(maps, maps.subjects, node, participants)
+    if np.all(place >= 0):
+        return whole
+    parts = dict(_parts(whole, maps, node, participants))
+    own = {name: next(each for each in part.contrasts if each.name == name) for name, part in parts.items()}
+    contrasts = [
+        replace(own[each.name], weights=each.weights) if each.name in own else each for each in whole.contrasts
+    ]
+    notes = [_absence(contrast, whole, parts[contrast.name]) for contrast in contrasts if contrast.name in parts]
+    return replace(whole, contrasts=tuple(contrasts), parts=parts, notes=(*whole.notes, *dict.fromkeys(notes)))
+
+
+def _place(maps: InputMaps) -> NDArray[np.intp]:
+    """Row of each subject's and condition's map, (n_subjects, n_cells), -1 where there is none."""
+    number = {cell: row for row, cell in enumerate(zip(maps.table["subject"], maps.table["condition"], strict=True))}
+    return np.array([[number.get((s, c), -1) for c in maps.conditions] for s in maps.subjects], np.intp)
+
+
+def _design_of(maps: InputMaps, subjects: tuple[str, ...], node: NodeSpec, participants: Participants | None) -> Design:
+    """Lay out the design of some of the subjects."""
+    place = _place(maps)[[maps.subjects.index(subject) for subject in subjects]]
+    between = build_between(subjects, node.settings, participants, node.where)
+    matrix, regressors = _matrix(maps.conditions, subjects, between, with_subjects=node.has_subject)
     layout = _Layout(node, maps.conditions, between, len(regressors))
     explicit = [contrast for spec in node.contrasts for contrast in _from_spec(spec, layout)]
     taken = {contrast.name for contrast in explicit}
@@ -150,11 +231,12 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
     replaced = [contrast.name for contrast in generated if contrast.name in taken]
     contrasts = (*explicit, *(contrast for contrast in generated if contrast.name not in taken))
     _check_labels(contrasts, node)
-    blocks, block_notes = _blocks(maps.subjects, node, participants)
-    return Design(
-        matrix=matrix,
+    blocks, block_notes = _blocks(subjects, node, participants)
+    groups, group_notes = _variance_groups(subjects, node, participants, between)
+    design = Design(
+        matrix=matrix[place.ravel() >= 0],
         regressors=regressors,
-        subjects=maps.subjects,
+        subjects=subjects,
         cells=maps.conditions,
         between=between.matrix,
         between_names=between.names,
@@ -163,10 +245,81 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
             *between.notes,
             *_notes(contrasts, node, replaced, between.n_cells),
             *block_notes,
+            *group_notes,
             *(left_out(participants, maps.subjects) if participants else ()),
         ),
         blocks=blocks,
         groups=between.groups,
+        variance_groups=groups,
+        # None where the maps lie in the stack in just this order, which saves a copy of every block
+        rows=None if np.array_equal(place.ravel(), np.arange(len(maps.table))) else place,
+    )
+    _check_multivariate(design, node)
+    return design
+
+
+def _parts(
+    whole: Design, maps: InputMaps, node: NodeSpec, participants: Participants | None
+) -> Iterator[tuple[str, Design]]:
+    """Make the design of each contrast that some subjects lack a map for."""
+    there = whole.place >= 0
+    made: dict[tuple[str, ...], Design] = {}
+    for contrast in whole.contrasts:
+        if contrast.error_term == "pooled" and whole.between_names == (INTERCEPT,):
+            part = whole.restricted(there.sum(axis=1) > 1)  # a single map of a subject says nothing about differences
+            _check_estimable(contrast, part, node)
+            yield contrast.name, part
+            continue
+        keep = np.all(there[:, contrast.needs], axis=1)
+        if np.all(keep):
+            continue
+        subjects = tuple(subject for subject, kept in zip(whole.subjects, keep, strict=True) if kept)
+        if len(subjects) < 2:
+            needed = ", ".join(cell for cell, need in zip(whole.cells, contrast.needs, strict=True) if need)
+            raise DataError(
+                f"{node.where}: {contrast.name} needs {needed}, and {len(subjects)} of {len(whole.subjects)} subjects "
+                'have all of these. Expected two or more: add the missing maps, or leave the contrast out ("Effects").'
+            )
+        if subjects not in made:
+            made[subjects] = _design_of(maps, subjects, node, participants)
+        yield contrast.name, made[subjects]
+
+
+def _check_estimable(contrast: Contrast, part: Design, node: NodeSpec) -> None:
+    """Refuse a comparison of cells that no chain of subjects connects, or that leaves no error."""
+    columns = cell_columns(part)
+    rows = contrast.cell_weights
+    if not np.allclose(rows @ np.linalg.pinv(columns) @ columns, rows, atol=1e-8):
+        raise DataError(
+            f"{node.where}: too many maps are missing for {contrast.name}: no subjects connect the conditions that it "
+            "compares. Add maps, or leave the contrast out."
+        )
+    if part.n_maps - len(part.subjects) - np.linalg.matrix_rank(columns) < 1:
+        raise DataError(
+            f"{node.where}: too many maps are missing for {contrast.name}: {part.n_maps} maps of {len(part.subjects)} "
+            "subjects leave no degrees of freedom for the error. Add maps."
+        )
+
+
+def cell_columns(design: Design) -> Floats:
+    """Return indicators of the cells over the maps that there are, each minus its subject's mean, (n_maps, n_cells)."""
+    there = design.place >= 0
+    indicators = np.eye(len(design.cells))
+    return np.concatenate([indicators[own] - indicators[own].mean(axis=0) for own in there])
+
+
+def _absence(contrast: Contrast, whole: Design, part: Design) -> str:
+    """Say whom a contrast goes without, or which maps."""
+    missing = [f"sub-{subject}" for subject in whole.subjects if subject not in part.subjects]
+    dropped = f"dropped for want of a map: {', '.join(missing)}" if missing else ""
+    if not part.by_maps(contrast):
+        return f"{contrast.name}: {len(part.subjects)} subjects; {dropped}"
+    n_absent = len(part.subjects) * len(part.cells) - part.n_maps
+    found = f"{part.n_maps} maps of {len(part.subjects)} subjects, {n_absent} missing"
+    return (
+        f"{contrast.name}: {found}: unbalanced, by "
+        "ordinary least squares on the maps; all residual maps of a subject change sign together"
+        + (f"; {dropped}" if dropped else "")
     )
 
 
@@ -231,6 +384,57 @@ def _blocks(
     return blocks, (note,)
 
 
+def _variance_groups(
+    subjects: Sequence[str], node: NodeSpec, participants: Participants | None, between: BetweenDesign
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Look up the variance group of each subject, and say in notes what was found.
+
+    Raises
+    ------
+    DataError
+        There is one group only, or one in which the model leaves no residual.
+    """
+    name = node.settings.variance_groups
+    if name is None:
+        return (), ()
+    if participants is None:
+        raise ValueError(f"node {node.name} names variance groups; expected the table of the participants")
+    groups = column(participants, name, subjects)
+    sizes = Counter(groups)
+    listed = ", ".join(f"{label} {size} subjects" for label, size in sorted(sizes.items()))
+    if len(sizes) < 2:
+        raise DataError(
+            f'{participants.source}: all {len(subjects)} subjects have the same value in the column "{name}", which '
+            f"VarianceGroups names ({listed}). Expected two groups or more: take VarianceGroups out."
+        )
+    leverage = np.diag(between.matrix @ np.linalg.pinv(between.matrix))
+    for label in sizes:
+        members = np.array([own == label for own in groups])
+        if sizes[label] < 2 or np.sum(1 - leverage[members]) < 1e-6:
+            raise DataError(
+                f'{participants.source}: the variance of the group "{label}" in the column "{name}" cannot '
+                f"be estimated ({listed}): expected two members or more, and fewer columns in the model than members. "
+                "Join groups, or take VarianceGroups out."
+            )
+    note = (
+        f"variance groups: column \"{name}\" of {participants.source} ({listed}); Welch's t and F (Winkler's G) where "
+        "a contrast has one dimension, and residuals change sign"
+    )
+    return groups, (note,)
+
+
+def _check_multivariate(design: Design, node: NodeSpec) -> None:
+    """Refuse a multivariate test with too few subjects for its dimensions."""
+    for contrast in design.contrasts:
+        r, v = len(contrast.within), design.df_between
+        if contrast.sphericity == "multivariate" and v < r:
+            raise DataError(
+                f'{node.where}: "Sphericity": "multivariate" needs as many residual degrees of freedom as '
+                f"{contrast.name} has dimensions, {r}; {len(design.subjects)} subjects and a model of rank "
+                f'{len(design.subjects) - v} between them leave {v}. Use "greenhouse-geisser", or add subjects.'
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """What every contrast of a node is made from."""
@@ -241,16 +445,18 @@ class _Layout:
     n_regressors: int
 
 
-def _matrix(maps: InputMaps, between: BetweenDesign, *, with_subjects: bool) -> tuple[Floats, tuple[str, ...]]:
+def _matrix(
+    cells: Sequence[str], subjects: Sequence[str], between: BetweenDesign, *, with_subjects: bool
+) -> tuple[Floats, tuple[str, ...]]:
     """Lay out the columns: each between-subject column at each condition, then subjects."""
-    cells, n_cells = maps.conditions, len(maps.conditions)
+    n_cells = len(cells)
     columns = np.asarray(np.kron(between.matrix, np.eye(n_cells)), np.float64)
     plain = len(between.names) == 1
     names = [cell if plain else f"{name}:{cell}" if n_cells > 1 else name for name in between.names for cell in cells]
     if not with_subjects:
         return columns, tuple(names)
-    blocks = np.repeat(np.eye(len(maps.subjects)), n_cells, axis=0)
-    return np.hstack([columns, blocks]), (*names, *(f"sub-{subject}" for subject in maps.subjects))
+    blocks = np.repeat(np.eye(len(subjects)), n_cells, axis=0)
+    return np.hstack([columns, blocks]), (*names, *(f"sub-{subject}" for subject in subjects))
 
 
 def _from_spec(spec: ContrastSpec, layout: _Layout) -> Iterator[Contrast]:
@@ -380,7 +586,9 @@ def _orthonormal(rows: Floats) -> Floats:
     """Orthonormal basis of the row space; a single row keeps its sign, which the sign of t hangs on."""
     if len(rows) == 1:
         return np.asarray(rows / np.linalg.norm(rows))
-    return np.asarray(np.linalg.qr(rows.T)[0].T)
+    basis = np.asarray(np.linalg.qr(rows.T)[0].T)
+    basis[:, np.all(rows == 0, axis=0)] = 0  # exactly: a cell without weight may have no map
+    return basis
 
 
 def _check_labels(contrasts: Sequence[Contrast], node: NodeSpec) -> None:
@@ -411,6 +619,11 @@ def _notes(contrasts: Sequence[Contrast], node: NodeSpec, replaced: Sequence[str
     if replaced:
         notes.append(f"explicit contrasts replace the effects of the same name: {', '.join(replaced)}")
     means = [contrast.name for contrast in contrasts if not contrast.sums_to_zero and _is_mean(contrast, n_groups)]
+    if node.settings.voxel_coverage < 1:
+        notes.append(
+            f"VoxelCoverage {node.settings.voxel_coverage:g}: parametric results only; nothing is shuffled, because "
+            "each voxel may have other subjects"
+        )
     if means:
         notes.append(
             "weights do not sum to zero, so these test whether the mean over subjects differs from zero, with their "

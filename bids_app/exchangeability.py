@@ -118,6 +118,7 @@ def make_shuffles(
     ValueError
         When the scheme cannot test the contrast, or nothing can move.
     """
+    design = design.of(contrast)
     scheme = default_scheme(contrast, design) if shuffle == "auto" else shuffle
     _check(scheme, contrast, design)
     rng = np.random.default_rng(seed)
@@ -151,7 +152,12 @@ def null_space(contrast: Contrast, design: Design) -> NDArray[np.float64]:
 
 
 def default_scheme(contrast: Contrast, design: Design) -> Scheme:
-    """Permute subjects where the null model keeps their mean, otherwise flip signs: the mean is what is tested."""
+    """Permute subjects where the null model keeps their mean, otherwise flip signs: the mean is what is tested.
+
+    Subjects of groups with variances of their own cannot swap places, and change sign in any case.
+    """
+    if design.variance_groups:
+        return "sign-flip"
     return "permute" if _keeps_mean(contrast, design) else "sign-flip"
 
 
@@ -163,6 +169,18 @@ def _keeps_mean(contrast: Contrast, design: Design) -> bool:
 
 def _check(scheme: Scheme, contrast: Contrast, design: Design) -> None:
     """Refuse a scheme under which the contrast's own statistic would not move as the null hypothesis has it."""
+    if design.variance_groups and scheme != "sign-flip":
+        raise ValueError(
+            f'Shuffle "{scheme}" mixes what differs in variance, and VarianceGroups names groups that do; use "auto" '
+            'or "sign-flip"'
+        )
+    if scheme in ("within", "free") and contrast.sphericity == "multivariate":
+        raise ValueError(
+            f'Shuffle "{scheme}" moves single maps, and the multivariate test of {contrast.name} needs whole subjects; '
+            'use "auto", or another Sphericity'
+        )
+    if scheme in ("within", "free") and not np.all(design.place[:, contrast.needs] >= 0):
+        raise ValueError(f'Shuffle "{scheme}" needs all maps, and some are missing for {contrast.name}; use "auto"')
     if scheme in ("within", "free") and design.blocks:
         raise ValueError(
             f'Shuffle "{scheme}" knows no ExchangeabilityBlocks; use "sign-flip" or "permute", or no blocks'

@@ -119,7 +119,14 @@ class _Volume:
     sha256: str
 
 
-def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1, room: Room | None = None) -> MaskedMaps:
+def load_maps(
+    maps: InputMaps,
+    mask_paths: Sequence[Path],
+    n_jobs: int = 1,
+    room: Room | None = None,
+    *,
+    coverage: float = 1.0,
+) -> MaskedMaps:
     """Read every map once, compare the grids, and stack the voxels of the analysis mask.
 
     Parameters
@@ -128,6 +135,8 @@ def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1, room
     mask_paths : masks to intersect; where there are none, the mask is the voxels that every map has
     n_jobs : threads that read
     room : where the values are held; None: in memory
+    coverage : least share of the subjects that a voxel of the mask needs, with all maps that they have; where a subject
+        has a map without the voxel, the value is NaN
 
     Raises
     ------
@@ -138,8 +147,10 @@ def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1, room
     -----
     A voxel counts as missing in a map where it is not finite or exactly zero, and leaves the mask when any map misses
     it. Without a mask it is lost to a subject if any other map has it. Values of voxels that the first map misses
-    cannot be needed and are never kept.
+    cannot be needed and are never kept; but for a coverage below 1, where the maps are read twice.
     """
+    if coverage < 1:
+        return _load_covered(maps, mask_paths, n_jobs, room or Room(), coverage)
     paths: list[tuple[Path, ...]] = list(maps.table["paths"])
     first = _read(paths[0][0])
     given = _intersect(mask_paths, first.grid)
@@ -176,6 +187,51 @@ def load_maps(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int = 1, room
         n_lost=lost,
         notes=_notes(start, mask, lost, mask_paths),
     )
+
+
+def _load_covered(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int, room: Room, coverage: float) -> MaskedMaps:
+    """Read the maps once for the mask of the voxels that enough subjects have, and once for their values there."""
+    paths: list[tuple[Path, ...]] = list(maps.table["paths"])
+    first = _read(paths[0][0])
+    given = _intersect(mask_paths, first.grid)
+    checksums: dict[Path, str] = {}
+
+    def presence(row: int) -> NDArray[np.uint8]:
+        present = given.copy()
+        for path in paths[row]:
+            volume = _read(path)
+            _check_grid(path, volume.grid, paths[0][0], first.grid)
+            checksums[path] = volume.sha256
+            present &= _present(volume.data)
+        return np.packbits(present)
+
+    bits = Parallel(n_jobs, backend="threading")(delayed(presence)(row) for row in range(len(paths)))
+    of_subject = _of_subjects(list(maps.table["subject"]), bits)
+    count = np.zeros(given.shape, np.int32)
+    for own in of_subject.values():
+        count += _unpack(own, given.shape)
+    start = given if mask_paths else count > 0
+    n_least = max(2, math.ceil(coverage * len(of_subject) - 1e-9))
+    mask = start & (count >= n_least)
+    lost = _lost(start, list(maps.table["subject"]), bits)
+    if not mask.any():
+        raise DataError(_nothing_left(int(start.sum()), lost))
+    values = room.array((len(paths), int(mask.sum())))
+
+    def fill(row: int) -> None:
+        there = _unpack(bits[row], given.shape)[mask]
+        total = sum(np.where(there, _read(path).data[mask], np.nan).astype(np.float64) for path in paths[row])
+        values[row] = total / len(paths[row])
+
+    Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(paths)))
+    n_partial = int((count[mask] < len(of_subject)).sum())
+    note = (
+        f"analysis mask: {int(mask.sum())} voxels that at least {n_least} of {len(of_subject)} subjects have "
+        f"(VoxelCoverage {coverage:g}); {n_partial} of them miss some subjects, and are tested in the others, with "
+        "fewer degrees of freedom (stat-dof)"
+    )
+    ordered = {path: checksums[path] for path in (p for row in paths for p in row)}
+    return MaskedMaps(values, mask, first.grid.affine, ordered, lost, (note,))
 
 
 def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: Room | None = None) -> MaskedMaps:
@@ -281,10 +337,16 @@ def _check_grid(path: Path, grid: Grid, first_path: Path, first: Grid) -> None:
 
 def _lost(start: Booleans, subjects: Sequence[str], present: Sequence[NDArray[np.uint8]]) -> dict[str, int]:
     """Voxels of the starting mask that each subject's maps miss."""
+    of_subject = _of_subjects(subjects, present)
+    return {subject: int((start & ~_unpack(bits, start.shape)).sum()) for subject, bits in of_subject.items()}
+
+
+def _of_subjects(subjects: Sequence[str], present: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
+    """Voxels that all maps of each subject have, as bits."""
     of_subject: dict[str, NDArray[np.uint8]] = {}
     for subject, bits in zip(subjects, present, strict=True):
         of_subject[subject] = of_subject[subject] & bits if subject in of_subject else bits
-    return {subject: int((start & ~_unpack(bits, start.shape)).sum()) for subject, bits in of_subject.items()}
+    return of_subject
 
 
 def _nothing_left(n_start: int, lost: dict[str, int]) -> str:

@@ -27,7 +27,7 @@ from bids_app.design import Design, file_label
 from bids_app.discovery import SourceDataset
 from bids_app.errors import OutputError
 from bids_app.exchangeability import Shuffles
-from bids_app.glm import ContrastFit, error_df
+from bids_app.glm import ContrastFit, error_df, statistic_name
 from bids_app.images import MaskedMaps, unmask
 from bids_app.inference.correction import ContrastInference, uncorrected_p
 from bids_app.inference.permutation import NullDistribution
@@ -55,6 +55,7 @@ STATISTICS = {
     ),
     "etasq": "Partial eta squared: SSH / (SSH + SSE)",
     "epsilon": "Departure from sphericity; both degrees of freedom of the parametric p and z are multiplied by it",
+    "dof": "Error degrees of freedom of the voxel, before any correction by epsilon",
 }
 INTERVALS = {
     "hedgesg": "limit of the 95 % confidence interval of Hedges' g, from the noncentral t distribution",
@@ -224,7 +225,7 @@ def command_line(options: RunOptions) -> str:
     return shlex.join(map(str, words))
 
 
-def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps) -> None:
+def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps, design: Design) -> None:
     """Write the table of input files, with checksums, and the analysis mask."""
     table = pd.DataFrame(
         {
@@ -235,7 +236,10 @@ def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps) -> Non
                 for name, path in zip(inputs.files["dataset"], inputs.files["relative_path"], strict=True)
             ],
             "sha256": [maps.checksums[path] for path in inputs.files["path"]],
-            "dropped": "no",
+            "dropped": [
+                _dropped_from(subject.removeprefix("sub-"), condition, design)
+                for subject, condition in zip(inputs.files["participant_id"], inputs.files["condition"], strict=True)
+            ],
         }
     )
     path = folder.keep(folder.file("desc-inputs_files.tsv"))
@@ -245,7 +249,8 @@ def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps) -> Non
         "condition": "Condition, as the model spells it",
         "path": "BIDS URI of the map",
         "sha256": "Checksum of the file",
-        "dropped": "Whether the map was left out",
+        "dropped": "no, or the contrasts that would use the map and go without it, because another of the subject's is "
+        "missing",
     }
     folder.sidecar(path, {"Description": "First-level maps read", **_described(columns)})
     path = folder.keep(folder.file("desc-analysis_mask.nii.gz"))
@@ -255,11 +260,23 @@ def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps) -> Non
     folder.sidecar(path, content | ({"VoxelsMissingBySubject": lost} if lost else {}))
 
 
+def _dropped_from(subject: str, condition: str, design: Design) -> str:
+    """Name the contrasts that need a condition and are tested without the subject."""
+    cell = design.cells.index(condition)
+    names = [each.name for each in design.contrasts if each.needs[cell] and subject not in design.of(each).subjects]
+    return ", ".join(names) or "no"
+
+
 def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles | None]) -> None:
     """Write the design matrix, a row per map, and the table of contrasts."""
     path = folder.keep(folder.file("design.tsv"))
     write_table(path, pd.DataFrame(design.matrix, columns=list(design.regressors)))
-    rows = [f"sub-{subject} {cell}" for subject in design.subjects for cell in design.cells]
+    rows = [
+        f"sub-{subject} {cell}"
+        for subject, places in zip(design.subjects, design.place, strict=True)
+        for cell, place in zip(design.cells, places, strict=True)
+        if place >= 0
+    ]
     described = {name: f"Indicator of {name}" for name in design.regressors}
     content: Json = {"Description": "Design matrix", "Rank": design.rank, "Rows": rows, **_described(described)}
     if design.blocks:
@@ -274,12 +291,14 @@ def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles
 def write_conditions(folder: NodeFolder, maps: MaskedMaps, design: Design) -> None:
     """Write the mean of every condition and its standard error, over all subjects and over each group."""
     for group in (all_subjects(design), *find_groups(design)):
+        if group.rows.size < 2:
+            continue  # too many maps are missing for a mean of the same subjects in all conditions
         _write_group(folder, maps, design, group)
 
 
 def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, group: Group) -> None:
     n_cells = len(design.cells)
-    means, errors = condition_maps(maps.values, n_cells, group)
+    means, errors = map(np.nan_to_num, condition_maps(maps.values, design.place, group))
     words, over = error_words(n_cells), "the group's subjects" if group.name else "subjects"
     desc = f"_desc-{group.label}" if group.name else ""
     about: Json = {"Group": group.name} if group.name else {}
@@ -298,6 +317,8 @@ CONTRAST_COLUMNS = {
     "name": "Name in the model",
     "label": "Label in file names",
     "test": "t or F",
+    "statistic": "What t or F it is, where it is not the ordinary one",
+    "n_subjects": "Subjects of the contrast",
     "formula": "Weights in words; the rows of an F contrast are parted by semicolons",
     "rank": "Rank of the hypothesis",
     "df_effect": "Numerator degrees of freedom, nominal",
@@ -320,6 +341,8 @@ def contrast_table(design: Design, shuffles: Sequence[Shuffles | None]) -> pd.Da
             contrast.name,
             contrast.label,
             contrast.test,
+            statistic_name(design, contrast) or None,
+            len(design.of(contrast).subjects),
             contrast.formula,
             contrast.rank,
             contrast.rank,
@@ -343,7 +366,7 @@ def write_contrast(
     results: Sequence[tuple[ContrastInference, ResultTables]],
 ) -> None:
     """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima."""
-    about = _about(fit, len(maps.n_lost))
+    about = _about(fit)
     stem = f"contrast-{fit.contrast.label}"
 
     def write(name: str, values: NDArray[np.float64], content: Json, outside: float = 0.0) -> None:
@@ -499,6 +522,7 @@ def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
         ("p", fit.p),
         (_effect_size_name(fit), fit.effect_size),
         ("epsilon", fit.epsilon),
+        ("dof", fit.df_of_voxel),
     )
     return ((name, values) for name, values in named if values is not None)
 
@@ -507,17 +531,19 @@ def _effect_size_name(fit: ContrastFit) -> str:
     return "hedgesg" if fit.contrast.test == "t" else "etasq"
 
 
-def _about(fit: ContrastFit, n_subjects: int) -> Json:
+def _about(fit: ContrastFit) -> Json:
     """Sidecar fields that all files of a contrast share."""
     contrast = fit.contrast
+    kind = {"Statistic": fit.statistic_name} if fit.statistic_name else {}
     weights = contrast.cell_weights.tolist()
     return {
         "ContrastName": contrast.name,
         "ContrastWeights": weights[0] if contrast.test == "t" else weights,
         "ContrastInWords": contrast.formula,
         "Test": contrast.test,
+        **kind,
         "DegreesOfFreedom": fit.df_error if contrast.test == "t" else [fit.df_effect, fit.df_error],
-        "NumberOfSubjects": n_subjects,
+        "NumberOfSubjects": fit.n_subjects,
         "ErrorTerm": contrast.error_term,
         "Sphericity": contrast.sphericity,
         "Sided": contrast.sided,

@@ -62,7 +62,7 @@ def plan_permutations(node: NodeSpec, design: Design, lattice: Lattice, seed: in
         When a scheme cannot test a contrast, when nothing can move, or for a forming threshold that is too low.
     """
     asked = node.settings.permutation
-    if asked is None:
+    if asked is None or node.settings.voxel_coverage < 1:
         return (None,) * len(design.contrasts)
     return tuple(_plan(contrast, node, asked, design, lattice, seed) for contrast in design.contrasts)
 
@@ -84,6 +84,11 @@ def _plan(
         raise ModelError(f"{node.where}: Permutation.ClusterFormingT: {error}") from error
     # contrasts that are corrected together take the same flips, f and -f apart if one of them has to
     together = design.contrasts if across else (contrast,)
+    if across and any(design.of(each).subjects != design.subjects for each in design.contrasts):
+        raise ModelError(
+            f"{node.where}: Permutation.AcrossContrasts needs the same subjects in all contrasts, and maps are missing "
+            "for some. Add them, leave out the subjects with --participant-label, or AcrossContrasts."
+        )
     try:
         shuffles = make_shuffles(
             contrast,
@@ -121,7 +126,7 @@ def permute(
         When the work folder cannot be written.
     """
     asked = node.settings.permutation
-    if asked is None:
+    if asked is None or not any(plans):
         yield from ((None, ()) for _ in plans)
         return
     open_work_dir(means.work_dir)
@@ -158,13 +163,14 @@ def _null(
     means: Means,
 ) -> NullDistribution:
     """Run one contrast's shuffles, from its checkpoint on where there is one."""
-    enhancements = plan.enhancements
+    enhancements, part = plan.enhancements, design.of(contrast)
     settings = (enhancements.keys, enhancements.forming_threshold, enhancements.two_sided, enhancements.on_z)
     checkpoint = Checkpoint(
         checkpoint_path(means.work_dir, file_label(node.name), contrast.label),
         fingerprint(
             data,
             contrast,
+            (part.between, part.place, part.variance_groups),
             plan.shuffles.scheme,
             plan.shuffles.order,
             plan.shuffles.sign,

@@ -21,7 +21,7 @@ from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
 from bids_app.discovery import advisory_validation
 from bids_app.errors import ModelError
-from bids_app.glm import ContrastFit, error_df, fit_contrast, has_error, subject_effects
+from bids_app.glm import ContrastFit, error_df, fit_contrast, has_error, subject_effects, with_scores
 from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
 from bids_app.inference.correction import ContrastInference, parametric
 from bids_app.inference.permutation import NullDistribution
@@ -182,11 +182,13 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     """
     _say((*inputs.notes, *design.notes))
     room = Room(_memory(options) / 3, None if options.dry_run else options.scratch)
-    maps = load_maps(inputs, (options.mask,) if options.mask else inputs.masks, options.n_jobs, room)
+    masks = (options.mask,) if options.mask else inputs.masks
+    maps = load_maps(inputs, masks, options.n_jobs, room, coverage=node.settings.voxel_coverage)
     maps = keep_voxels(
         maps,
         has_error(maps.values, design),
-        "there, some contrast does not vary over subjects at all, so that no t or F exists",
+        "there, some contrast does not vary over subjects at all, or too few of them have the voxel, so that no t or F "
+        "exists",
         room,
     )
     uses_mni, space_note = space_has_atlases(inputs.entities.get("space"))
@@ -218,13 +220,13 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
     canvas = slices.load_canvas(
         study.maps.mask,
         study.maps.affine,
-        study.maps.values.mean(axis=0),
+        np.nanmean(study.maps.values, axis=0),
         use_mni=study.uses_mni,
         reason=study.space_note,
     )
     mosaic = _draw_subjects(study, canvas)
     design_figures = (figures.draw_design(study.design), figures.draw_contrasts(study.design))
-    outputs.write_inputs(folder, study.inputs, study.maps)
+    outputs.write_inputs(folder, study.inputs, study.maps, study.design)
     outputs.write_conditions(folder, study.maps, study.design)
     outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
     for figure in (mosaic, *design_figures):
@@ -318,7 +320,8 @@ def _subject_maps(study: Study) -> tuple[str, str, dict[str, Image]]:
     contrasts = sorted(study.design.contrasts, key=lambda contrast: contrast.test == "F")
     first = contrasts[0]
     effects = subject_effects(study.maps.values, study.design, first)
-    images = {subject: as_image(row, study.maps) for subject, row in zip(study.design.subjects, effects, strict=True)}
+    subjects = with_scores(study.design, first).subjects
+    images = {subject: as_image(np.nan_to_num(row), study.maps) for subject, row in zip(subjects, effects, strict=True)}
     what = (
         "Effect in each subject" if len(first.cell_weights) == 1 else "Size of the effect in each subject, without sign"
     )

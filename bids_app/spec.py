@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_pascal
 
 Sided = Literal["two", "positive", "negative"]
 ErrorTerm = Literal["partitioned", "pooled"]
-Sphericity = Literal["none", "greenhouse-geisser", "huynh-feldt"]
+Sphericity = Literal["none", "greenhouse-geisser", "huynh-feldt", "multivariate"]
 Enhancement = Literal["voxel", "cluster-size", "cluster-mass", "tfce"]
 Correction = Literal["uncorrected", "bonferroni", "fdr"]
 AtlasName = Literal["aal", "desikan_killiany", "harvard_oxford"]
@@ -258,9 +258,13 @@ class GroupLevelSettings(Settings):
     error_term: ErrorTerm = "partitioned"
     """Error of within-subject effects: of their own scores, or pooled over all of them."""
     sphericity: Sphericity = "greenhouse-geisser"
-    """Correction of the degrees of freedom of F with several dimensions."""
-    missing: Literal["error"] = "error"
-    """What a subject without all conditions does: it stops the run."""
+    """Correction of the df of F with several dimensions; "multivariate": Hotelling's T2 or Wilks' lambda instead."""
+    variance_groups: Text | None = None
+    """Column of participants.tsv whose groups have variances of their own: Welch's t and F, residuals change sign."""
+    missing: Literal["error", "drop"] = "error"
+    """What a subject without all conditions does: it stops the run, or leaves the contrasts that need what it lacks."""
+    voxel_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Least share of the subjects that a voxel needs; below 1 each voxel has its own, and nothing is shuffled."""
     runs: Literal["average"] = "average"
     """What several runs of a condition become: their average."""
     sided: Sided = "two"
@@ -383,8 +387,8 @@ def effect_names(settings: GroupLevelSettings) -> tuple[tuple[str, ...], ...]:
 
 def participant_columns(settings: GroupLevelSettings) -> tuple[str, ...]:
     """List the columns of participants.tsv that the settings name, each once."""
-    blocks = settings.permutation.exchangeability_blocks if settings.permutation else None
-    return tuple(dict.fromkeys([*settings.between, *settings.covariates, *([blocks] if blocks else [])]))
+    others = (settings.variance_groups, settings.permutation and settings.permutation.exchangeability_blocks)
+    return tuple(dict.fromkeys([*settings.between, *settings.covariates, *(name for name in others if name)]))
 
 
 def json_schema() -> dict[str, Any]:

@@ -58,16 +58,25 @@ MAY_IMPORT = {
     "exchangeability": Allowed(("errors", "design"), ("numpy",)),
     "effectsizes": Allowed(("design",), ("numpy", "scipy")),
     "conditions": Allowed(("design",), ("numpy",)),
-    "glm": Allowed(("design", "effectsizes"), ("numpy", "scipy")),
+    "multivariate": Allowed((), ("numpy",)),
+    "variancegroups": Allowed((), ("numpy",)),
+    "glm": Allowed(("design", "effectsizes", "multivariate", "variancegroups"), ("numpy", "scipy")),
     "inference.__init__": Allowed(),
     "inference.clusters": Allowed((), ("numpy", "numba", "scipy.ndimage")),
     "inference.heights": Allowed(("glm",), ("numpy", "numba", "scipy.stats")),
     "inference.products": Allowed((), ("numpy", "numba")),
-    "inference.scores": Allowed(("design", "exchangeability", "glm", "inference.products"), ("numpy",)),
+    "inference.matrices": Allowed(("inference.products",), ("numpy", "numba")),
+    "inference.scores": Allowed(
+        (
+            "design", "exchangeability", "glm", "multivariate", "variancegroups",
+            "inference.products", "inference.matrices",
+        ),
+        ("numpy",),
+    ),
     "inference.permutation": Allowed(
         (
             "design", "exchangeability", "glm",
-            "inference.clusters", "inference.heights", "inference.products", "inference.scores",
+            "inference.clusters", "inference.heights", "inference.products", "inference.matrices", "inference.scores",
         ),
         ("numpy", "numba", "scipy.stats"),
     ),

@@ -64,9 +64,26 @@ def test_blocks_of_voxels_change_nothing(rng: np.random.Generator) -> None:
     """More voxels than a block, in single precision."""
     values = rng.normal(100, 1, (12, BLOCK + 5)).astype(np.float32)
     everybody = Group("", "", np.arange(4))
-    for whole, parts in zip(condition_means(values, 3), condition_maps(values, 3, everybody), strict=True):
+    for whole, parts in zip(
+        condition_means(values, 3), condition_maps(values, np.arange(12).reshape(4, 3), everybody), strict=True
+    ):
         assert parts.dtype == np.float32
         assert np.array_equal(parts, whole.astype(np.float32))
+
+
+def test_missing_maps_and_voxels_leave_subjects_out(rng: np.random.Generator) -> None:
+    """A subject without a condition counts in no mean, one without a voxel in none there."""
+    values = rng.normal(size=(11, 4)).astype(np.float32)
+    values[3, 1] = np.nan  # of the second subject
+    place = np.array([[0, 1], [2, 3], [4, -1], [5, 6], [7, 8], [9, 10]])
+    design = Design(np.ones((11, 1)), ("1",), tuple("123456"), ("A", "B"), np.ones((6, 1)), ("1",), (), rows=place)
+    everybody = all_subjects(design)
+    assert everybody.rows.tolist() == [0, 1, 3, 4, 5]
+    found = group_means(values, place, everybody)
+    for voxel, subjects in ((0, [0, 1, 3, 4, 5]), (1, [0, 3, 4, 5])):
+        expected = condition_means(values[place[subjects].ravel()], 2)
+        for ours, alone in zip(found, expected, strict=True):
+            assert ours[:, voxel] == pytest.approx(alone[:, voxel], rel=1e-12)
 
 
 def test_every_condition_has_a_label_of_its_own() -> None:
@@ -88,7 +105,8 @@ def test_without_between_factors_everybody_is_one_group(rng: np.random.Generator
     values = rng.normal(size=(8, 3)).astype(np.float32)
     design = Design(np.tile(np.eye(2), (4, 1)), ("A", "B"), tuple("1234"), ("A", "B"), np.ones((4, 1)), ("1",), ())
     assert find_groups(design) == ()
-    for ours, expected in zip(group_means(values, 2, all_subjects(design)), condition_means(values, 2), strict=True):
+    found = group_means(values, design.place, all_subjects(design))
+    for ours, expected in zip(found, condition_means(values, 2), strict=True):
         assert np.array_equal(ours, expected)
 
 
@@ -97,7 +115,7 @@ def test_means_of_a_group_are_those_of_its_subjects_alone(rng: np.random.Generat
     n, k = 9, 3
     values = (rng.normal(size=(n * k, 2)) + np.repeat(rng.normal(0, 9, (n, 2)), k, axis=0)).astype(np.float32)
     rows = np.array([1, 4, 5, 8])
-    mean, error = group_means(values, k, Group("g", "g", rows))
+    mean, error = group_means(values, np.arange(n * k).reshape(n, k), Group("g", "g", rows))
     for voxel in range(2):
         y = values[:, voxel].astype(float).reshape(n, k)[rows]
         normalised = np.array([[y[s, c] - y[s].mean() + y.mean() for c in range(k)] for s in range(4)])

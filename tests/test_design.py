@@ -25,8 +25,9 @@ FACTORS = (
 def inputs(n_subjects: int = 16, conditions: tuple[str, ...] = CONDITIONS) -> InputMaps:
     """A complete study, without files."""
     subjects = tuple(f"{s:02}" for s in range(1, n_subjects + 1))
-    empty = pd.DataFrame()
-    return InputMaps(empty, subjects, conditions, empty, {}, (), {}, ())
+    rows = [(subject, condition, ()) for subject in subjects for condition in conditions]
+    table = pd.DataFrame(rows, columns=["subject", "condition", "paths"])
+    return InputMaps(table, subjects, conditions, pd.DataFrame(), {}, (), {}, ())
 
 
 def node(*contrasts: ContrastSpec, subject: bool = True, **settings: object) -> NodeSpec:

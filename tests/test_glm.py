@@ -284,7 +284,7 @@ def test_f_to_z_follows_scipy_and_is_finite_at_both_ends() -> None:
 def test_scores_are_the_weighted_sums_of_a_subjects_maps(values: NDArray[np.float32]) -> None:
     """Subject 3's score of two rows of weights, written out."""
     within = np.linalg.qr(EFFECTS["stimulus"].T)[0].T
-    scores = contrast_scores(values, 9, within)
+    scores = contrast_scores(values, make_design(N_SUBJECTS, CELLS), within)
     assert scores.shape == (2, N_SUBJECTS, 7)
     own = values[27:36].astype(float)
     assert scores[:, 3] == pytest.approx(within @ own, rel=1e-12)

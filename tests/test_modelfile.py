@@ -50,7 +50,7 @@ def test_every_setting_is_read() -> None:
         for name in GroupLevelSettings.model_fields
         if getattr(settings, name) == getattr(GroupLevelSettings(), name)
     }
-    assert unchanged == {"missing", "runs"}, "which know one value so far"
+    assert unchanged == {"runs"}, "which knows one value so far"
 
 
 def test_nodes_of_other_levels_are_noted_and_not_judged() -> None:
@@ -182,7 +182,6 @@ def test_a_folder_cannot_be_read(tmp_path: Path) -> None:
 # Settings of faces3x3: key in the block, value, message after the place of the block.
 WRONG_IN_BLOCK: list[Any] = [
     ("Sided", "both", '.Sided: expected "two", "positive" or "negative"; found "both"'),
-    ("Missing", "drop", '.Missing: expected "error"; found "drop"'),
     ("Permutation.N", "5000", '.Permutation.N: expected a whole number; found "5000"'),
     ("Permutation.N", 10.5, ".Permutation.N: expected a whole number; found 10.5"),
     ("Permutation.N", True, ".Permutation.N: expected a whole number; found true"),

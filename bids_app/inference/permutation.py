@@ -29,10 +29,11 @@ from scipy import stats
 
 from bids_app.design import Contrast, Design
 from bids_app.exchangeability import Shuffles
-from bids_app.glm import error_df, f_isf, f_to_z, t_isf, t_to_z
+from bids_app.glm import error_df, f_isf, f_to_z, statistic_kind, t_isf, t_to_z
 from bids_app.inference.clusters import Lattice, Scratch, cluster_values, largest_tfce, list_maxima, tfce
 from bids_app.inference.heights import Heights, as_statistic, as_z, height, heights_of
-from bids_app.inference.products import BLOCK, Moves, Scanned, scan
+from bids_app.inference.matrices import Welch, Wilks, scan_matrices
+from bids_app.inference.products import BLOCK, Moves, Products, Scanned, scan
 from bids_app.inference.scores import ShuffledScores, moves, part_of, shuffled_scores, what_moves
 
 Floats = NDArray[np.float64]
@@ -241,7 +242,7 @@ def null_distribution(
     work : threads, memory, checkpoints, progress
     """
     scores = _scores(values, design, contrast, shuffles, work)
-    everything = moves(shuffles)
+    everything = moves(shuffles, scores.subject_of_unit)
     (observed,) = _in_threads([partial(_observed_ratio, scores, everything)], 1)
     bound = _bound(observed, scores, two_sided=enhancements.two_sided)
     nothing = PartialNull(0, np.empty((0, len(enhancements.keys))), np.zeros(scores.n_voxels, np.int64))
@@ -308,10 +309,26 @@ def _scores(values: Singles, design: Design, contrast: Contrast, shuffles: Shuff
 
 def score_bytes(values: Singles, design: Design, contrast: Contrast, shuffles: Shuffles) -> int:
     """Bytes that the scores of a contrast take."""
-    dimensions = 1
-    if shuffles.scheme in ("sign-flip", "permute"):
+    design = design.of(contrast)
+    dimensions, units = 1, shuffles.order.shape[1]
+    if statistic_kind(design, contrast) == "maps":
+        units = design.n_maps
+    elif shuffles.scheme in ("sign-flip", "permute"):
         dimensions = len(design.cells) - 1 if contrast.error_term == "pooled" else len(contrast.within)
-    return int(4 * dimensions * shuffles.order.shape[1] * (-(-values.shape[1] // BLOCK) * BLOCK))
+    return int(4 * dimensions * units * (-(-values.shape[1] // BLOCK) * BLOCK))
+
+
+def _scan(
+    scores: ShuffledScores, batch: Moves, bound: Singles, bar: float, *, two_sided: bool, maps: Singles
+) -> Scanned:
+    """Pass once over the voxels with the kernel that makes the contrast's statistic."""
+    moving = what_moves(batch)
+    blocks, n_voxels, products, form = scores.blocks, scores.n_voxels, scores.products, scores.form
+    if isinstance(products, Products):
+        return scan(blocks, n_voxels, products, batch, *moving, bound, bar, two_sided, maps)
+    wilks = form if isinstance(form, Wilks) else None
+    welch = form if isinstance(form, Welch) else None
+    return scan_matrices(blocks, n_voxels, products, wilks, welch, batch, *moving, bound, bar, two_sided, maps)
 
 
 def _observed_ratio(scores: ShuffledScores, everything: Moves) -> Singles:
@@ -319,9 +336,7 @@ def _observed_ratio(scores: ShuffledScores, everything: Moves) -> Singles:
     n_blocks = len(scores.blocks)
     ratio = np.empty((1, n_blocks * BLOCK), np.float32)
     nothing = np.full((n_blocks, BLOCK), np.inf, np.float32)
-    identity, one_sided = part_of(everything, 0, 1), False
-    moving = what_moves(identity)
-    scan(scores.blocks, scores.n_voxels, scores.products, identity, *moving, nothing, np.inf, one_sided, ratio)
+    _scan(scores, part_of(everything, 0, 1), nothing, np.inf, two_sided=False, maps=ratio)
     return ratio[0, : scores.n_voxels]
 
 
@@ -360,17 +375,7 @@ def _run_batch(
     bar = np.inf
     if enhancements.with_clusters:  # a little lower: what lies above is decided by its height
         bar = float(scores.ratio(np.array(enhancements.forming_threshold * (1 - TIE_TOLERANCE))))
-    scanned: Scanned = scan(
-        scores.blocks,
-        scores.n_voxels,
-        scores.products,
-        batch,
-        *what_moves(batch),
-        bound,
-        bar,
-        enhancements.two_sided,
-        maps,
-    )
+    scanned = _scan(scores, batch, bound, bar, two_sided=enhancements.two_sided, maps=maps)
     columns = {}
     if "voxel" in enhancements.keys:
         columns["voxel"] = enhancements.of_voxels(scanned.largest, scores)

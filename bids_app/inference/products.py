@@ -99,18 +99,18 @@ def _tabulate(rows: Singles, width: int, table: Singles) -> None:
 
 
 @_inner
-def _tabulate_products(
-    blocks: Singles, b: int, products: Products, moves: Moves, rows: Singles, tables: Singles
+def tabulate_products(
+    blocks: Singles, b: int, dimension: Integers, basis: Floats, moves: Moves, rows: Singles, tables: Singles
 ) -> None:
     """Fill the sign tables of all products at one block of voxels, (n_products, n_groups * 2^width, BLOCK)."""
-    for p in range(products.kind.size):
+    for p in range(dimension.size):
         for u in range(rows.shape[0]):
             for v in range(BLOCK):
                 rows[u, v] = 0
         for u in range(moves.unit.size):
-            weight = np.float32(products.basis[p, u])
+            weight = np.float32(basis[p, u])
             for v in range(BLOCK):
-                rows[moves.unit[u], v] += weight * blocks[b, products.dimension[p], u, v]
+                rows[moves.unit[u], v] += weight * blocks[b, dimension[p], u, v]
         _tabulate(rows, moves.width, tables[p])
 
 
@@ -118,7 +118,7 @@ def _tabulate_products(
 
 
 @_inner
-def _add_four(tables: Singles, p: int, patterns: Integers, h: int, g: int, product: Singles) -> None:
+def add_four(tables: Singles, p: int, patterns: Integers, h: int, g: int, product: Singles) -> None:
     """Add four entries of the sign tables to a product, (BLOCK,)."""
     i, j, k, l = patterns[h, g], patterns[h, g + 1], patterns[h, g + 2], patterns[h, g + 3]  # noqa: E741
     for v in range(BLOCK):
@@ -126,7 +126,7 @@ def _add_four(tables: Singles, p: int, patterns: Integers, h: int, g: int, produ
 
 
 @_inner
-def _add_weighted(blocks: Singles, b: int, d: int, weights: Singles, product: Singles) -> None:
+def add_weighted(blocks: Singles, b: int, d: int, weights: Singles, product: Singles) -> None:
     """Add all units' scores, weighted, to a product, (BLOCK,)."""
     whole = weights.size - weights.size % 4
     for u in range(0, whole, 4):
@@ -168,7 +168,7 @@ def _add_square(
 
 
 @_inner
-def _compare(
+def compare(
     explained: Singles,
     error: Singles,
     ratio: Singles,
@@ -214,7 +214,7 @@ def _flip_and_compare(
 ) -> tuple[np.int32, np.int32]:
     """Do all of the above in one go for the commonest case: signs change, and one product makes up a t."""
     for g in range(4, patterns.shape[1], 4):
-        _add_four(tables, 0, patterns, h, g, product)
+        add_four(tables, 0, patterns, h, g, product)
     i, j, k, l = patterns[h, 0], patterns[h, 1], patterns[h, 2], patterns[h, 3]  # noqa: E741
     n_above, n_small = np.int32(0), np.int32(0)
     for v in range(BLOCK):
@@ -288,7 +288,7 @@ def _flipped_sums(
         error[v] = constant
     for p in range(kind.size):
         for g in range(0, patterns.shape[1], 4):
-            _add_four(tables, p, patterns, h, g, product)
+            add_four(tables, p, patterns, h, g, product)
         _add_square(product, kind[p], signed, constant, explained, error)
 
 
@@ -316,12 +316,12 @@ def _moved_sums(
     for p in range(kind.size):
         for u in range(weights.size):
             weights[u] = basis[p, place[h, u]] * sign[h, u]
-        _add_weighted(blocks, b, dimension[p], weights, product)
+        add_weighted(blocks, b, dimension[p], weights, product)
         _add_square(product, kind[p], signed, constant, explained, error)
 
 
 @_inner
-def _doubled(full: Any) -> Any:  # noqa: ANN401 - of any kind of number
+def doubled(full: Any) -> Any:  # noqa: ANN401 - of any kind of number
     """Return an array of twice the length that begins like the one given."""
     longer = np.empty(2 * full.size, full.dtype)
     for i in range(full.size):
@@ -330,7 +330,7 @@ def _doubled(full: Any) -> Any:  # noqa: ANN401 - of any kind of number
 
 
 @_inner
-def _list_above(
+def list_above(
     ratio: Singles,
     bar: np.float32,
     two_sided: bool,  # noqa: FBT001
@@ -399,7 +399,7 @@ def scan(
     n_listed = 0
     for b in range(n_blocks):
         if patterns is not None:
-            _tabulate_products(blocks, b, products, moves, rows, tables)
+            tabulate_products(blocks, b, dimension, basis, moves, rows, tables)
         for h in range(n_shuffles):
             lowest = min(largest[h], np.float32(bar))
             n_above, n_small = np.int32(0), np.int32(0)
@@ -408,7 +408,7 @@ def scan(
                     blocks, b, dimension, basis, places, sign, h,
                     weights, kind, signed, constant, product, explained, error,
                 )  # fmt: skip
-                n_above, n_small = _compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
+                n_above, n_small = compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
             if patterns is not None:
                 if single:
                     n_above, n_small = _flip_and_compare(
@@ -416,7 +416,7 @@ def scan(
                     )
                 else:
                     _flipped_sums(tables, patterns, h, kind, signed, constant, product, explained, error)
-                    n_above, n_small = _compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
+                    n_above, n_small = compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
             if n_small > 0:
                 _mend(blocks, b, products, moves.place[h], moves.sign[h], error, ratio, bound, reached, two_sided)
             if maps.shape[0] > 0:
@@ -425,8 +425,8 @@ def scan(
             if n_above + n_small == 0:
                 continue
             if n_listed + BLOCK > listed.size:
-                shuffle, voxel, listed = _doubled(shuffle), _doubled(voxel), _doubled(listed)
-            highest, n_listed = _list_above(
+                shuffle, voxel, listed = doubled(shuffle), doubled(voxel), doubled(listed)
+            highest, n_listed = list_above(
                 ratio, np.float32(bar), two_sided, h, b, n_voxels, shuffle, voxel, listed, n_listed
             )
             largest[h] = max(largest[h], highest)

@@ -6,7 +6,9 @@ Q = [X, basis of Z] one of B,
     tested dimensions:  e_j = R_Z D_j,    the error's other dimensions:  e_j = R_B D_j,
     SSH* = sum over tested j of |X' P e_j|^2,    SSE* = sum |e_j|^2 - sum |Q' P e_j|^2 over the error's dimensions,
 
-and sum |e_j|^2 never changes. Single maps move (within, free): with E what the nuisance part of the full model over
+and sum |e_j|^2 never changes. For Wilks' lambda the e_j are whitened, and for Winkler's G the sums are formed group by
+group (see `matrices`). Where maps are missing and the error is pooled, the same holds of the residual maps, all of a
+subject's flipped together. Single maps move (within, free): with E what the nuisance part of the full model over
 maps leaves, the same sums of squares are those of products of P E with Kronecker products of rows of Q and M.
 
 References
@@ -19,15 +21,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.design import Contrast, Design
 from bids_app.exchangeability import Scheme, Shuffles
-from bids_app.glm import contrast_scores, error_df, error_space
+from bids_app.glm import centred_maps, contrast_scores, error_df, error_space, map_space, statistic_kind
+from bids_app.inference.matrices import Sums, Welch, Wilks
 from bids_app.inference.products import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products
+from bids_app.multivariate import rao_root
+from bids_app.variancegroups import variance_model
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -40,14 +45,19 @@ class ShuffledScores:
     """The scores of one contrast, ready to be shuffled."""
 
     blocks: Singles
-    """(n_blocks, n_dimensions, n_units, BLOCK), scaled so that their sum of squares is 1 at each voxel."""
+    """(n_blocks, n_dimensions, n_units, BLOCK), scaled so that their sum of squares is 1 at each voxel; whitened for
+    Wilks' lambda."""
     n_voxels: int
     """The last block is filled up with copies of the last voxel."""
-    products: Products
+    products: Products | Sums
+    form: Wilks | Welch | None
+    """How the statistic is made of the products where these are `Sums`."""
     test: str
     df: tuple[float, float]
     sign: int
     """-1 where the negative side is tested alone: the ratio then has the sign turned round."""
+    subject_of_unit: NDArray[np.intp] | None = None
+    """(n_units,) where units are maps that flip with their subject."""
 
     def statistic(self, ratio: Singles) -> Floats:
         """t or F, as seen from the tested side where one is, of explained / error."""
@@ -76,9 +86,9 @@ def shuffled_scores(
     scheme : what will move
     file : holds the scores in place of memory
     """
-    move_maps = scheme in ("within", "free")
-    plan = _plan_for_maps if move_maps else _plan_for_subjects
-    residuals, products = plan(design, contrast, scheme)
+    design = design.of(contrast)
+    plan = _plan(design, contrast, scheme)
+    residuals = plan.residuals
     n_voxels = values.shape[1]
     n_blocks = -(-n_voxels // BLOCK)
     first = residuals(values[:, :1])
@@ -86,8 +96,11 @@ def shuffled_scores(
     blocks: Singles = np.memmap(file, np.float32, "w+", shape=size) if file is not None else np.empty(size, np.float32)
     for start in range(0, n_voxels, CHUNK):
         scores = residuals(values[:, start : start + CHUNK])
-        scale = np.sqrt(np.square(scores).sum((0, 1)))
-        scores = np.divide(scores, scale, out=np.zeros_like(scores), where=scale > 0)
+        if isinstance(plan.form, Wilks):
+            scores = _whitened(scores)
+        else:
+            scale = np.sqrt(np.square(scores).sum((0, 1)))
+            scores = np.divide(scores, scale, out=np.zeros_like(scores), where=scale > 0)
         missing = -scores.shape[-1] % BLOCK
         if missing:
             scores = np.concatenate([scores, np.repeat(scores[..., -1:], missing, axis=-1)], axis=-1)
@@ -95,17 +108,28 @@ def shuffled_scores(
         blocks[start // BLOCK : start // BLOCK + parts.shape[2]] = np.moveaxis(parts, 2, 0)
     sign = -1 if contrast.test == "t" and contrast.sided == "negative" else 1
     df = (float(contrast.rank), error_df(design, contrast))
-    return ShuffledScores(blocks, n_voxels, products, contrast.test, df, sign)
+    of_unit = np.flatnonzero(design.place.ravel() >= 0) // len(design.cells) if design.by_maps(contrast) else None
+    return ShuffledScores(blocks, n_voxels, plan.products, plan.form, contrast.test, df, sign, of_unit)
 
 
-def moves(shuffles: Shuffles) -> Moves:
-    """Prepare shuffles for the kernels."""
+def _whitened(scores: Floats) -> Floats:
+    """Make the sums of squares and products of scores (r, n_units, V) the identity at each voxel."""
+    across = np.moveaxis(scores, -1, 0)  # (V, r, n_units)
+    factor = np.linalg.cholesky(across @ np.swapaxes(across, 1, 2))
+    return np.asarray(np.moveaxis(np.linalg.solve(factor, across), 0, -1))
+
+
+def moves(shuffles: Shuffles, subject_of_unit: NDArray[np.intp] | None = None) -> Moves:
+    """Prepare shuffles for the kernels; units may be maps that flip with their subject."""
     # one layout for all: kernels are compiled for each
     order, sign = np.ascontiguousarray(shuffles.order, np.int32), np.ascontiguousarray(shuffles.sign)
+    if subject_of_unit is not None:
+        sign = np.ascontiguousarray(sign[:, subject_of_unit])
+        order = np.tile(np.arange(subject_of_unit.size, dtype=np.int32), (len(sign), 1))
     if shuffles.scheme != "sign-flip":
         return Moves(order, sign, np.empty(0, np.int32), np.empty((len(order), 0), np.int32), 0)
     leader = unit = np.arange(sign.shape[1])
-    if shuffles.blocks:  # subjects that have the same sign in every shuffle are one unit
+    if shuffles.blocks or subject_of_unit is not None:  # subjects that have the same sign in every shuffle are one unit
         _, leader, unit = np.unique(sign, axis=1, return_index=True, return_inverse=True)
     return Moves(order, sign, unit.ravel().astype(np.int32), *_patterns(sign[:, leader]))
 
@@ -139,6 +163,24 @@ def _patterns(sign: NDArray[np.int8]) -> tuple[NDArray[np.int32], int]:
 Residuals = Callable[[Singles], Floats]
 
 
+class _Plan(NamedTuple):
+    residuals: Residuals  # what is shuffled, (n_dimensions, n_units, n_voxels), from (n_maps, n_voxels)
+    products: Products | Sums
+    form: Wilks | Welch | None = None
+
+
+def _plan(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
+    """Choose what is shuffled, and what is computed from it."""
+    if scheme in ("within", "free"):
+        return _plan_for_maps(design, contrast, scheme)
+    kind = statistic_kind(design, contrast)
+    if kind == "maps":
+        return _plan_for_incomplete(design, contrast)
+    if kind == "wilks":
+        return _plan_for_wilks(design, contrast, scheme)
+    return _plan_for_welch(design, contrast) if kind == "welch" else _plan_for_subjects(design, contrast, scheme)
+
+
 def between_basis(design: Design, contrast: Contrast) -> tuple[Floats, Floats]:
     """Orthonormal X, what the hypothesis is about, (q, n_subjects), and the rest of the column space of B, (n, ...).
 
@@ -151,15 +193,85 @@ def between_basis(design: Design, contrast: Contrast) -> tuple[Floats, Floats]:
     return np.asarray(tested), np.asarray(vectors[:, values > 1e-9 * np.linalg.norm(design.between)].T)
 
 
-def _plan_for_subjects(design: Design, contrast: Contrast, scheme: Scheme) -> tuple[Residuals, Products]:
+def _plan_for_incomplete(design: Design, contrast: Contrast) -> _Plan:
+    """Whole subjects change sign, each with the maps that it has: a unit is a map, and there is one dimension."""
+    tested, rest = map_space(design, contrast)
+
+    def residuals(values: Singles) -> Floats:
+        maps = centred_maps(values, design)
+        return np.asarray(maps - rest.T @ (rest @ maps))[None]
+
+    entries = [(0, row, TESTED) for row in tested] + [(0, row, NUISANCE) for row in rest]
+    return _Plan(residuals, _products(entries, contrast, constant=1.0))
+
+
+def _null_residuals(design: Design, contrast: Contrast, rest: Floats) -> Residuals:
+    """Make what the null hypothesis leaves of the scores."""
+
+    def residuals(values: Singles) -> Floats:
+        scores = contrast_scores(values, design, contrast.within)
+        return scores - rest.T @ (rest @ scores)
+
+    return residuals
+
+
+def _sums(entries: list[tuple[int, Floats]]) -> Sums:
+    dimension = np.array([dimension for dimension, _ in entries], np.int32)
+    return Sums(dimension, np.array([row for _, row in entries]), np.zeros(len(entries), np.int8))
+
+
+def _plan_for_wilks(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
+    """Whole subjects move: a unit is a subject, a dimension one of the whitened scores."""
+    tested, rest = between_basis(design, contrast)
+    nuisance = _without_mean(rest) if scheme == "permute" else rest
+    rows = [*tested, *nuisance]
+    n_dimensions = len(contrast.within)
+    sums = _sums([(j, row) for j in range(n_dimensions) for row in rows])
+    form = Wilks(n_dimensions, len(tested), len(rows), rao_root(len(tested), n_dimensions))
+    return _Plan(_null_residuals(design, contrast, rest), sums, form)
+
+
+def _plan_for_welch(design: Design, contrast: Contrast) -> _Plan:
+    """Whole subjects change sign, and sums are formed in each variance group."""
+    tested, rest = between_basis(design, contrast)
+    model = variance_model(design.variance_groups, design.between, contrast.between)
+    b, n_groups = design.between, len(model.size)
+    square = b.T @ b
+    if np.allclose(square, np.diag(np.diag(square)), atol=1e-12):
+        basis = (b / np.sqrt(np.diag(square))).T  # groups: a column each, which has no part in the others
+    else:
+        basis = np.vstack([tested, rest])
+    entries: list[tuple[int, Floats]] = []
+    product = np.full((n_groups, len(basis)), -1, np.int32)
+    for g in range(n_groups):
+        for k, row in enumerate(basis * model.member[g]):
+            if np.any(np.abs(row) > 1e-12):
+                product[g, k] = len(entries)
+                entries.append((0, row))
+    hypothesis = contrast.between @ np.linalg.pinv(b) @ basis.T
+    signed = contrast.test == "t"
+    form = Welch(
+        member=np.argmax(model.member, axis=0).astype(np.int32),
+        product=product,
+        squares=np.einsum("gs,ks,ls->gkl", model.member, basis, basis, optimize=True),
+        hypothesis=np.ascontiguousarray(-hypothesis if signed and contrast.sided == "negative" else hypothesis),
+        size=model.size,
+        room=model.room,
+        df_error=error_df(design, contrast),
+        signed=signed,
+        is_plain=len(hypothesis) == 1 and np.array_equal(product >= 0, np.eye(n_groups, len(basis), dtype=bool)),
+    )
+    return _Plan(_null_residuals(design, contrast, rest), _sums(entries), form)
+
+
+def _plan_for_subjects(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
     """Whole subjects move: a unit is a subject, a dimension one of the scores."""
     tested, rest = between_basis(design, contrast)
-    n_cells = len(design.cells)
     others = error_space(design, contrast)
 
     def residuals(values: Singles) -> Floats:
-        scores = contrast_scores(values, n_cells, contrast.within)
-        beyond = contrast_scores(values, n_cells, others)
+        scores = contrast_scores(values, design, contrast.within)
+        beyond = contrast_scores(values, design, others)
         whole = np.vstack([tested, rest])
         return np.concatenate([scores - rest.T @ (rest @ scores), beyond - whole.T @ (whole @ beyond)])
 
@@ -170,7 +282,7 @@ def _plan_for_subjects(design: Design, contrast: Contrast, scheme: Scheme) -> tu
     entries = [(j, row, kind) for j in range(len(contrast.within)) for row, kind in own]
     first = len(contrast.within)
     entries += [(first + j, row, NUISANCE) for j in range(len(others)) for row in of_others]
-    return residuals, _products(entries, contrast, constant=1.0)
+    return _Plan(residuals, _products(entries, contrast, constant=1.0))
 
 
 def _without_mean(rows: Floats) -> Floats:
@@ -180,7 +292,7 @@ def _without_mean(rows: Floats) -> Floats:
     return np.asarray(basis[values > 1e-9])
 
 
-def _plan_for_maps(design: Design, contrast: Contrast, scheme: Scheme) -> tuple[Residuals, Products]:
+def _plan_for_maps(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
     """Single maps move: a unit is a map, and there is one dimension."""
     tested, rest = between_basis(design, contrast)
     n_subjects, n_cells = len(design.subjects), len(design.cells)
@@ -189,7 +301,7 @@ def _plan_for_maps(design: Design, contrast: Contrast, scheme: Scheme) -> tuple[
     zero_sum = contrast.sums_to_zero
 
     def residuals(values: Singles) -> Floats:
-        maps = np.asarray(values, np.float64).reshape(n_subjects, n_cells, -1)
+        maps = np.asarray(np.asarray(values)[design.place], np.float64)
         if zero_sum:  # the subjects' means are nuisance
             maps = maps - maps.mean(axis=1, keepdims=True)
         whole = np.vstack([tested, rest])
@@ -204,11 +316,11 @@ def _plan_for_maps(design: Design, contrast: Contrast, scheme: Scheme) -> tuple[
         if scheme == "free":  # shuffled residuals have subject means again
             nuisance.append(np.kron(np.eye(n_subjects), np.full((1, n_cells), n_cells**-0.5)))
         entries += [(0, row, NUISANCE) for rows in nuisance for row in rows]
-        return residuals, _products(entries, contrast, constant=1.0)
+        return _Plan(residuals, _products(entries, contrast, constant=1.0))
     _, _, basis = np.linalg.svd(np.vstack([tested, rest]))
     error = np.kron(basis[len(tested) + len(rest) :], contrast.within)
     entries += [(0, row, TOTAL) for row in error]
-    return residuals, _products(entries, contrast, constant=0.0)
+    return _Plan(residuals, _products(entries, contrast, constant=0.0))
 
 
 def _products(entries: list[tuple[int, Floats, int]], contrast: Contrast, constant: float) -> Products:

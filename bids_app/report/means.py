@@ -93,7 +93,9 @@ def peak_means(
     xyz = peaks[["peak_x", "peak_y", "peak_z"]].to_numpy(np.float64)
     voxels = [int(((brain.xyz - place) ** 2).sum(axis=1).argmin()) for place in xyz]
     conditions, groups = design.cells, find_groups(design) or (all_subjects(design),)
-    of_groups = [group_means(values[:, voxels], len(conditions), group) for group in groups]
+    if any(group.rows.size < 2 for group in groups):
+        return None
+    of_groups = [group_means(values[:, voxels], design.place, group) for group in groups]
     mean, error = np.stack([mean for mean, _ in of_groups]), np.stack([error for _, error in of_groups])
     places = tuple(f"({', '.join(coordinate(float(x)) for x in place)})" for place in xyz)
     caption = (
