@@ -295,7 +295,6 @@ def _table(corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Iterab
     ]
     if shown < len(widths):
         lines[0] += MORE_COLUMNS.format(len(widths) - shown)
-    if len(lines) > FIRST_ROWS + LAST_ROWS + 2:
-        n_left_out = len(lines) - 1 - FIRST_ROWS - LAST_ROWS
+    if (n_left_out := len(rows) - FIRST_ROWS - LAST_ROWS) > 2:  # fewer take no more room than the words
         lines = [*lines[: FIRST_ROWS + 1], f"... ({n_left_out} more rows)", *lines[-LAST_ROWS:]]
     return lines
