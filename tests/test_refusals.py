@@ -12,8 +12,8 @@ import pytest
 
 from bids_app.cli import main
 
-CELLS = ("hiA", "loA", "hiB", "loB")
-FACTORS = [{"Name": "side", "Levels": ["A", "B"]}, {"Name": "load", "Levels": ["hi", "lo"]}]
+CELLS = ("hiA", "lowA", "hiB", "lowB")
+FACTORS = [{"Name": "side", "Levels": ["A", "B"]}, {"Name": "load", "Levels": ["hi", "low"]}]
 PEOPLE: dict[str, Sequence[object]] = {
     "group": "ppcccp",
     "sex": "FMFMFM",
@@ -45,7 +45,7 @@ class Bad:
     labels: str = "sub-{:02d}"
 
 
-def t(name: str, conditions: Sequence[str] = ("hiA", "loA")) -> dict[str, Any]:
+def t(name: str, conditions: Sequence[str] = ("hiA", "lowA")) -> dict[str, Any]:
     return {"Name": name, "Test": "t", "ConditionList": list(conditions), "Weights": [1, -1]}
 
 
@@ -54,12 +54,12 @@ BAD = {
     "one group": Bad(('all 6 subjects have "x" in the column "same"', "take the factor out"), {"Between": ["same"]}),
     "an empty cell": Bad(('only sub-04 has group "c" and sex "M"',), {"Between": ["group", "sex"]}),
     "a level without maps": Bad(
-        ("no map has the condition", "hiC (nearest: hi", "loC (nearest: lo", "Conditions found: hiA, hiB, loA, loB"),
+        ("no map has the condition", "hiC (nearest: hi", "lowC (nearest: lo", "Conditions found: hiA, hiB, lowA, lowB"),
         {"Factors": [{"Name": "side", "Levels": ["A", "B", "C"]}, FACTORS[1]]},
-        conditions=(*CELLS, "hiC", "loC"),
+        conditions=(*CELLS, "hiC", "lowC"),
     ),
     "a level that is not in X": Bad(
-        ("CellName: 2 of 6 cells are not in X: hiC, loC",),
+        ("CellName: 2 of 6 cells are not in X: hiC, lowC",),
         {"Factors": [{"Name": "side", "Levels": ["A", "B", "C"]}, FACTORS[1]]},
     ),
     "a level of a group that nobody has": Bad(
@@ -86,13 +86,13 @@ BAD = {
         ('"hiA" is a condition and a column of Between or Covariates', "rename the column"), {"Covariates": ["hiA"]}
     ),
     "a pattern that matches nothing": Bad(
-        ('CellName: "{side}{load}" expands to Ahi, Alo, Bhi, Blo, and none', "X, which has hiA, loA, hiB, loB"),
+        ('CellName: "{side}{load}" expands to Ahi, Alow, Bhi, Blow, and none', "X, which has hiA, lowA, hiB, lowB"),
         {"CellName": "{side}{load}"},
     ),
     "a pattern that matches no map": Bad(
-        ("no map has the condition Ahi", "Blo", "Conditions found: hiA, hiB, loA, loB"),
+        ("no map has the condition Ahi", "Blow", "Conditions found: hiA, hiB, lowA, lowB"),
         {"CellName": "{side}{load}"},
-        conditions=("Ahi", "Alo", "Bhi", "Blo"),
+        conditions=("Ahi", "Alow", "Bhi", "Blow"),
     ),
     "more columns than subjects": Bad(
         ("7 between-subject columns (group.c, group.p, age, weight, iq, score, sex.F) for 6 subjects",),
