@@ -12,8 +12,8 @@ import pytest
 
 from bids_app.cli import main
 
-CELLS = ("hiA", "lowA", "hiB", "lowB")
-FACTORS = [{"Name": "side", "Levels": ["A", "B"]}, {"Name": "load", "Levels": ["hi", "low"]}]
+CELLS = ("hiA", "slowA", "hiB", "slowB")
+FACTORS = [{"Name": "side", "Levels": ["A", "B"]}, {"Name": "load", "Levels": ["hi", "slow"]}]
 PEOPLE: dict[str, Sequence[object]] = {
     "group": "ppcccp",
     "sex": "FMFMFM",
@@ -45,7 +45,7 @@ class Bad:
     labels: str = "sub-{:02d}"
 
 
-def t(name: str, conditions: Sequence[str] = ("hiA", "lowA")) -> dict[str, Any]:
+def t(name: str, conditions: Sequence[str] = ("hiA", "slowA")) -> dict[str, Any]:
     return {"Name": name, "Test": "t", "ConditionList": list(conditions), "Weights": [1, -1]}
 
 
@@ -54,12 +54,12 @@ BAD = {
     "one group": Bad(('all 6 subjects have "x" in the column "same"', "take the factor out"), {"Between": ["same"]}),
     "an empty cell": Bad(('only sub-04 has group "c" and sex "M"',), {"Between": ["group", "sex"]}),
     "a level without maps": Bad(
-        ("no map has the condition", "hiC (nearest: hi", "lowC (nearest: lo", "Conditions found: hiA, hiB, lowA, lowB"),
+        ("the condition hiC (nearest: hiB), slowC (nearest: slowB)", "Conditions found: hiA, hiB, slowA, slowB"),
         {"Factors": [{"Name": "side", "Levels": ["A", "B", "C"]}, FACTORS[1]]},
-        conditions=(*CELLS, "hiC", "lowC"),
+        conditions=(*CELLS, "hiC", "slowC"),
     ),
     "a level that is not in X": Bad(
-        ("CellName: 2 of 6 cells are not in X: hiC, lowC",),
+        ("CellName: 2 of 6 cells are not in X: hiC, slowC",),
         {"Factors": [{"Name": "side", "Levels": ["A", "B", "C"]}, FACTORS[1]]},
     ),
     "a level of a group that nobody has": Bad(
@@ -86,13 +86,13 @@ BAD = {
         ('"hiA" is a condition and a column of Between or Covariates', "rename the column"), {"Covariates": ["hiA"]}
     ),
     "a pattern that matches nothing": Bad(
-        ('CellName: "{side}{load}" expands to Ahi, Alow, Bhi, Blow, and none', "X, which has hiA, lowA, hiB, lowB"),
+        ('CellName: "{side}{load}" expands to Ahi, Aslow, Bhi, Bslow, and none', "X, which has hiA, slowA, hiB, slowB"),
         {"CellName": "{side}{load}"},
     ),
     "a pattern that matches no map": Bad(
-        ("no map has the condition Ahi", "Blow", "Conditions found: hiA, hiB, lowA, lowB"),
+        ("no map has the condition Ahi", "Bslow", "Conditions found: hiA, hiB, slowA, slowB"),
         {"CellName": "{side}{load}"},
-        conditions=("Ahi", "Alow", "Bhi", "Blow"),
+        conditions=("Ahi", "Aslow", "Bhi", "Bslow"),
     ),
     "more columns than subjects": Bad(
         ("7 between-subject columns (group.c, group.p, age, weight, iq, score, sex.F) for 6 subjects",),
