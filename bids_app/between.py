@@ -199,6 +199,8 @@ def _check_columns(matrix: Floats, names: Sequence[str], participants: Participa
     rank = 0
     scaled = matrix / np.maximum(np.linalg.norm(matrix, axis=0), np.finfo(float).tiny)
     for index, name in enumerate(names):
+        if rank >= n_subjects:  # any further column would follow from all others, which is not what is wrong
+            break
         own = int(np.linalg.matrix_rank(scaled[:, : index + 1], tol=1e-8))
         if own == rank:
             weights = np.linalg.lstsq(scaled[:, :index], scaled[:, index], rcond=None)[0]

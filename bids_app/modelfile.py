@@ -37,6 +37,7 @@ from bids_app.strictjson import dig, gather, objects, parse, refuse, unknown_key
 LEVELS = ("Run", "Session", "Subject", "Dataset")
 TOOL = "grouplevel"
 MAX_PROBLEMS = 8
+MAX_NAMES = 12  # of a list in a message
 
 
 def read_model(path: Path) -> ModelSpec:
@@ -236,7 +237,8 @@ def _node(place: str, node: dict[str, Any], settings: GroupLevelSettings) -> Nod
     columns = (*settings.between, *settings.covariates)
     conditions = tuple(name for name in x if name not in ("subject", 1, "1", *columns))
     wrong_x = _wrong_x(x, conditions, f"{place}.Model.X", per_condition=per_condition)
-    refuse([*_not_done(node, place), *wrong_x, *wrong_mask])
+    wrong_columns = _wrong_columns(columns, (*conditions, "subject"), settings, f"{place}.Model.Software.{TOOL}")
+    refuse([*_not_done(node, place), *wrong_columns, *wrong_x, *wrong_mask])
     entries = objects(node, "Contrasts", f"{place}.")
     contrasts = gather(partial(_contrast, entry, where, conditions, settings) for where, entry in entries)
     block = f"{place}.Model.Software.{TOOL}.Contrasts"
@@ -424,12 +426,8 @@ def _wrong_names(
     if cells and per_condition:
         yield f'{block}.Factors: with "GroupBy": ["contrast"] a model has one condition, and no factors within subjects'
         return
-    collisions = {*settings.between, *settings.covariates} & {*conditions, "subject"}
-    for name in sorted(collisions):
-        yield f"{block}: {shown(name)} is a condition in X and a column of Between or Covariates; rename one"
     if lost := [cell for cell in cells if cell not in conditions]:
-        found = f"{len(lost)} of {len(cells)} cells are not in X, first {shown(lost[0])}"
-        yield f"{block}.CellName: {found}{_one_of_two(lost[0], conditions)}"
+        yield f"{block}.CellName: {_lost_cells(settings, lost, len(cells), conditions)}"
     effects = effect_names(settings)
     if not contrasts and not effects:
         yield f"{place}: nothing to test; write Contrasts, or Factors in {block.removeprefix(place + '.')}"
@@ -442,6 +440,36 @@ def _wrong_names(
             yield f"{where}.Name: no contrast or effect is called {name}{suggestion(own.name, tests)}"
         elif tests[own.name] == "F" and own.sided not in (None, "positive"):
             yield f'{where}.Sided: {name} is an F, which is always "positive"; found {shown(own.sided)}'
+
+
+def _wrong_columns(
+    columns: Sequence[str], conditions: Sequence[str], settings: GroupLevelSettings, place: str
+) -> Iterator[str]:
+    """Check that no column of the participants has the name of a condition."""
+    for name in sorted({*columns} & {*conditions, *factor_cells(settings)}):
+        what = "stands for the subjects in X, and is" if name == "subject" else "is a condition and"
+        yield (
+            f"{place}: {shown(name)} {what} a column of Between or Covariates; rename the column in the "
+            "participants' table, and in the model"
+        )
+
+
+def _lost_cells(settings: GroupLevelSettings, lost: Sequence[str], n_cells: int, conditions: Sequence[str]) -> str:
+    """Say what a pattern expands to, where not all of that is in X."""
+    if len(lost) < n_cells:
+        near = nearest(lost[0], conditions)
+        hint = f"; {lost[0]} may be {near}, misspelt in one of the two" if near else ""
+        return f"{len(lost)} of {n_cells} cells are not in X: {_first(lost)}{hint}"
+    return (
+        f"{shown(settings.cell_name)} expands to {_first(lost)}, and none of these is in X, which has "
+        f"{_first(conditions)}; put right CellName, or the Levels of Factors"
+    )
+
+
+def _first(names: Sequence[str]) -> str:
+    """List names, the first of them where there are many."""
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def _wrong_filters(filters: dict[str, list[Any]] | None, place: str) -> Iterator[str]:

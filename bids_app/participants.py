@@ -127,11 +127,16 @@ def column(participants: Participants, name: str, subjects: Sequence[str]) -> tu
     labels = [subject.removeprefix("sub-") for subject in subjects]
     _check_rows(participants, labels)
     values: dict[str, str | None] = dict(zip(table.index, table[name], strict=True))
+    if all(values[label] is None for label in labels):
+        raise DataError(
+            f"{source}: {_columns([name])} is n/a for all {len(labels)} subjects of this analysis. Fill it in, or take "
+            "it out of the model."
+        )
     if missing := [label for label in labels if values[label] is None]:
         rest = " ".join(label for label in labels if values[label] is not None)
         raise DataError(
             f"{source}: {_columns([name])} has no value for {_subjects(missing)}. Fill it in, or restrict the analysis "
-            f"to the others: --participant-label {rest or '(there is none)'}"
+            f"to the others: --participant-label {rest}"
         )
     return tuple(value for label in labels if (value := values[label]) is not None)
 

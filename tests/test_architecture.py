@@ -40,6 +40,7 @@ MAY_IMPORT = {
         (
             "errors", "spec", "modelfile", "discovery", "dataset", "participants", "images", "design",
             "glm", "inference.*", "report.*", "outputs", "demo", "resources", "checkpoints", "permuting",
+            "preview",
         ),
         ("numpy", "threadpoolctl"),
     ),
@@ -129,6 +130,13 @@ MAY_IMPORT = {
             "conditions", "inference.*", "report.atlases", "report.tables", "report.figures",
         ),
         ("nibabel", "numpy", "pandas"),
+    ),
+    "preview": Allowed(
+        (
+            "spec", "discovery", "dataset", "images", "design", "glm", "inference.tail", "permuting",
+            "report.content", "outputs",
+        ),
+        ("numpy",),
     ),
     "demo": Allowed(("errors",), ("numpy", "scipy", "nibabel", "nilearn")),
 }  # fmt: skip

@@ -271,7 +271,7 @@ WRONG = [
     ({"Covariates": ["age"]}, {"age": [3] * 18}, 'the column "age" does not vary over the subjects analysed'),
     ({"Covariates": ["age", "sex"]}, {"age": [0, 1] * 9}, 'the column "sex.F" follows from age'),
     ({"Covariates": ["age"]}, {"age": [None, *AGE[1:]]}, 'column "age" has no value for sub-01'),
-    ({"Covariates": ["age"]}, {"age": [None] * 18}, "has no value for sub-01"),
+    ({"Covariates": ["age"]}, {"age": [None] * 18}, 'column "age" is n/a for all 18 subjects'),
     ({"Covariates": ["age"]}, {"age": ["old", *AGE[1:]]}, 'holds text where a number is needed: sub-01 ("old")'),
     ({"Between": ["groupp"]}, {}, 'has no column "groupp", which the model names; did you mean "group"?'),
     ({"Covariates": ["site"]}, {"site": list("abcdefghijklmnopqr")}, "leave no degrees of freedom"),

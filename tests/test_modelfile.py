@@ -227,7 +227,7 @@ WRONG_IN_BLOCK: list[Any] = [
     (
         "Factors[0].Levels[1]",
         "UFF",
-        '.CellName: 3 of 9 cells are not in X, first "IniUFF", which has "IniUF"; one of the two is misspelt',
+        ".CellName: 3 of 9 cells are not in X: IniUFF, ImmUFF, DelUFF; IniUFF may be IniUF, misspelt in one of the two",
     ),
     ("CellName", REMOVED, '.CellName: needed with Factors, such as "{stimulus}{presentation}"'),
     ("CellName", "{stimulus}", ".CellName: expected each of {stimulus}, {presentation} once"),

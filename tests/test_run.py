@@ -244,6 +244,50 @@ class TestFaceGroup:
         assert 10 ** -logp.max() >= 1 / 2048 * (1 - 1e-5)
         assert maxima["voxel"][0] == pytest.approx(f.max(), rel=1e-4)
 
+    def test_a_made_up_group_split_finds_nothing(self, shared_data: Path, tmp_path: Path) -> None:
+        """Odd against even subjects, a split that nobody made: a mixed ANOVA without a corrected survivor.
+
+        F of the split is the square of scipy's two-sample t of the subjects' means at every voxel; 1e-4: single
+        precision on disk.
+        """
+        cells = [fame + basis for fame in ("famous", "unfamiliar") for basis in ("Canonical", "Temporal", "Dispersion")]
+        table = tmp_path / "people.tsv"
+        rows = [f"sub-{s:02}\t{'odd' if s % 2 else 'even'}" for s in range(1, 13)]
+        table.write_text("\n".join(["participant_id\tmadeUp", *rows]) + "\n")
+        block = {
+            "Factors": [
+                {"Name": "fame", "Levels": ["famous", "unfamiliar"]},
+                {"Name": "basis", "Levels": ["Canonical", "Temporal", "Dispersion"]},
+            ],
+            "CellName": "{fame}{basis}",
+            "Between": ["madeUp"],
+            "Effects": ["madeUp", "madeUp:fame", "madeUp:basis"],
+            "Permutation": {"N": 100, "Statistics": ["voxel", "cluster-size"]},
+            "Report": {"Interactive": False, "Atlases": []},
+        }
+        model = write_model(tmp_path / "model.json", cells, [], **block)
+        folder = shared_data / "spm_face_rfx_2x3"
+        run(folder, tmp_path / "out", model, "--participants", str(table))
+        result = Outputs(tmp_path / "out", PREFIX)
+        contrasts = result.table("contrasts.tsv").set_index("label")
+        assert contrasts["shuffle"].tolist() == ["permute"] * 3
+        assert contrasts["df_error"].tolist() == [10, 10, 20]
+        for label in contrasts.index:
+            for method in ("voxelFWE", "clusterSizeFWE"):
+                assert not result.values(label, f"F_desc-{method}Thresh").any()
+        name = "sub-{0:02}/sub-{0:02}_task-faces_space-MNI152Lin_contrast-{1}_stat-effect_statmap.nii.gz"
+        means = np.array(
+            [
+                np.mean([nib.load(folder / name.format(s, cell)).get_fdata()[result.mask] for cell in cells], axis=0)
+                for s in range(1, 13)
+            ]
+        )
+        t = stats.ttest_ind(means[0::2], means[1::2]).statistic
+        assert result.values("madeUp", "F") == pytest.approx(t**2, rel=1e-4, abs=1e-6)
+        of_odd = nib.load(result.path("condition-famousCanonical_stat-mean_desc-madeUpOdd_statmap.nii.gz")).get_fdata()
+        maps = [nib.load(folder / name.format(s, "famousCanonical")).get_fdata()[result.mask] for s in range(1, 13, 2)]
+        assert of_odd[result.mask] == pytest.approx(np.mean(maps, axis=0), rel=1e-4, abs=1e-5)
+
 
 class TestEmotionRegulation:
     """30 subjects, maps with missing voxels, a mask of its own."""
