@@ -14,7 +14,8 @@ the model by means of `strictjson`. `discovery` lists the images of a dataset, `
 but for `checkpoints`, which keeps what the shuffles gave so far. `permuting` runs the shuffles of a node: in
 `inference`, `scores` says what is shuffled, `products` computes the statistic, `heights` turns it into t or z,
 `clusters` enhances it, `permutation` puts them together, and `correction` ranks, with `tail` where few shuffles are to
-do for many. `participants` reads columns of participants.tsv, `progress` shows how far the shuffles are, and
+do for many. `diagnostics` and `smoothness` look at what the tests assume. `participants` reads columns of
+participants.tsv, `progress` shows how far the shuffles are, and
 `resources` says what this process may use. `draft` is a command line of its own: it writes a first model file, which
 `firstmodel` makes of what is found, with `cellnames` for the names of conditions.
 """

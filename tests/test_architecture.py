@@ -59,6 +59,8 @@ MAY_IMPORT = {
     "effectsizes": Allowed(("design",), ("numpy", "scipy")),
     "conditions": Allowed(("design",), ("numpy",)),
     "glm": Allowed(("design", "effectsizes"), ("numpy", "scipy")),
+    "smoothness": Allowed(("design", "glm"), ("numpy",)),
+    "diagnostics": Allowed(("design", "glm"), ("numpy",)),
     "inference.__init__": Allowed(),
     "inference.clusters": Allowed((), ("numpy", "numba", "scipy.ndimage")),
     "inference.heights": Allowed(("glm",), ("numpy", "numba", "scipy.stats")),
