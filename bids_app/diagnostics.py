@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 BLOCK = 4096  # voxels at a time in double precision
-MAX_VALUES = 1.2e7  # residual scores looked at: of more, voxels are taken at regular distances
+MAX_VALUES = 4e6  # residual scores looked at: of more, voxels are taken at regular distances
 ROBUST_LIMIT = 3.5  # robust standard deviations beyond which a subject is named
 LEAST_EXCESS = 1.2  # times the median that it must also reach: with many subjects alike, trifles are many deviations
 ROBUST_SD = 1.4826  # median absolute deviation to standard deviation, for normal values

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from platform import python_version
@@ -19,19 +19,21 @@ from bids_app import __version__, outputs
 from bids_app.checkpoints import clear
 from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
+from bids_app.diagnostics import Diagnostics, diagnose
 from bids_app.discovery import advisory_validation
 from bids_app.errors import ModelError
 from bids_app.glm import ContrastFit, error_df, fit_contrast, has_error, subject_effects
 from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
-from bids_app.inference.correction import ContrastInference, parametric
+from bids_app.inference.correction import ContrastInference, parametric, uncorrected_p
 from bids_app.inference.permutation import NullDistribution
 from bids_app.modelfile import read_model
 from bids_app.participants import find_participants
 from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations, seconds_per_shuffle
-from bids_app.report import content, figures, html, means, methods, slices
+from bids_app.report import checks, content, figures, html, means, methods, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
-from bids_app.report.tables import Brain, Limits, ResultTables, tabulate
+from bids_app.report.tables import Brain, Limits, ResultTables, tabulate, top_voxels
 from bids_app.resources import usable_memory_mb
+from bids_app.smoothness import Smoothness, estimate_smoothness
 from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_columns
 
 log = logging.getLogger("bids_app")
@@ -79,6 +81,8 @@ class Results:
     inferences: tuple[ContrastInference, ...]
     tables: tuple[ResultTables, ...]
     """One per inference."""
+    diagnostics: Diagnostics
+    smoothness: Smoothness | None
 
     @property
     def pairs(self) -> tuple[tuple[ContrastInference, ResultTables], ...]:
@@ -222,12 +226,12 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
         use_mni=study.uses_mni,
         reason=study.space_note,
     )
-    mosaic = _draw_subjects(study, canvas)
+    mosaic, coverage = _draw_subjects(study, canvas), _draw_coverage(study, canvas)
     design_figures = (figures.draw_design(study.design), figures.draw_contrasts(study.design))
     outputs.write_inputs(folder, study.inputs, study.maps)
     outputs.write_conditions(folder, study.maps, study.design)
     outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
-    for figure in (mosaic, *design_figures):
+    for figure in (mosaic, *([coverage] if coverage else []), *design_figures):
         outputs.write_figure(folder, "", figure)
     sections = []
     nulls = permute(study.maps.values, study.node, study.design, study.plans, _means(study.maps, options))
@@ -252,6 +256,7 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
         figures=design_figures,
         contrasts=tuple(sections),
         mosaic=mosaic,
+        coverage=coverage,
         notes=(*study.design.notes, *(note for plan in study.plans if plan for note in plan.shuffles.notes)),
     )
 
@@ -284,7 +289,18 @@ def analyse_contrast(
         tabulate(each, fit, [other for other in inferences if other is not each], study.brain, limits)
         for each in inferences
     ]
-    return Results(fit, null, tuple(inferences), tuple(tables))
+    of_method = {each.method: listed for each, listed in zip(inferences, tables, strict=True)}
+    first = of_method[figures.primary(inferences).method] if inferences else None
+    peaks = top_voxels(first, fit, study.brain)
+    permuted = (uncorrected_p(null), null.shuffles.n_shuffles, study.brain.xyz) if null else None
+    return Results(
+        fit=fit,
+        null=null,
+        inferences=tuple(inferences),
+        tables=tuple(tables),
+        diagnostics=diagnose(study.maps.values, study.design, fit, (peaks, study.brain.xyz[peaks]), permuted),
+        smoothness=estimate_smoothness(study.maps.values, study.design, contrast, study.maps.mask, study.maps.affine),
+    )
 
 
 def _report_contrast(
@@ -301,13 +317,26 @@ def _report_contrast(
     if study.node.settings.report.interactive:
         page = figures.view_contrast(results.fit, results.inferences, canvas)
         viewer = outputs.write_viewer(folder, stem, page)
-    return content.contrast_section(results.fit, results.inferences, by_method, drawn, viewer, peak_means)
+    section = content.contrast_section(results.fit, results.inferences, by_method, drawn, viewer, peak_means)
+    scheme = results.null.shuffles.scheme if results.null else None
+    checked = checks.contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme)
+    for figure in checked.figures:
+        outputs.write_figure(folder, stem, figure)
+    return replace(section, checks=checked)
 
 
 def _draw_subjects(study: Study, canvas: slices.Canvas) -> figures.Figure:
     """Draw one map of each subject side by side."""
     title, caption, images = _subject_maps(study)
     return figures.draw_mosaic(images, canvas, name="subjects", title=title, caption=caption)
+
+
+def _draw_coverage(study: Study, canvas: slices.Canvas) -> figures.Figure | None:
+    """Draw where subjects lack voxels that others have."""
+    maps = study.maps
+    if maps.coverage is None:
+        return None
+    return checks.draw_coverage(maps.coverage, maps.affine, len(study.design.subjects), canvas)
 
 
 def _subject_maps(study: Study) -> tuple[str, str, dict[str, Image]]:

@@ -40,6 +40,7 @@ MAY_IMPORT = {
         (
             "errors", "spec", "modelfile", "discovery", "dataset", "participants", "images", "design",
             "glm", "inference.*", "report.*", "outputs", "demo", "resources", "checkpoints", "permuting",
+            "diagnostics", "smoothness",
         ),
         ("numpy", "threadpoolctl"),
     ),
@@ -108,13 +109,25 @@ MAY_IMPORT = {
         ),
         ("numpy", "pandas"),
     ),
+    "report.checkcharts": Allowed(("diagnostics", "report.sheets", "report.words"), ("matplotlib", "numpy")),
+    "report.checks": Allowed(
+        (
+            "design", "diagnostics", "smoothness",
+            "report.checkcharts", "report.figures", "report.slices", "report.words",
+        ),
+        ("nibabel", "numpy"),
+    ),
     "report.content": Allowed(
-        ("spec", "design", "glm", "inference.*", "report.words", "report.tables", "report.figures", "report.means"),
+        (
+            "spec", "design", "glm", "inference.*",
+            "report.words", "report.tables", "report.figures", "report.means", "report.checks",
+        ),
         ("numpy", "pandas"),
     ),
     "report.methods": Allowed(("design", "report.words", "report.content")),
     "report.html": Allowed(
-        ("report.words", "report.tables", "report.figures", "report.content", "report.methods"), ("jinja2", "pandas")
+        ("report.words", "report.tables", "report.figures", "report.content", "report.methods", "report.checks"),
+        ("jinja2", "pandas"),
     ),
     "outputs": Allowed(
         (

@@ -16,6 +16,7 @@ from bids_app.design import Contrast, Design
 from bids_app.glm import ContrastFit
 from bids_app.inference.correction import ContrastInference
 from bids_app.inference.tail import smallest_p
+from bids_app.report.checks import Checks
 from bids_app.report.figures import Figure
 from bids_app.report.means import PeakMeans
 from bids_app.report.tables import ResultTables
@@ -135,6 +136,8 @@ class ContrastSection:
     """Relative link to the interactive map."""
     means: PeakMeans | None = None
     """Condition means at the highest peaks."""
+    checks: Checks | None = None
+    """Diagnostics."""
 
     @property
     def statistic(self) -> str:
@@ -155,6 +158,8 @@ class NodeSection:
     """Design matrix and contrasts."""
     contrasts: tuple[ContrastSection, ...]
     mosaic: Figure | None = None
+    coverage: Figure | None = None
+    """Where subjects lack voxels; None where nobody does."""
     notes: tuple[str, ...] = ()
     """Lines of the log about the model and its tests."""
 

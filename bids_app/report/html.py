@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from bids_app.report.checks import influence_rows
 from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, exact_coordinate
 from bids_app.report.figures import Figure
 from bids_app.report.methods import SPHERICITY, cited_works, methods_text, references
@@ -63,7 +64,11 @@ class _Table:
 def render(page: Page) -> str:
     """Write the page as one self-contained HTML document."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "p": format_p,
@@ -83,9 +88,9 @@ def render(page: Page) -> str:
         "error_words": _error_words,
         "short": _short_label,
         "methods": METHODS,
+        "influence_rows": influence_rows,
     }
-    source = resources.files("bids_app.report").joinpath("template.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return environment.get_template("template.html").render(
         page=page,
         nodes=page.nodes,
         tests=_tests_in_use(page.nodes),
@@ -93,6 +98,11 @@ def render(page: Page) -> str:
         cited=cited_works(page.nodes),
         bibtex=references(page.nodes),
     )
+
+
+def _template(name: str) -> str:
+    """Read a template that the package ships."""
+    return resources.files("bids_app.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def asked_words(section: ContrastSection, node: NodeSection) -> str:

@@ -176,6 +176,24 @@ def tabulate(
     )
 
 
+def top_voxels(tables: ResultTables | None, fit: ContrastFit, brain: Brain, n_peaks: int = 5) -> NDArray[np.intp]:
+    """Return the voxels of the highest peaks, (n,); where none is listed, the one with the smallest p.
+
+    Parameters
+    ----------
+    tables : of the corrected map that is looked at closely; None where there is none
+    fit : of the contrast
+    brain : of the voxels
+    n_peaks : at most
+    """
+    if tables is None or tables.peaks.empty:
+        # of equally small p the largest statistic: p may have underflowed
+        return np.lexsort((-np.abs(fit.statistic), fit.p))[:1]
+    peaks = tables.peaks.sort_values("peak_statistic", key=np.abs, ascending=False, kind="stable").head(n_peaks)
+    places = peaks[["peak_x", "peak_y", "peak_z"]].to_numpy(np.float64)
+    return np.array([((brain.xyz - place) ** 2).sum(axis=1).argmin() for place in places], np.intp)
+
+
 def _find_clusters(
     significant: NDArray[np.bool_], statistic: Floats, brain: Brain, limits: Limits
 ) -> tuple[list[_Cluster], int]:
