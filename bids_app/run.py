@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -29,12 +28,13 @@ from bids_app.inference.permutation import NullDistribution
 from bids_app.modelfile import read_model
 from bids_app.participants import find_participants
 from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations, seconds_per_shuffle
-from bids_app.report import checks, content, figures, html, means, methods, slices
+from bids_app.report import checks, content, figures, html, means, methods, outcomes, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, ResultTables, tabulate, top_voxels
 from bids_app.resources import usable_memory_mb
 from bids_app.smoothness import Smoothness, estimate_smoothness
 from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_columns
+from bids_app.terminal import matters, open_shown, say_outcomes, stage
 
 log = logging.getLogger("bids_app")
 
@@ -109,8 +109,10 @@ def run(options: RunOptions) -> None:
         outputs.check_writable(options.output_dir)
         if not (options.skip_bids_validation or options.maps):  # a table needs no valid dataset
             _say(f"input, advisory: {line}" for line in advisory_validation(options.bids_dir))
-        found = [(node, find_maps(options, model, node)) for node in _chosen_nodes(model, options)]
-        designs = [_design(node, inputs, options) for node, inputs in found]
+        with stage("Input and design") as say:
+            found = [(node, find_maps(options, model, node)) for node in _chosen_nodes(model, options)]
+            designs = [_design(node, inputs, options) for node, inputs in found]
+            say(_layout_words(designs))
         # BLAS on one thread: how it shares out a product, and so how that is rounded, may hang on the number of threads
         stack.enter_context(threadpool_limits(1, user_api="blas"))
         if options.dry_run:
@@ -170,10 +172,29 @@ def _analyse(
         report = options.output_dir / "report.html"
         outputs.write_text(report, html.render(page))
         clear(options.scratch, [file_label(node.name) for node, _ in found])
-        log.info("Report: %s", report)
+        say_outcomes(outcomes.outcomes(page.nodes))
+        for line in outcomes.warning_lines(page.nodes):
+            matters("%s", line)
+        matters("Report: %s", report)
     finally:
         if run_folder.exists():
             outputs.write_text(run_folder / "log.txt", "".join(lines))
+
+
+def _layout_words(designs: Sequence[Design]) -> str:
+    """Say how many maps of how many subjects there are."""
+    return "; ".join(
+        f"{len(design.subjects) * len(design.cells)} maps, {len(design.subjects)} subjects x {len(design.cells)} "
+        f"condition{'s' if len(design.cells) > 1 else ''}"
+        for design in designs
+    )
+
+
+def _shuffle_words(plan: Plan | None) -> str:
+    """Say how many relabellings a contrast has."""
+    if plan is None:
+        return "no shuffles"
+    return f"{'all ' if plan.shuffles.exhaustive else ''}{plan.shuffles.n_shuffles:,} {plan.shuffles.words}"
 
 
 def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptions) -> Study:
@@ -186,15 +207,18 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     """
     _say((*inputs.notes, *design.notes))
     room = Room(_memory(options) / 3, None if options.dry_run else options.scratch)
-    maps = load_maps(inputs, (options.mask,) if options.mask else inputs.masks, options.n_jobs, room)
-    maps = keep_voxels(
-        maps,
-        has_error(maps.values, design),
-        "there, some contrast does not vary over subjects at all, so that no t or F exists",
-        room,
-    )
+    with stage("Maps") as say:
+        maps = load_maps(inputs, (options.mask,) if options.mask else inputs.masks, options.n_jobs, room)
+        maps = keep_voxels(
+            maps,
+            has_error(maps.values, design),
+            "there, some contrast does not vary over subjects at all, so that no t or F exists",
+            room,
+        )
+        say(f"{maps.values.shape[1]:,} voxels in the mask")
     uses_mni, space_note = space_has_atlases(inputs.entities.get("space"))
-    _say((*maps.notes, space_note))
+    _say(maps.notes)
+    (matters if "space" not in inputs.entities or not uses_mni else log.info)("%s", space_note)
     settings = node.settings
     atlases = load_atlases(settings.report.atlases, maps.grid.shape, maps.affine) if uses_mni else ()
     connectivity = settings.permutation.connectivity if settings.permutation else 26
@@ -237,7 +261,8 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
     nulls = permute(study.maps.values, study.node, study.design, study.plans, _means(study.maps, options))
     for contrast, plan in zip(study.design.contrasts, study.plans, strict=True):
         log.info("%s: %s", contrast.name, _test_in_words(study.design, contrast, plan))
-        with _timed(contrast.name):
+        with stage(contrast.name) as say:
+            say(_shuffle_words(plan))
             results = analyse_contrast(study, contrast, *next(nulls))
             outputs.write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
             sections.append(_report_contrast(study, results, canvas, folder))
@@ -420,14 +445,6 @@ def _say(notes: Iterable[str]) -> None:
         log.info("%s", note)
 
 
-@contextmanager
-def _timed(what: str) -> Iterator[None]:
-    """Log how long a step took."""
-    start = time.perf_counter()
-    yield
-    log.info("%s: %.1f s", what, time.perf_counter() - start)
-
-
 class _Keep(logging.Handler):
     """Keeps the log lines for the log file, which cannot exist before the input is known to be good."""
 
@@ -441,12 +458,10 @@ class _Keep(logging.Handler):
 
 @contextmanager
 def _logging(verbosity: int) -> Iterator[list[str]]:
-    """Log to stderr, and into the list that is given; handlers are taken off again."""
+    """Show the log, and keep it in the list that is given; handlers are taken off again."""
     lines: list[str] = []
-    kept, shown = _Keep(lines), logging.StreamHandler(sys.stderr)
+    kept, shown = _Keep(lines), open_shown(verbosity)
     kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    shown.setFormatter(logging.Formatter("%(message)s"))
-    shown.setLevel(logging.WARNING if verbosity < 0 else logging.DEBUG if verbosity else logging.INFO)
     log.setLevel(logging.DEBUG)
     log.propagate = False
     for handler in (kept, shown):

@@ -40,7 +40,7 @@ MAY_IMPORT = {
         (
             "errors", "spec", "modelfile", "discovery", "dataset", "participants", "images", "design",
             "glm", "inference.*", "report.*", "outputs", "demo", "resources", "checkpoints", "permuting",
-            "diagnostics", "smoothness",
+            "diagnostics", "smoothness", "terminal",
         ),
         ("numpy", "threadpoolctl"),
     ),
@@ -79,7 +79,8 @@ MAY_IMPORT = {
         ("glm", "inference.clusters", "inference.permutation", "inference.tail"), ("numpy", "scipy.stats")
     ),
     "checkpoints": Allowed(("errors", "inference.permutation"), ("numpy",)),
-    "progress": Allowed((), ("rich",)),
+    "terminal": Allowed((), ("rich",)),
+    "progress": Allowed(("terminal",)),
     "permuting": Allowed(
         ("errors", "spec", "design", "exchangeability", "inference.*", "checkpoints", "progress"), ("numpy",)
     ),
@@ -124,6 +125,7 @@ MAY_IMPORT = {
         ),
         ("numpy", "pandas"),
     ),
+    "report.outcomes": Allowed(("terminal", "report.content", "report.words")),
     "report.methods": Allowed(("design", "report.words", "report.content")),
     "report.html": Allowed(
         ("report.words", "report.tables", "report.figures", "report.content", "report.methods", "report.checks"),

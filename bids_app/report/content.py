@@ -98,6 +98,7 @@ class MethodResult:
     can_pass: bool
     """False where the relabellings are too few for any p at the level."""
     peak: Peak | None
+    """Where nothing survives, None."""
     tables: ResultTables
     is_approximate: bool = False
     """Whether small p come from a fitted tail."""
@@ -107,6 +108,8 @@ class MethodResult:
     """Contrasts that are corrected together."""
     n_families: int = 1
     """Families of contrasts by whose number p was multiplied."""
+    closest: Peak | None = None
+    """The voxel that came closest where nothing survives."""
 
     @property
     def title(self) -> str:
@@ -272,7 +275,8 @@ def _method_result(inference: ContrastInference, fit: ContrastFit, tables: Resul
         n_clusters=len(tables.clusters) + tables.n_left_out,
         threshold=threshold_words(inference, fit),
         can_pass=inference.null is None or inference.threshold is not None,
-        peak=_top_peak(inference.method, tables),
+        peak=_top_peak(inference.method, tables.peaks),
+        closest=None if tables.closest is None else _top_peak(inference.method, tables.closest),
         tables=tables,
         is_approximate=inference.tail is not None,
         no_tail=inference.no_tail,
@@ -281,12 +285,12 @@ def _method_result(inference: ContrastInference, fit: ContrastFit, tables: Resul
     )
 
 
-def _top_peak(method: str, tables: ResultTables) -> Peak | None:
-    if tables.peaks.empty:
+def _top_peak(method: str, peaks: pd.DataFrame) -> Peak | None:
+    if peaks.empty:
         return None
-    rank = np.abs(tables.peaks["peak_statistic"].to_numpy()).argmax()
-    row = tables.peaks.iloc[int(rank)]
-    atlas = next((name for name in ATLAS_HEADS if name in tables.peaks), None)
+    rank = np.abs(peaks["peak_statistic"].to_numpy()).argmax()
+    row = peaks.iloc[int(rank)]
+    atlas = next((name for name in ATLAS_HEADS if name in peaks), None)
     place = ", ".join(exact_coordinate(row[name]) for name in ("peak_x", "peak_y", "peak_z"))
     label = "" if atlas is None else str(row[atlas])
     return Peak(f"({place})", float(row["peak_statistic"]), float(row[f"p_{method}"]), label)

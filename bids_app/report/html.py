@@ -15,7 +15,7 @@ import jinja2
 import pandas as pd
 
 from bids_app.report.checks import influence_rows
-from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, exact_coordinate
+from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak, exact_coordinate
 from bids_app.report.figures import Figure
 from bids_app.report.methods import SPHERICITY, cited_works, methods_text, references
 from bids_app.report.tables import COLUMNS
@@ -130,19 +130,22 @@ def found_words(section: ContrastSection) -> str:
         would = f" (it would take {result.threshold})" if result.threshold else ""
         if not result.can_pass:
             would = ": there are too few relabellings for any p at this level"
-        return f"Nothing survives {_lower(result.words)}{would}."
-    where = result.peak
+        near = f" {_strongest('Closest', section, result.closest)}" if result.closest else ""
+        return f"Nothing survives {_lower(result.words)}{would}.{near}"
     voxels = "1 voxel survives" if result.n_voxels == 1 else f"{result.n_voxels:,} voxels survive"
     clusters = "1 cluster" if result.n_clusters == 1 else f"{result.n_clusters} clusters"
     sentence = f"{voxels} {_lower(result.words)}, in {clusters}"
     if section.contrast.test == "t" and section.contrast.sided == "two":
         sentence += _direction(result)
-    if where is None:
-        return f"{sentence}."
+    return f"{sentence}. {_strongest('Strongest', section, result.peak)}" if result.peak else f"{sentence}."
+
+
+def _strongest(head: str, section: ContrastSection, where: Peak) -> str:
+    """Say of one voxel statistic, place, region and p."""
     region, p = _short_label(where.label), format_p(where.p)
     label = f", {region}" if region != "\N{EN DASH}" else ""
     return (
-        f"{sentence}. Strongest: {section.statistic} = {_decimal(where.statistic)} at {where.place} mm{label}, "
+        f"{head}: {section.statistic} = {_decimal(where.statistic)} at {where.place} mm{label}, "
         f"p {p if p.startswith(('<', '>')) else f'= {p}'}."
     )
 

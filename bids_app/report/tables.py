@@ -130,6 +130,8 @@ class ResultTables:
     """One row per peak, cluster by cluster."""
     n_left_out: int
     """Clusters smaller than the limit."""
+    closest: pd.DataFrame | None = None
+    """One row like those of peaks, the voxel that came closest; None where something survives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,13 @@ def tabulate(
     for each in (inference, *others):
         # setdefault: the p-value of the uncorrected inference is the fit's own.
         p_maps.setdefault(f"p_{each.method}", each.p)
+    closest = None
+    if not inference.significant.any():
+        # of equal p the smaller uncorrected one, then the larger statistic: it may have underflowed
+        nearest = np.lexsort((-np.abs(fit.statistic), fit.p, inference.p))[:1]
+        closest = _peak_table([_Cluster(0, nearest, nearest)], fit, p_maps, brain)
     return ResultTables(
-        _cluster_table(clusters, fit, p_maps, brain), _peak_table(clusters, fit, p_maps, brain), n_left_out
+        _cluster_table(clusters, fit, p_maps, brain), _peak_table(clusters, fit, p_maps, brain), n_left_out, closest
     )
 
 
