@@ -19,7 +19,7 @@ from bids_app.inference.tail import smallest_p
 from bids_app.report.checks import Checks
 from bids_app.report.figures import Figure
 from bids_app.report.means import PeakMeans
-from bids_app.report.tables import ResultTables
+from bids_app.report.tables import Closest, ResultTables
 from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, NULL_KEYS, in_order, method_words, threshold_words
 from bids_app.spec import NodeSpec
 
@@ -74,6 +74,9 @@ class Peak:
     """The highest voxel of a corrected map."""
 
     place: str
+    """In words."""
+    xyz: tuple[float, float, float]
+    """mm."""
     statistic: float
     p: float
     label: str
@@ -98,8 +101,9 @@ class MethodResult:
     can_pass: bool
     """False where the relabellings are too few for any p at the level."""
     peak: Peak | None
-    """Where nothing survives, None."""
     tables: ResultTables
+    closest: Peak | None = None
+    """What came closest, where nothing survives."""
     is_approximate: bool = False
     """Whether small p come from a fitted tail."""
     no_tail: str = ""
@@ -108,8 +112,6 @@ class MethodResult:
     """Contrasts that are corrected together."""
     n_families: int = 1
     """Families of contrasts by whose number p was multiplied."""
-    closest: Peak | None = None
-    """The voxel that came closest where nothing survives."""
 
     @property
     def title(self) -> str:
@@ -275,9 +277,9 @@ def _method_result(inference: ContrastInference, fit: ContrastFit, tables: Resul
         n_clusters=len(tables.clusters) + tables.n_left_out,
         threshold=threshold_words(inference, fit),
         can_pass=inference.null is None or inference.threshold is not None,
-        peak=_top_peak(inference.method, tables.peaks),
-        closest=None if tables.closest is None else _top_peak(inference.method, tables.closest),
+        peak=_top_peak(inference.method, tables),
         tables=tables,
+        closest=None if tables.closest is None else _peak(tables.closest),
         is_approximate=inference.tail is not None,
         no_tail=inference.no_tail,
         across=inference.across,
@@ -285,15 +287,20 @@ def _method_result(inference: ContrastInference, fit: ContrastFit, tables: Resul
     )
 
 
-def _top_peak(method: str, peaks: pd.DataFrame) -> Peak | None:
-    if peaks.empty:
+def _top_peak(method: str, tables: ResultTables) -> Peak | None:
+    if tables.peaks.empty:
         return None
-    rank = np.abs(peaks["peak_statistic"].to_numpy()).argmax()
-    row = peaks.iloc[int(rank)]
-    atlas = next((name for name in ATLAS_HEADS if name in peaks), None)
-    place = ", ".join(exact_coordinate(row[name]) for name in ("peak_x", "peak_y", "peak_z"))
+    rank = np.abs(tables.peaks["peak_statistic"].to_numpy()).argmax()
+    row = tables.peaks.iloc[int(rank)]
+    atlas = next((name for name in ATLAS_HEADS if name in tables.peaks), None)
+    xyz = (float(row["peak_x"]), float(row["peak_y"]), float(row["peak_z"]))
     label = "" if atlas is None else str(row[atlas])
-    return Peak(f"({place})", float(row["peak_statistic"]), float(row[f"p_{method}"]), label)
+    return _peak(Closest(xyz, float(row["peak_statistic"]), float(row[f"p_{method}"]), label))
+
+
+def _peak(voxel: Closest) -> Peak:
+    place = ", ".join(exact_coordinate(value) for value in voxel.xyz)
+    return Peak(f"({place})", voxel.xyz, voxel.statistic, voxel.p, voxel.label)
 
 
 def exact_coordinate(value: float) -> str:

@@ -130,8 +130,21 @@ class ResultTables:
     """One row per peak, cluster by cluster."""
     n_left_out: int
     """Clusters smaller than the limit."""
-    closest: pd.DataFrame | None = None
-    """One row like those of peaks, the voxel that came closest; None where something survives."""
+    closest: Closest | None = None
+    """What came closest, where nothing survives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closest:
+    """The voxel that came closest to surviving."""
+
+    xyz: tuple[float, float, float]
+    """mm."""
+    statistic: float
+    p: float
+    """That of the corrected map."""
+    label: str
+    """Of the first atlas; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +186,29 @@ def tabulate(
     for each in (inference, *others):
         # setdefault: the p-value of the uncorrected inference is the fit's own.
         p_maps.setdefault(f"p_{each.method}", each.p)
-    closest = None
-    if not inference.significant.any():
-        # of equal p the smaller uncorrected one, then the larger statistic: it may have underflowed
-        nearest = np.lexsort((-np.abs(fit.statistic), fit.p, inference.p))[:1]
-        closest = _peak_table([_Cluster(0, nearest, nearest)], fit, p_maps, brain)
     return ResultTables(
-        _cluster_table(clusters, fit, p_maps, brain), _peak_table(clusters, fit, p_maps, brain), n_left_out, closest
+        _cluster_table(clusters, fit, p_maps, brain),
+        _peak_table(clusters, fit, p_maps, brain),
+        n_left_out,
+        None if inference.significant.any() else closest_voxel(inference, fit, brain),
     )
+
+
+def closest_voxel(inference: ContrastInference, fit: ContrastFit, brain: Brain) -> Closest:
+    """Find the voxel of the smallest p, and among several the one with the highest statistic towards the tested side.
+
+    Parameters
+    ----------
+    inference : ContrastInference
+    fit : of the same contrast
+    brain : Brain
+    """
+    side = fit.contrast.sided if fit.contrast.test == "t" else "positive"
+    height = {"two": np.abs(fit.statistic), "positive": fit.statistic, "negative": -fit.statistic}[side]
+    voxel = int(np.lexsort((-height, inference.p))[0])
+    x, y, z = (float(value) for value in brain.xyz[voxel])
+    label = label_peak(brain.atlases[0], brain.xyz[voxel]) if brain.atlases else ""
+    return Closest((x, y, z), float(fit.statistic[voxel]), float(inference.p[voxel]), label)
 
 
 def top_voxels(tables: ResultTables | None, fit: ContrastFit, brain: Brain, n_peaks: int = 5) -> NDArray[np.intp]:

@@ -395,14 +395,12 @@ def test_without_peaks_the_top_voxel_is_the_one_that_came_closest(height: float)
 
 
 def test_where_nothing_survives_the_voxel_that_came_closest_is_kept() -> None:
-    """The smallest p of the method; of equal ones the smallest uncorrected one. Otherwise there is none."""
+    """The smallest p of the method; of equal ones the highest statistic. Otherwise there is none."""
     volume = np.zeros((4, 4, 4))
     volume[1, 1, 1], volume[2, 2, 2] = 2.0, -2.5
     fit, brain = fit_of(volume.reshape(-1)), Brain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
     nothing = inference_of(np.zeros(64, bool))
     closest = tabulate(nothing, fit, (), brain, Limits()).closest
     assert closest is not None
-    assert closest[["peak_x", "peak_y", "peak_z", "peak_statistic", "p_voxelFWE"]].to_numpy().tolist() == [
-        [14.0, -14.0, 38.0, -2.5, 1.0]
-    ]
+    assert (closest.xyz, closest.statistic, closest.p) == ((14.0, -14.0, 38.0), -2.5, 1.0)
     assert tabulate(inference_of(np.abs(fit.statistic) > 1), fit, (), brain, Limits()).closest is None
