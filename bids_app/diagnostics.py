@@ -223,6 +223,7 @@ def without_subject(design: Design, subject: int) -> Design | None:
         subjects=_dropped(design.subjects, subject),
         between=np.delete(design.between, subject, axis=0),
         blocks=_dropped(design.blocks, subject),
+        groups=_dropped(design.groups, subject),
     )
     return fewer if fewer.df_between > 0 else None
 
@@ -276,9 +277,10 @@ def group_spreads(values: Singles, design: Design, contrast: Contrast) -> tuple[
     design : Design
     contrast : Contrast
     """
-    names, member = groups_of(design)
+    names = tuple(dict.fromkeys(design.groups))
     if not names:
         return ()
+    member = np.array([[float(own == name) for own in design.groups] for name in names])
     r, free = len(contrast.within), member @ (1 - leverages(design))
     found = []
     for residuals in _residuals(values, design, contrast):
@@ -289,22 +291,6 @@ def group_spreads(values: Singles, design: Design, contrast: Contrast) -> tuple[
     return tuple(
         GroupSpread(name, int(who.sum()), _xyz(each)) for name, who, each in zip(names, member, quartiles, strict=True)
     )
-
-
-def groups_of(design: Design) -> tuple[tuple[str, ...], Floats]:
-    """Find the groups in the between-subject design.
-
-    Returns
-    -------
-    names : of the columns that say who is in which group; none where subjects are of one group
-    member : (n_groups, n_subjects) 1 or 0
-    """
-    # groups come first, and each subject is in one: the shortest run of columns of 0 and 1 that add up to 1
-    for n_groups in range(2, design.between.shape[1] + 1):
-        columns = design.between[:, :n_groups]
-        if np.all((columns == 0) | (columns == 1)) and np.all(columns.sum(axis=1) == 1):
-            return design.between_names[:n_groups], columns.T
-    return (), np.zeros((0, len(design.subjects)))
 
 
 def p_agreement(fit: ContrastFit, permutation_p: Floats, n_shuffles: int, xyz: Floats) -> PAgreement:

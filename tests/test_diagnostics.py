@@ -15,7 +15,6 @@ from bids_app.diagnostics import (
     SubjectDistances,
     diagnose,
     group_spreads,
-    groups_of,
     leave_one_out,
     p_agreement,
     residual_shape,
@@ -40,13 +39,15 @@ def contrast_of(rows: np.ndarray, between: np.ndarray | None = None) -> Contrast
     )  # type: ignore[arg-type]
 
 
-def design_of(n_subjects: int, between: np.ndarray | None = None, n_cells: int = 3) -> Design:
+def design_of(
+    n_subjects: int, between: np.ndarray | None = None, n_cells: int = 3, groups: tuple[str, ...] = ()
+) -> Design:
     """Cells of subjects, with an intercept alone unless columns are given."""
     cells = tuple("ABC"[:n_cells])
     b = np.ones((n_subjects, 1)) if between is None else between
     names = tuple(f"b{column}" for column in range(b.shape[1]))
     subjects = tuple(f"{s:02}" for s in range(n_subjects))
-    return Design(np.tile(np.eye(n_cells), (n_subjects, 1)), cells, subjects, cells, b, names, ())
+    return Design(np.tile(np.eye(n_cells), (n_subjects, 1)), cells, subjects, cells, b, names, (), groups=groups)
 
 
 def two_groups(sizes: tuple[int, int]) -> np.ndarray:
@@ -141,7 +142,7 @@ def test_a_difference_of_groups_without_each_subject(rng: np.random.Generator) -
     values = rng.standard_normal((11, 1)).astype(np.float32)
     values[:5] -= 2
     contrast = contrast_of(np.ones((1, 1)), np.array([[1.0, -1]]))
-    design = design_of(11, two_groups((5, 6)), n_cells=1)
+    design = design_of(11, two_groups((5, 6)), n_cells=1, groups=("x",) * 5 + ("y",) * 6)
     (found,) = leave_one_out(values, design, contrast, np.array([0]), np.zeros((1, 3)))
     y, group = values[:, 0].astype(float), np.repeat([0, 1], (5, 6))
     for subject in range(11):
@@ -252,28 +253,13 @@ def test_group_spreads_are_the_standard_deviations_within_groups(rng: np.random.
     """Numpy's, with n - 1; quartiles over the voxels."""
     values = rng.standard_normal((15, 700)).astype(np.float32)
     values[:5] *= 3
-    design = design_of(15, two_groups((5, 10)), n_cells=1)
+    design = design_of(15, two_groups((5, 10)), n_cells=1, groups=("x",) * 5 + ("y",) * 10)
     found = group_spreads(values, design, contrast_of(np.ones((1, 1)), np.array([[1.0, -1]])))
-    assert [(each.group, each.n_subjects) for each in found] == [("b0", 5), ("b1", 10)]
+    assert [(each.group, each.n_subjects) for each in found] == [("x", 5), ("y", 10)]
     for each, rows in zip(found, (slice(0, 5), slice(5, 15)), strict=True):
         assert each.sd == pytest.approx(
             np.quantile(values[rows].std(0, ddof=1, dtype=np.float64), (0.25, 0.5, 0.75)), rel=1e-6
         )
-
-
-@pytest.mark.parametrize(
-    ("between", "names"),
-    [
-        (np.ones((6, 1)), ()),
-        (two_groups((2, 4)), ("b0", "b1")),
-        (np.hstack([two_groups((2, 4)), np.arange(6.0)[:, None]]), ("b0", "b1")),
-        (np.column_stack([np.ones(6), [0, 0, 0, 1, 1, 1]]), ()),
-        (np.repeat(np.eye(3), 2, axis=0), ("b0", "b1", "b2")),
-    ],
-)
-def test_groups_are_the_columns_that_say_who_is_where(between: np.ndarray, names: tuple[str, ...]) -> None:
-    """Covariates are none, and neither is an intercept with a covariate of zeros and ones."""
-    assert groups_of(design_of(6, between))[0] == names
 
 
 def test_without_groups_there_is_no_spread_to_compare(rng: np.random.Generator) -> None:
