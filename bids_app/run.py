@@ -18,23 +18,27 @@ from bids_app import __version__, outputs
 from bids_app.checkpoints import clear
 from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
-from bids_app.diagnostics import Diagnostics, diagnose
+from bids_app.diagnostics import diagnose
 from bids_app.discovery import advisory_validation
 from bids_app.errors import ModelError
-from bids_app.glm import ContrastFit, error_df, fit_contrast, has_error, subject_effects
+from bids_app.glm import error_df, fit_contrast, has_error, subject_effects
 from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
 from bids_app.inference.correction import ContrastInference, parametric, uncorrected_p
 from bids_app.inference.permutation import NullDistribution
 from bids_app.modelfile import read_model
 from bids_app.participants import find_participants
 from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations, seconds_per_shuffle
-from bids_app.report import checks, content, figures, html, means, methods, outcomes, slices
+from bids_app.rebuild import rebuild
+from bids_app.report import checks, content, figures, means, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
-from bids_app.report.tables import Brain, Limits, ResultTables, tabulate, top_voxels
+from bids_app.report.tables import Brain, Limits, tabulate, top_voxels
+from bids_app.reporting import open_sheet, report_contrast, report_node, write_page
 from bids_app.resources import usable_memory_mb
-from bids_app.smoothness import Smoothness, estimate_smoothness
+from bids_app.results import NodeFacts, Results, RunFacts
+from bids_app.saved import as_saved, encode_results, make_record
+from bids_app.smoothness import estimate_smoothness
 from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_columns
-from bids_app.terminal import matters, open_shown, say_outcomes, stage
+from bids_app.terminal import matters, open_shown, stage
 
 log = logging.getLogger("bids_app")
 
@@ -72,24 +76,6 @@ class Study:
     space_note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
-    """Everything about one contrast."""
-
-    fit: ContrastFit
-    null: NullDistribution | None
-    inferences: tuple[ContrastInference, ...]
-    tables: tuple[ResultTables, ...]
-    """One per inference."""
-    diagnostics: Diagnostics
-    smoothness: Smoothness | None
-
-    @property
-    def pairs(self) -> tuple[tuple[ContrastInference, ResultTables], ...]:
-        """Each corrected map with its tables."""
-        return tuple(zip(self.inferences, self.tables, strict=True))
-
-
 def run(options: RunOptions) -> None:
     """Do the whole analysis that the command line and the model ask for.
 
@@ -104,6 +90,9 @@ def run(options: RunOptions) -> None:
     """
     with ExitStack() as stack:
         lines = stack.enter_context(_logging(options.verbosity))
+        if options.reports_only:
+            _rebuild(options, lines)
+            return
         model = read_model(options.model)
         _say(model.notes)
         outputs.check_writable(options.output_dir)
@@ -142,43 +131,40 @@ def _analyse(
     started = datetime.now(UTC)
     versions = _versions()
     run_folder = options.output_dir / "logs" / started.strftime("%Y%m%d-%H%M%S-%f")
-    sections, space_notes = [], []
+    datasets = {dataset.name: dataset for _, inputs in found for dataset in inputs.datasets}
+    facts = RunFacts(
+        run=run_folder.name,
+        started=started.isoformat(timespec="seconds"),
+        title=model.name,
+        command=outputs.command_line(options),
+        version=__version__,
+        versions=versions,
+        datasets={name: str(dataset.root) for name, dataset in datasets.items()},
+        seed=options.random_seed,
+        notes=model.notes,
+    )
+    nodes = []
     try:
         for (node, inputs), design in zip(found, designs, strict=True):
             study = prepare(node, inputs, design, options)
             outputs.write_run(run_folder, options, model, versions)
-            space_notes.append(study.space_note)
-            sections.append(analyse_node(study, options))
+            nodes.append(analyse_node(study, facts, options))
             del study  # or its maps would stay in memory beside the next node's
-        datasets = {dataset.name: dataset for _, inputs in found for dataset in inputs.datasets}
         outputs.write_dataset(options.output_dir, tuple(datasets.values()), versions)
-        page = content.Page(
-            title=model.name,
-            version=__version__,
-            nodes=tuple(sections),
-            provenance=content.Provenance(
-                command=outputs.command_line(options),
-                seed=options.random_seed,
-                versions=versions,
-                datasets={name: str(dataset.root) for name, dataset in datasets.items()},
-                facts={"Run": run_folder.name, "Started": started.isoformat(timespec="seconds")},
-            ),
-            space="; ".join(dict.fromkeys(space_notes)),
-            notes=model.notes,
-        )
-        cited = methods.citation(page.nodes, __version__, versions)
-        outputs.write_text(options.output_dir / "logs" / "CITATION.md", cited)
-        outputs.write_text(options.output_dir / "logs" / "CITATION.bib", methods.references(page.nodes))
-        report = options.output_dir / "report.html"
-        outputs.write_text(report, html.render(page))
+        write_page(options.output_dir, nodes)
         clear(options.scratch, [file_label(node.name) for node, _ in found])
-        say_outcomes(outcomes.outcomes(page.nodes))
-        for line in outcomes.warning_lines(page.nodes):
-            matters("%s", line)
-        matters("Report: %s", report)
     finally:
         if run_folder.exists():
             outputs.write_text(run_folder / "log.txt", "".join(lines))
+
+
+def _rebuild(options: RunOptions, lines: list[str]) -> None:
+    """Make the report again, and leave word of it in the logs."""
+    started = datetime.now(UTC)
+    model = rebuild(options, started)
+    run_folder = options.output_dir / "logs" / started.strftime("%Y%m%d-%H%M%S-%f")
+    outputs.write_run(run_folder, options, model, _versions())
+    outputs.write_text(run_folder / "log.txt", "".join(lines))
 
 
 def _layout_words(designs: Sequence[Design]) -> str:
@@ -231,33 +217,16 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     return Study(node, inputs, maps, design, plans, brain, uses_mni, space_note)
 
 
-def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
-    """Run every contrast of a node and write its files; returns its part of the report."""
-    folder = outputs.NodeFolder(
-        options.output_dir,
-        study.node.name,
-        study.inputs.entities,
-        {
-            "ConditionList": study.design.cells,
-            "RandomSeed": options.random_seed,
-            "SoftwareVersion": __version__,
-        },
-    )
-    canvas = slices.load_canvas(
-        study.maps.mask,
-        study.maps.affine,
-        study.maps.values.mean(axis=0),
-        use_mni=study.uses_mni,
-        reason=study.space_note,
-    )
-    mosaic, coverage = _draw_subjects(study, canvas), _draw_coverage(study, canvas)
-    design_figures = (figures.draw_design(study.design), figures.draw_contrasts(study.design))
+def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tuple[NodeFacts, content.NodeSection]:
+    """Run every contrast of a node and write its files; returns what the page tells of it, and its part of the page."""
+    facts = _node_facts(study, run_facts)
+    sheet = open_sheet(study.node, facts, study.maps.mask, options.output_dir)
+    facts, folder = replace(facts, pictures=_draw_input(study, sheet.canvas)), sheet.folder
+    outputs.drop_record(folder)
     outputs.write_inputs(folder, study.inputs, study.maps)
     outputs.write_conditions(folder, study.maps, study.design)
     outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
-    for figure in (mosaic, *([coverage] if coverage else []), *design_figures):
-        outputs.write_figure(folder, "", figure)
-    sections = []
+    sections, kept = [], {}
     nulls = permute(study.maps.values, study.node, study.design, study.plans, _means(study.maps, options))
     for contrast, plan in zip(study.design.contrasts, study.plans, strict=True):
         log.info("%s: %s", contrast.name, _test_in_words(study.design, contrast, plan))
@@ -265,12 +234,24 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
             say(_shuffle_words(plan))
             results = analyse_contrast(study, contrast, *next(nulls))
             outputs.write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
-            sections.append(_report_contrast(study, results, canvas, folder))
+            # the page shows what the files hold, so that it can be made of them again
+            results = as_saved(results)
+            kept[contrast.label] = encode_results(results)
+            sections.append(report_contrast(results, sheet))
+    section = report_node(facts, sections, sheet)
+    outputs.write_record(folder, make_record(facts, kept))
     if removed := folder.remove_leftovers():
         log.warning("removed %d files that an earlier run wrote for this node and this one did not", len(removed))
         log.debug("removed: %s", ", ".join(removed))
-    return content.NodeSection(
-        spec=study.node,
+    return facts, section
+
+
+def _node_facts(study: Study, run_facts: RunFacts) -> NodeFacts:
+    """Collect what the page shows of a node besides its contrasts and its pictures."""
+    return NodeFacts(
+        name=study.node.name,
+        run=run_facts,
+        entities=study.inputs.entities,
         design=study.design,
         inputs=content.InputSummary(
             counts=content.count_files(study.inputs.files),
@@ -278,10 +259,11 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
             n_lost=study.maps.n_lost,
             notes=(*study.inputs.notes, *study.maps.notes),
         ),
-        figures=design_figures,
-        contrasts=tuple(sections),
-        mosaic=mosaic,
-        coverage=coverage,
+        affine=study.maps.affine,
+        uses_mni=study.uses_mni,
+        space_note=study.space_note,
+        background=None if study.uses_mni else study.maps.values.mean(axis=0),
+        pictures=(),
         notes=(*study.design.notes, *(note for plan in study.plans if plan for note in plan.shuffles.notes)),
     )
 
@@ -325,43 +307,22 @@ def analyse_contrast(
         tables=tuple(tables),
         diagnostics=diagnose(study.maps.values, study.design, fit, (peaks, study.brain.xyz[peaks]), permuted),
         smoothness=estimate_smoothness(study.maps.values, study.design, contrast, study.maps.mask, study.maps.affine),
+        means=means.peak_means(study.maps.values, study.design, study.brain, inferences, of_method),
     )
 
 
-def _report_contrast(
-    study: Study, results: Results, canvas: slices.Canvas, folder: outputs.NodeFolder
-) -> content.ContrastSection:
-    """Draw a contrast, write its pictures and its viewer, and return its part of the report."""
-    stem = f"contrast-{results.fit.contrast.label}"
-    by_method = {each.method: tables for each, tables in results.pairs}
-    drawn = figures.draw_contrast(results.fit, results.inferences, by_method, canvas)
-    peak_means = means.peak_means(study.maps.values, study.design, study.brain, results.inferences, by_method)
-    for figure in (*drawn, *([peak_means.figure] if peak_means else [])):
-        outputs.write_figure(folder, stem, figure)
-    viewer = None
-    if study.node.settings.report.interactive:
-        page = figures.view_contrast(results.fit, results.inferences, canvas)
-        viewer = outputs.write_viewer(folder, stem, page)
-    section = content.contrast_section(results.fit, results.inferences, by_method, drawn, viewer, peak_means)
-    scheme = results.null.shuffles.scheme if results.null else None
-    checked = checks.contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme)
-    for figure in checked.figures:
-        outputs.write_figure(folder, stem, figure)
-    return replace(section, checks=checked)
+def _draw_input(study: Study, canvas: slices.Canvas) -> tuple[figures.Figure, ...]:
+    """Draw what only the input has: the subjects side by side, and where voxels are lacking."""
+    coverage, maps = None, study.maps
+    if maps.coverage is not None:
+        coverage = checks.draw_coverage(maps.coverage, maps.affine, len(study.design.subjects), canvas)
+    return (_draw_subjects(study, canvas), *([coverage] if coverage else []))
 
 
 def _draw_subjects(study: Study, canvas: slices.Canvas) -> figures.Figure:
     """Draw one map of each subject side by side."""
     title, caption, images = _subject_maps(study)
     return figures.draw_mosaic(images, canvas, name="subjects", title=title, caption=caption)
-
-
-def _draw_coverage(study: Study, canvas: slices.Canvas) -> figures.Figure | None:
-    """Draw where subjects lack voxels that others have."""
-    maps = study.maps
-    if maps.coverage is None:
-        return None
-    return checks.draw_coverage(maps.coverage, maps.affine, len(study.design.subjects), canvas)
 
 
 def _subject_maps(study: Study) -> tuple[str, str, dict[str, Image]]:

@@ -40,7 +40,7 @@ MAY_IMPORT = {
         (
             "errors", "spec", "modelfile", "discovery", "dataset", "participants", "images", "design",
             "glm", "inference.*", "report.*", "outputs", "demo", "resources", "checkpoints", "permuting",
-            "diagnostics", "smoothness", "terminal",
+            "diagnostics", "smoothness", "terminal", "results", "reporting", "saved", "rebuild",
         ),
         ("numpy", "threadpoolctl"),
     ),
@@ -137,6 +137,28 @@ MAY_IMPORT = {
             "conditions", "inference.*", "report.atlases", "report.tables", "report.figures",
         ),
         ("nibabel", "numpy", "pandas"),
+    ),
+    "records": Allowed((), ("numpy", "pandas")),
+    "results": Allowed(
+        (
+            "design", "glm", "inference.*", "diagnostics", "smoothness",
+            "report.content", "report.figures", "report.means", "report.tables",
+        ),
+        ("numpy",),
+    ),
+    "saved": Allowed(
+        (
+            "errors", "spec", "images", "design", "glm", "inference.*", "permuting", "outputs", "records", "results",
+            "report.figures", "report.tables",
+        ),
+        ("nibabel", "numpy", "pandas"),
+    ),
+    "reporting": Allowed(("spec", "images", "outputs", "results", "terminal", "report.*"), ("numpy",)),
+    "rebuild": Allowed(
+        (
+            "errors", "spec", "modelfile", "inference.clusters", "permuting", "outputs", "reporting", "results",
+            "saved", "terminal", "report.content",
+        )
     ),
     "demo": Allowed(("errors",), ("numpy", "scipy", "nibabel", "nilearn")),
 }  # fmt: skip

@@ -112,18 +112,19 @@ def draw_coverage(coverage: NDArray[np.uint16], affine: Floats, n_subjects: int,
     voxels = np.argwhere(lacking)
     worst = voxels[int(lacking[tuple(voxels.T)].argmax())]
     cut = affine[:3, :3] @ worst + affine[:3, 3]
-    most = int(lacking.max())
+    most, glass = int(lacking.max()), bool(canvas.outlines)
     volume = volume_of(nib.Nifti1Image(lacking.astype(np.float32), affine))
     place = f"({', '.join(coordinate(float(value)) for value in cut)}) mm"
     lost = f"{len(voxels):,} voxel{'s' if len(voxels) > 1 else ''} that some subject's maps lack"
     return Figure(
         name="coverage",
         png=slices_png(
-            "Subjects without data", volume, cut, Scale(float(most), 0.0, float(most), "subjects"), canvas, glass=True
+            "Subjects without data", volume, cut, Scale(float(most), 0.0, float(most), "subjects"), canvas, glass=glass
         ),
         caption=f"How many of the {n_subjects} subjects lack each voxel: {lost} and others have. Slices through "
         f"{place}, where {most} lack{'s' if most == 1 else ''} it. A voxel that one subject lacks is not analysed.",
-        alt=f"Slices and glass brain of {lost}, at most {most} of {n_subjects} subjects at one voxel.",
+        alt=f"Slices{' and glass brain' if glass else ''} of {lost}, at most {most} of {n_subjects} subjects at one "
+        "voxel.",
     )
 
 

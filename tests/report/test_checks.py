@@ -142,8 +142,10 @@ def test_a_table_has_all_peaks(quiet: Diagnostics) -> None:
     assert influence_rows(quiet.peaks) == [("(1, −2, 3)", "−9.00", "−8.00", "sub-01", "−9.00")]
 
 
-def test_where_subjects_lack_voxels_is_drawn(mni: slices.Canvas) -> None:
-    """At the voxel that most lack; where nobody lacks any there is no picture."""
+@pytest.mark.parametrize("kind", ["mni", "own"])
+def test_where_subjects_lack_voxels_is_drawn(kind: str, request: pytest.FixtureRequest) -> None:
+    """At the voxel that most lack, in MNI or not; where nobody lacks any there is no picture."""
+    mni: slices.Canvas = request.getfixturevalue(kind)
     coverage = np.where(drawings.MASK, 6, 0).astype(np.uint16)
     assert draw_coverage(coverage, drawings.AFFINE, 6, mni) is None
     coverage[3:5, 4, 4], coverage[4, 5, 5] = 5, 2
