@@ -125,10 +125,14 @@ MAY_IMPORT = {
         ),
         ("numpy", "pandas"),
     ),
+    "report.assumptions": Allowed(("report.content", "report.words"), ("numpy",)),
     "report.outcomes": Allowed(("terminal", "report.content", "report.words")),
     "report.methods": Allowed(("design", "report.words", "report.content")),
     "report.html": Allowed(
-        ("report.words", "report.tables", "report.figures", "report.content", "report.methods", "report.checks"),
+        (
+            "report.words", "report.tables", "report.figures", "report.content", "report.methods", "report.checks",
+            "report.assumptions",
+        ),
         ("jinja2", "pandas"),
     ),
     "outputs": Allowed(

@@ -14,12 +14,13 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from bids_app.report.assumptions import assumptions
 from bids_app.report.checks import influence_rows
 from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak, exact_coordinate
 from bids_app.report.figures import Figure
 from bids_app.report.methods import SPHERICITY, cited_works, methods_text, references
 from bids_app.report.tables import COLUMNS
-from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, NULL_KEYS, format_p, sided_words
+from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, format_p, sided_words
 
 MAX_ROWS = 20  # of a table on the page; the file has them all
 P_HEADS = {
@@ -93,7 +94,7 @@ def render(page: Page) -> str:
     return environment.get_template("template.html").render(
         page=page,
         nodes=page.nodes,
-        tests=_tests_in_use(page.nodes),
+        assumptions=assumptions(page.nodes, page.space),
         methods_text=methods_text(page.nodes, page.version, page.provenance.versions),
         cited=cited_works(page.nodes),
         bibtex=references(page.nodes),
@@ -255,37 +256,3 @@ def _used_methods(node: NodeSection) -> list[str]:
     """List the corrections of a node, the primary one first."""
     used = {result.method for section in node.contrasts for result in section.results}
     return [method for method in METHODS if method in used]
-
-
-def _tests_in_use(nodes: Sequence[NodeSection]) -> dict[str, Any]:
-    """Find out which assumptions the page has to name."""
-    sections = [section for node in nodes for section in node.contrasts]
-    methods = {result.method for section in sections for result in section.results}
-    shufflings = [section.shuffling for section in sections if section.shuffling is not None]
-    several = [section for section in sections if len(section.contrast.within) > 1]
-    return {
-        "sign_flip": any(each.scheme == "sign-flip" for each in shufflings),
-        "exchangeable_maps": any(each.scheme in ("within", "free") for each in shufflings),
-        "permute": any(each.scheme == "permute" for each in shufflings),
-        "smallest_p": min((each.smallest_p for each in shufflings), default=None),
-        "few": [
-            section.contrast.name for section in sections if any(not result.can_pass for result in section.results)
-        ],
-        "sampled": any(not each.exhaustive for each in shufflings),
-        "pooled": any(section.contrast.error_term == "pooled" for section in sections),
-        "parametric": bool(methods - set(NULL_KEYS)),
-        "parametric_f": bool(several) and bool(methods - set(NULL_KEYS)),
-        "cluster": bool(methods & {"clusterSizeFWE", "clusterMassFWE", "tfceFWE"}),
-        "uncorrected": "uncorrected" in methods,
-        "extent": any(result.extent > 1 for section in sections for result in section.results),
-        "fdr": "fdr" in methods,
-        "several_methods": len(methods & set(NULL_KEYS)) > 1,
-        "t_and_f": any(section.contrast.test == "F" and len(section.contrast.within) == 1 for section in sections)
-        and bool(methods & {"clusterSizeFWE", "clusterMassFWE", "tfceFWE"}),
-        "several_contrasts": len(sections) > 1,
-        "across": any(result.across > 1 or result.n_families > 1 for section in sections for result in section.results),
-        "approximate": any(result.is_approximate for section in sections for result in section.results),
-        "no_tail": sorted({result.no_tail for section in sections for result in section.results} - {""}),
-        "averaged_runs": any(node.inputs.averages_runs for node in nodes),
-        "lost": any(any(node.inputs.n_lost.values()) for node in nodes),
-    }

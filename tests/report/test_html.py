@@ -110,7 +110,7 @@ def test_only_the_assumptions_that_apply_are_printed(
         "Sign-flips need symmetric errors": {"t", "F", "pooled"},
         "The smallest possible p": {"t", "F", "pooled"},
         "A cluster-level result is about the cluster": {"t", "F", "pooled"},
-        "Parametric F tests assume sphericity": {"F"},
+        "Parametric F tests are corrected for a lack of sphericity": {"F"},
         "The pooled error assumes sphericity": {"pooled"},
         "Each contrast is corrected on its own": set(),
         "Effects at peaks are too large": {"t", "F", "plain", "pooled"},
