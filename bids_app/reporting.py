@@ -101,8 +101,9 @@ def write_page(
     more : facts of the page itself, beside those of the runs
     """
     page = make_page(nodes, more or {})
-    versions = page.provenance.versions
-    outputs.write_text(output_dir / "logs" / "CITATION.md", methods.citation(page.nodes, page.version, versions))
+    versions, seed = page.provenance.versions, page.provenance.seed
+    cited = methods.citation(page.nodes, page.version, versions, seed)
+    outputs.write_text(output_dir / "logs" / "CITATION.md", cited)
     outputs.write_text(output_dir / "logs" / "CITATION.bib", methods.references(page.nodes))
     report = output_dir / "report.html"
     outputs.write_text(report, html.render(page))

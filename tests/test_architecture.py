@@ -125,13 +125,17 @@ MAY_IMPORT = {
         ),
         ("numpy", "pandas"),
     ),
+    "report.overview": Allowed(("report.content", "report.words")),
     "report.assumptions": Allowed(("report.content", "report.words"), ("numpy",)),
     "report.outcomes": Allowed(("terminal", "report.content", "report.words")),
-    "report.methods": Allowed(("design", "report.words", "report.content")),
+    "report.references": Allowed(),
+    "report.methods": Allowed(
+        ("design", "report.words", "report.content", "report.checks", "report.references"),
+    ),
     "report.html": Allowed(
         (
             "report.words", "report.tables", "report.figures", "report.content", "report.methods", "report.checks",
-            "report.assumptions",
+            "report.assumptions", "report.overview",
         ),
         ("jinja2", "pandas"),
     ),

@@ -53,6 +53,10 @@ class Checks:
     findings: tuple[Finding, ...]
     peaks: tuple[PeakInfluence, ...]
     figures: tuple[Figure, ...]
+    outliers: tuple[str, ...] = ()
+    """Subjects who stand out."""
+    smoothness: Smoothness | None = None
+    """Of the noise; None where it cannot be told."""
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -81,7 +85,8 @@ def contrast_checks(
     found.append(_smoothness_words(smoothness))
     if diagnostics.agreement is not None:
         found.append(_agreement_words(diagnostics.agreement))
-    return Checks(tuple(found), diagnostics.peaks, _figures(contrast, diagnostics, found))
+    drawn = _figures(contrast, diagnostics, found)
+    return Checks(tuple(found), diagnostics.peaks, drawn, diagnostics.distances.outliers, smoothness)
 
 
 def influence_rows(peaks: Sequence[PeakInfluence]) -> list[tuple[str, ...]]:

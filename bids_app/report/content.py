@@ -143,6 +143,8 @@ class ContrastSection:
     """Condition means at the highest peaks."""
     checks: Checks | None = None
     """Diagnostics."""
+    has_effect_size: bool = False
+    """Whether there are maps of an effect size with its confidence interval."""
 
     @property
     def statistic(self) -> str:
@@ -244,6 +246,7 @@ def contrast_section(
         figures={figure.name: figure for figure in figures},
         viewer=None if viewer is None else quote(viewer),
         means=means,
+        has_effect_size=fit.effect_size_interval is not None,
     )
 
 

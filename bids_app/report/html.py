@@ -19,6 +19,7 @@ from bids_app.report.checks import influence_rows
 from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak, exact_coordinate
 from bids_app.report.figures import Figure
 from bids_app.report.methods import SPHERICITY, cited_works, methods_text, references
+from bids_app.report.overview import model_facts, overview_words
 from bids_app.report.tables import COLUMNS
 from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, format_p, sided_words
 
@@ -90,12 +91,14 @@ def render(page: Page) -> str:
         "short": _short_label,
         "methods": METHODS,
         "influence_rows": influence_rows,
+        "overview": overview_words,
+        "model_facts": model_facts,
     }
     return environment.get_template("template.html").render(
         page=page,
         nodes=page.nodes,
         assumptions=assumptions(page.nodes, page.space),
-        methods_text=methods_text(page.nodes, page.version, page.provenance.versions),
+        methods_text=methods_text(page.nodes, page.version, page.provenance.versions, page.provenance.seed),
         cited=cited_works(page.nodes),
         bibtex=references(page.nodes),
     )
