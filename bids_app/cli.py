@@ -100,10 +100,12 @@ class Parser(argparse.ArgumentParser):
 def _execute(arguments: Sequence[str]) -> int:
     """Parse, check and run; the stages are imported last, so that help and mistakes are answered at once."""
     try:
-        parsed = _build_parser().parse_args(with_dashes(arguments))
+        words = with_dashes(arguments)
+        parsed = _build_parser(needs_model="--reports-only" not in words).parse_args(words)
     except SystemExit as leaving:  # --help and --version have printed what they are for
         return int(leaving.code or 0)
-    check_inputs(parsed)
+    if not parsed.reports_only:  # which needs no input
+        check_inputs(parsed)
     inputs = [parsed.bids_dir, *(path for _, path in parsed.derivatives)]
     _check_output(parsed.output_dir, inputs)
     if parsed.work_dir is not None:
@@ -164,7 +166,7 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
     return RunOptions(
         bids_dir=parsed.bids_dir,
         output_dir=parsed.output_dir,
-        model=parsed.model,
+        model=parsed.model or Path(),
         derivatives=tuple(parsed.derivatives),
         maps=parsed.maps,
         participants=parsed.participants,
@@ -180,13 +182,14 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         node=unique(parsed.node),
         random_seed=parsed.random_seed,
         dry_run=parsed.dry_run,
+        reports_only=parsed.reports_only,
         skip_bids_validation=parsed.skip_bids_validation,
         verbosity=-1 if parsed.quiet else parsed.verbose,
     )
 
 
-def _build_parser() -> Parser:
-    """Return the parser of the whole command line."""
+def _build_parser(*, needs_model: bool = True) -> Parser:
+    """Return the parser of the whole command line; a report that is made again has the model of its run."""
     parser = Parser(
         prog=PROGRAM,
         usage="%(prog)s BIDS_DIR OUTPUT_DIR group --model FILE [options]",
@@ -199,16 +202,16 @@ def _build_parser() -> Parser:
     parser.add_argument("bids_dir", metavar="BIDS_DIR", type=path_argument, help="dataset with the first-level maps")
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=path_argument, help="folder for the results")
     parser.add_argument("analysis_level", metavar="group", type=_analysis_level, help="the only analysis level")
-    _add_input_options(parser.add_argument_group("what to analyse"))
+    _add_input_options(parser.add_argument_group("what to analyse"), needs_model=needs_model)
     _add_run_options(parser.add_argument_group("how to run"))
     add_information_options(parser)
     return parser
 
 
-def _add_input_options(group: argparse._ArgumentGroup) -> None:
+def _add_input_options(group: argparse._ArgumentGroup, *, needs_model: bool) -> None:
     """Add the options that name or narrow the input."""
     group.add_argument(
-        "-m", "--model", metavar="FILE", type=path_argument, required=True, help="BIDS Stats Model (JSON)"
+        "-m", "--model", metavar="FILE", type=path_argument, required=needs_model, help="BIDS Stats Model (JSON)"
     )
     add_discovery_options(group)
     group.add_argument(
@@ -303,10 +306,16 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         default=0,
         help="seed of the shuffles (default: 0)",
     )
-    group.add_argument(
+    instead = group.add_mutually_exclusive_group()
+    instead.add_argument(
         "--dry-run",
         action="store_true",
         help="check everything, print inputs, design, contrasts, shuffles and cost; write nothing",
+    )
+    instead.add_argument(
+        "--reports-only",
+        action="store_true",
+        help="make the report again from what OUTPUT_DIR holds; needs neither the input nor --model",
     )
     group.add_argument(
         "--skip-bids-validation",

@@ -250,7 +250,7 @@ def _estimate(values: Singles, design: Design, contrast: Contrast) -> _Estimates
     for number, keep in enumerate(patterns.T):
         voxels = np.flatnonzero(which.ravel() == number)
         part = design.restricted(keep)
-        if not _can_be_tested(part, contrast):
+        if not can_be_tested(part, contrast):
             continue
         found = _estimate_alike(values[:, voxels], part, contrast)
         for name in _Estimates.__slots__:
@@ -268,10 +268,14 @@ def _subjects_of_voxels(values: Singles, design: Design, contrast: Contrast) -> 
     return None if np.all(there) else np.asarray(there)
 
 
-def _can_be_tested(design: Design, contrast: Contrast) -> bool:
-    """Whether the subjects of a voxel leave an error, and tell what the contrast asks."""
+def can_be_tested(design: Design, contrast: Contrast) -> bool:
+    """Whether the subjects of a design leave an error, and tell what the contrast asks."""
     if len(design.subjects) < 2 or design.df_between < 1:
         return False
+    if statistic_kind(design, contrast) == "maps":
+        columns, rows = cell_columns(design), contrast.cell_weights
+        is_told = np.allclose(rows @ np.linalg.pinv(columns) @ columns, rows, atol=1e-8)
+        return bool(is_told and error_df(design, contrast) >= 1)
     if design.variance_groups and statistic_kind(design, contrast) == "welch":
         room = variance_model(design.variance_groups, design.between, contrast.between).room
         if room.size < 2 or np.any(room < 1e-6):

@@ -7,7 +7,7 @@ import hashlib
 import math
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,6 +72,8 @@ class MaskedMaps:
     """Subject -> voxels of the starting mask that at least one of its maps misses."""
     notes: tuple[str, ...] = ()
     """Lines for the log."""
+    coverage: NDArray[np.uint16] | None = None
+    """(i, j, k) how many subjects have each voxel of the starting mask in all their maps; None: not counted."""
 
     def __post_init__(self) -> None:
         n_voxels = int(self.mask.sum())
@@ -175,7 +177,8 @@ def load_maps(
     present = Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(paths)))
     start = given if mask_paths else _unpack(np.bitwise_or.reduce(present), given.shape)
     mask = _unpack(np.bitwise_and.reduce(present), given.shape)
-    lost = _lost(start, list(maps.table["subject"]), present)
+    of_subject = _by_subject(list(maps.table["subject"]), present)
+    lost = {subject: int((start & ~_unpack(bits, start.shape)).sum()) for subject, bits in of_subject.items()}
     if not mask.any():
         raise DataError(_nothing_left(int(start.sum()), lost))
     complete = mask.ravel()[inside]
@@ -186,6 +189,7 @@ def load_maps(
         checksums={path: checksums[path] for path in (p for row in paths for p in row)},
         n_lost=lost,
         notes=_notes(start, mask, lost, mask_paths),
+        coverage=_coverage(start, of_subject.values()),
     )
 
 
@@ -206,15 +210,15 @@ def _load_covered(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int, room
         return np.packbits(present)
 
     bits = Parallel(n_jobs, backend="threading")(delayed(presence)(row) for row in range(len(paths)))
-    of_subject = _of_subjects(list(maps.table["subject"]), bits)
+    of_subject = _by_subject(list(maps.table["subject"]), bits)
     count = np.zeros(given.shape, np.int32)
     for own in of_subject.values():
         count += _unpack(own, given.shape)
     start = given if mask_paths else count > 0
     n_least = max(2, math.ceil(coverage * len(of_subject) - 1e-9))
     mask = start & (count >= n_least)
-    lost = _lost(start, list(maps.table["subject"]), bits)
-    if not mask.any():
+    lost = {subject: int((start & ~_unpack(own, start.shape)).sum()) for subject, own in of_subject.items()}
+    if not (mask & (count == len(of_subject))).any():  # the diagnostics look at what all subjects have
         raise DataError(_nothing_left(int(start.sum()), lost))
     values = room.array((len(paths), int(mask.sum())))
 
@@ -231,7 +235,9 @@ def _load_covered(maps: InputMaps, mask_paths: Sequence[Path], n_jobs: int, room
         "fewer degrees of freedom (stat-dof)"
     )
     ordered = {path: checksums[path] for path in (p for row in paths for p in row)}
-    return MaskedMaps(values, mask, first.grid.affine, ordered, lost, (note,))
+    return MaskedMaps(
+        values, mask, first.grid.affine, ordered, lost, (note,), coverage=_coverage(start, of_subject.values())
+    )
 
 
 def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: Room | None = None) -> MaskedMaps:
@@ -335,18 +341,20 @@ def _check_grid(path: Path, grid: Grid, first_path: Path, first: Grid) -> None:
         )
 
 
-def _lost(start: Booleans, subjects: Sequence[str], present: Sequence[NDArray[np.uint8]]) -> dict[str, int]:
-    """Voxels of the starting mask that each subject's maps miss."""
-    of_subject = _of_subjects(subjects, present)
-    return {subject: int((start & ~_unpack(bits, start.shape)).sum()) for subject, bits in of_subject.items()}
-
-
-def _of_subjects(subjects: Sequence[str], present: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
-    """Voxels that all maps of each subject have, as bits."""
+def _by_subject(subjects: Sequence[str], present: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
+    """Voxels that all maps of a subject have, as bits."""
     of_subject: dict[str, NDArray[np.uint8]] = {}
     for subject, bits in zip(subjects, present, strict=True):
         of_subject[subject] = of_subject[subject] & bits if subject in of_subject else bits
     return of_subject
+
+
+def _coverage(start: Booleans, of_subject: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint16]:
+    """Count the subjects that have each voxel of the starting mask."""
+    counts = np.zeros(start.shape, np.uint16)
+    for bits in of_subject:
+        counts += _unpack(bits, start.shape)
+    return np.where(start, counts, np.uint16(0))
 
 
 def _nothing_left(n_start: int, lost: dict[str, int]) -> str:

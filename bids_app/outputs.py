@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bids_app.conditions import Group, all_subjects, condition_maps, error_words, find_groups, numbered_labels
 from bids_app.dataset import InputMaps
-from bids_app.design import Design, file_label
+from bids_app.design import Contrast, Design, file_label
 from bids_app.discovery import SourceDataset
 from bids_app.errors import OutputError
 from bids_app.exchangeability import Shuffles
@@ -124,15 +124,25 @@ class NodeFolder:
         return path
 
     @property
+    def record(self) -> Path:
+        """What the page shows of the node and no map or table holds, for --reports-only."""
+        return self.figures / "report.json"
+
+    @property
     def manifest(self) -> Path:
         """List of the files that runs of this app wrote into the folder, or were about to write."""
         return self.path / ".written.txt"
 
-    def earlier_files(self) -> set[Path]:
-        """Files that an earlier run wrote and that are still there, halves of files included."""
+    @property
+    def listed(self) -> set[Path]:
+        """Files that the manifest names."""
         if not self.manifest.exists():
             return set()
-        listed = {self.path / name for name in self.manifest.read_text(encoding="utf-8").splitlines()}
+        return {self.path / name for name in self.manifest.read_text(encoding="utf-8").splitlines()}
+
+    def earlier_files(self) -> set[Path]:
+        """Files that an earlier run wrote and that are still there, halves of files included."""
+        listed = self.listed
         halves = {path for path in self.path.rglob(".*.part") if _whole(path) in {*listed, self.manifest}}
         return halves | {path for path in listed if path.is_file()}
 
@@ -222,6 +232,9 @@ def command_line(options: RunOptions) -> str:
         if value := getattr(options, flag):
             words += [f"--{flag.replace('_', '-')}", *value]
     words += ["--random-seed", options.random_seed]
+    if options.reports_only:
+        words = ["bids-grouplevel", options.bids_dir, options.output_dir, "group", "--reports-only"]
+        words += ["--node", *options.node] if options.node else []
     return shlex.join(map(str, words))
 
 
@@ -410,9 +423,25 @@ def write_contrast(
 
 def write_figure(folder: NodeFolder, stem: str, figure: Figure) -> None:
     """Write one picture to figures/."""
-    path = folder.figures / f"{stem}_{figure.name}.png".removeprefix("_")
+    path = figure_path(folder, stem, figure.name)
     with _replacing(folder.keep(path)) as temporary:
         temporary.write_bytes(figure.png)
+
+
+def figure_path(folder: NodeFolder, stem: str, name: str) -> Path:
+    """Place of a picture; `stem` is contrast-<C>, or empty for those of the node."""
+    return folder.figures / f"{stem}_{name}.png".removeprefix("_")
+
+
+def write_record(folder: NodeFolder, content: Json) -> None:
+    """Write what a rebuild of the report needs and no other file holds."""
+    write_text(folder.keep(folder.record), json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def drop_record(folder: NodeFolder) -> None:
+    """Take away the record of an earlier run before its files are replaced: it would not be true of what comes."""
+    with _explaining(folder.record):
+        folder.record.unlink(missing_ok=True)
 
 
 def write_viewer(folder: NodeFolder, stem: str, page: str) -> str:
@@ -512,23 +541,28 @@ def _described(columns: Mapping[str, str]) -> Json:
     return {name: {"Description": text} for name, text in columns.items()}
 
 
+def map_names(contrast: Contrast) -> dict[str, str]:
+    """Name the maps of a contrast's fit as on disk: field of `ContrastFit` -> stat."""
+    return {
+        "effect": "effect",
+        "variance": "variance",
+        "statistic": contrast.test,
+        "z": "z",
+        "p": "p",
+        "effect_size": "hedgesg" if contrast.test == "t" else "etasq",
+        "epsilon": "epsilon",
+        "df_of_voxel": "dof",
+    }
+
+
 def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Name the maps of the parametric fit as on disk."""
-    named = (
-        ("effect", fit.effect),
-        ("variance", fit.variance),
-        (fit.contrast.test, fit.statistic),
-        ("z", fit.z),
-        ("p", fit.p),
-        (_effect_size_name(fit), fit.effect_size),
-        ("epsilon", fit.epsilon),
-        ("dof", fit.df_of_voxel),
-    )
-    return ((name, values) for name, values in named if values is not None)
+    """Name the maps that there are."""
+    named = ((stat, getattr(fit, field)) for field, stat in map_names(fit.contrast).items())
+    return ((stat, values) for stat, values in named if values is not None)
 
 
 def _effect_size_name(fit: ContrastFit) -> str:
-    return "hedgesg" if fit.contrast.test == "t" else "etasq"
+    return map_names(fit.contrast)["effect_size"]
 
 
 def _about(fit: ContrastFit) -> Json:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bids_app.dataset import InputMaps
 from bids_app.design import Contrast, Design
 from bids_app.discovery import listed
-from bids_app.glm import BLOCK, error_df, fit_contrast
+from bids_app.glm import BLOCK, error_df, fit_contrast, statistic_name
 from bids_app.images import MaskedMaps
 from bids_app.inference.tail import smallest_p
 from bids_app.outputs import NodeFolder
@@ -39,6 +39,7 @@ SPHERICITY = {
     "none": "sphericity is assumed",
     "greenhouse-geisser": "df of the parametric F are multiplied by Greenhouse-Geisser's epsilon",
     "huynh-feldt": "df of the parametric F are multiplied by Huynh-Feldt's epsilon",
+    "multivariate": "no sphericity is assumed",
 }
 
 CENTER = {
@@ -57,9 +58,11 @@ def describe(node: NodeSpec, inputs: InputMaps, maps: MaskedMaps, design: Design
     plans : what is shuffled for each contrast; None for those without permutation
     """
     n_subjects, n_cells = len(design.subjects), len(design.cells)
+    n_absent = n_subjects * n_cells - design.n_maps
+    absent = f"less {n_absent} missing " if n_absent else ""
     lines = [
         f"Node {node.name}",
-        *_line("maps", f"{n_subjects} subjects x {n_cells} conditions = {n_subjects * n_cells} maps, {maps.grid}"),
+        *_line("maps", f"{n_subjects} subjects x {n_cells} conditions {absent}= {design.n_maps} maps, {maps.grid}"),
         *_line("mask", f"{maps.values.shape[1]:,} voxels"),
         *_indented(_counts(inputs)),
         *_factors(node.settings, design),
@@ -120,8 +123,10 @@ def replacement(folder: NodeFolder) -> str:
 def tested_against(design: Design, contrast: Contrast, plan: Plan | None) -> str:
     """Say in a line against what a contrast is tested, and by which relabellings."""
     side = "" if contrast.test == "F" else f", {_side(contrast)}"
-    if contrast.test == "F" and contrast.sphericity != "none":
+    if contrast.test == "F" and contrast.sphericity in ("greenhouse-geisser", "huynh-feldt"):
         side = f", parametric df corrected by {contrast.sphericity}"
+    if what := statistic_name(design, contrast):
+        side += f", {what}"
     words = f"{_statistic(design, contrast)}{side}, {contrast.error_term} error"
     return f"{words}; {_relabellings(plan)}; clusters {_forming(contrast, plan)}" if plan else words
 
@@ -204,7 +209,10 @@ def _contrast(
     }[contrast.error_term]
     if contrast.test == "F" and len(contrast.within) > 1:
         error += f"; {SPHERICITY[contrast.sphericity]}"
-    yield from _line("  test", f"{_statistic(design, contrast)}, {_side(contrast)}")
+    what = statistic_name(design, contrast)
+    yield from _line("  test", f"{_statistic(design, contrast)}{f', {what}' if what else ''}, {_side(contrast)}")
+    if (n_own := len(design.of(contrast).subjects)) < len(design.subjects):
+        yield from _line("  subjects", f"{n_own} of {len(design.subjects)}: the others lack a map that it needs")
     yield from _line("  error", error)
     if plan:
         yield from _line("  moves", f"{_relabellings(plan)}; {_smallest(node, plan, design, plans)}")

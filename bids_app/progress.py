@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from bids_app.terminal import find_terminal, rate_words
 
 Advance = Callable[[int], None]
 
@@ -38,53 +35,14 @@ def shuffling(name: str, n_total: int, n_done: int, *, quiet: bool) -> AbstractC
     """
     if quiet:
         return nullcontext(_ignore)
-    console = Console(stderr=True)
-    # rich says no to terminals that cannot move the cursor; and it says yes to a file where FORCE_COLOR is set
-    if sys.stderr.isatty() and console.is_interactive:
-        return _bar(console, name, n_total, n_done)
+    terminal = find_terminal()
+    if terminal is not None:
+        return terminal.working(name, n_total, n_done)
     return nullcontext(_Lines(name, n_total, n_done).advance)
 
 
 def _ignore(n_shuffles: int) -> None:
     """Show nothing."""
-
-
-@contextmanager
-def _bar(console: Console, name: str, n_total: int, n_done: int) -> Iterator[Advance]:
-    """Draw a bar that is gone at the end; what is logged meanwhile goes above it."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Rate())
-    left = (TextColumn("left"), TimeRemainingColumn())
-    handlers = [each for each in log.handlers if isinstance(each, logging.StreamHandler) and each.stream is sys.stderr]
-    above = _Above(console)
-    with Progress(*columns, *left, console=console, transient=True) as progress:
-        task = progress.add_task(name, total=n_total, completed=n_done)
-        earlier = [(handler, handler.setStream(above)) for handler in handlers]
-        try:
-            yield lambda n_shuffles: progress.advance(task, n_shuffles)
-        finally:
-            for handler, stream in earlier:
-                handler.setStream(stream)
-
-
-class _Rate(ProgressColumn):
-    """Shuffles per second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{_rate(task.speed)}/s" if task.speed else "")
-
-
-@dataclass(frozen=True, slots=True)
-class _Above:
-    """A stream for log lines, which go above what the console draws, as they are."""
-
-    console: Console
-
-    def write(self, text: str) -> None:
-        """Print; a long line stays one, so that a path in it can be copied."""
-        self.console.print(Text(text.removesuffix("\n")), soft_wrap=True)
-
-    def flush(self) -> None:
-        """Do nothing: the console has printed."""
 
 
 @dataclass(slots=True)
@@ -116,14 +74,9 @@ class _Lines:
                 self.n_done,
                 self.n_total,
                 100 * self.n_done // self.n_total,
-                _rate(rate),
+                rate_words(rate),
                 f", {_duration(left)} left" if self.n_done < self.n_total else "",
             )
-
-
-def _rate(per_second: float) -> str:
-    """Write a rate: whole shuffles, or two digits where they are slow."""
-    return f"{per_second:.0f}" if per_second >= 10 else f"{per_second:.2g}"
 
 
 def _duration(seconds: float) -> str:

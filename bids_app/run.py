@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from platform import python_version
@@ -19,20 +18,27 @@ from bids_app import __version__, outputs, preview
 from bids_app.checkpoints import clear
 from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
+from bids_app.diagnostics import diagnose
 from bids_app.discovery import advisory_validation
 from bids_app.errors import ModelError
-from bids_app.glm import ContrastFit, fit_contrast, has_error, subject_effects, with_scores
+from bids_app.glm import fit_contrast, has_error, subject_effects, with_scores
 from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
-from bids_app.inference.correction import ContrastInference, parametric
+from bids_app.inference.correction import ContrastInference, parametric, uncorrected_p
 from bids_app.inference.permutation import NullDistribution
 from bids_app.modelfile import read_model
 from bids_app.participants import find_participants
 from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations
-from bids_app.report import content, figures, html, means, methods, slices
+from bids_app.rebuild import rebuild
+from bids_app.report import checks, content, figures, means, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
-from bids_app.report.tables import Brain, Limits, ResultTables, tabulate
+from bids_app.report.tables import Brain, Limits, tabulate, top_voxels
+from bids_app.reporting import open_sheet, report_contrast, report_node, write_page
 from bids_app.resources import usable_memory_mb
+from bids_app.results import NodeFacts, Results, RunFacts
+from bids_app.saved import as_saved, encode_results, make_record
+from bids_app.smoothness import estimate_smoothness
 from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_columns
+from bids_app.terminal import matters, open_shown, stage
 
 log = logging.getLogger("bids_app")
 
@@ -67,22 +73,6 @@ class Study:
     space_note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
-    """Everything about one contrast."""
-
-    fit: ContrastFit
-    null: NullDistribution | None
-    inferences: tuple[ContrastInference, ...]
-    tables: tuple[ResultTables, ...]
-    """One per inference."""
-
-    @property
-    def pairs(self) -> tuple[tuple[ContrastInference, ResultTables], ...]:
-        """Each corrected map with its tables."""
-        return tuple(zip(self.inferences, self.tables, strict=True))
-
-
 def run(options: RunOptions) -> None:
     """Do the whole analysis that the command line and the model ask for.
 
@@ -97,13 +87,18 @@ def run(options: RunOptions) -> None:
     """
     with ExitStack() as stack:
         lines = stack.enter_context(_logging(options.verbosity))
+        if options.reports_only:
+            _rebuild(options, lines)
+            return
         model = read_model(options.model)
         _say(model.notes)
         outputs.check_writable(options.output_dir)
         if not (options.skip_bids_validation or options.maps):  # a table needs no valid dataset
             _say(f"input, advisory: {line}" for line in advisory_validation(options.bids_dir))
-        found = [(node, find_maps(options, model, node)) for node in _chosen_nodes(model, options)]
-        designs = [_design(node, inputs, options) for node, inputs in found]
+        with stage("Input and design") as say:
+            found = [(node, find_maps(options, model, node)) for node in _chosen_nodes(model, options)]
+            designs = [_design(node, inputs, options) for node, inputs in found]
+            say(_layout_words(designs))
         # BLAS on one thread: how it shares out a product, and so how that is rounded, may hang on the number of threads
         stack.enter_context(threadpool_limits(1, user_api="blas"))
         if options.dry_run:
@@ -141,40 +136,56 @@ def _analyse(
     started = datetime.now(UTC)
     versions = _versions()
     run_folder = options.output_dir / "logs" / started.strftime("%Y%m%d-%H%M%S-%f")
-    sections, space_notes = [], []
+    datasets = {dataset.name: dataset for _, inputs in found for dataset in inputs.datasets}
+    facts = RunFacts(
+        run=run_folder.name,
+        started=started.isoformat(timespec="seconds"),
+        title=model.name,
+        command=outputs.command_line(options),
+        version=__version__,
+        versions=versions,
+        datasets={name: str(dataset.root) for name, dataset in datasets.items()},
+        seed=options.random_seed,
+        notes=model.notes,
+    )
+    nodes = []
     try:
         for (node, inputs), design in zip(found, designs, strict=True):
             study = prepare(node, inputs, design, options)
             outputs.write_run(run_folder, options, model, versions)
-            space_notes.append(study.space_note)
-            sections.append(analyse_node(study, options))
+            nodes.append(analyse_node(study, facts, options))
             del study  # or its maps would stay in memory beside the next node's
-        datasets = {dataset.name: dataset for _, inputs in found for dataset in inputs.datasets}
         outputs.write_dataset(options.output_dir, tuple(datasets.values()), versions)
-        page = content.Page(
-            title=model.name,
-            version=__version__,
-            nodes=tuple(sections),
-            provenance=content.Provenance(
-                command=outputs.command_line(options),
-                seed=options.random_seed,
-                versions=versions,
-                datasets={name: str(dataset.root) for name, dataset in datasets.items()},
-                facts={"Run": run_folder.name, "Started": started.isoformat(timespec="seconds")},
-            ),
-            space="; ".join(dict.fromkeys(space_notes)),
-            notes=model.notes,
-        )
-        cited = methods.citation(page.nodes, __version__, versions)
-        outputs.write_text(options.output_dir / "logs" / "CITATION.md", cited)
-        outputs.write_text(options.output_dir / "logs" / "CITATION.bib", methods.references(page.nodes))
-        report = options.output_dir / "report.html"
-        outputs.write_text(report, html.render(page))
+        write_page(options.output_dir, nodes)
         clear(options.scratch, [file_label(node.name) for node, _ in found])
-        log.info("Report: %s", report)
     finally:
         if run_folder.exists():
             outputs.write_text(run_folder / "log.txt", "".join(lines))
+
+
+def _rebuild(options: RunOptions, lines: list[str]) -> None:
+    """Make the report again, and leave word of it in the logs."""
+    started = datetime.now(UTC)
+    model = rebuild(options, started)
+    run_folder = options.output_dir / "logs" / started.strftime("%Y%m%d-%H%M%S-%f")
+    outputs.write_run(run_folder, options, model, _versions())
+    outputs.write_text(run_folder / "log.txt", "".join(lines))
+
+
+def _layout_words(designs: Sequence[Design]) -> str:
+    """Say how many maps of how many subjects there are."""
+    return "; ".join(
+        f"{len(design.subjects) * len(design.cells)} maps, {len(design.subjects)} subjects x {len(design.cells)} "
+        f"condition{'s' if len(design.cells) > 1 else ''}"
+        for design in designs
+    )
+
+
+def _shuffle_words(plan: Plan | None) -> str:
+    """Say how many relabellings a contrast has."""
+    if plan is None:
+        return "no shuffles"
+    return f"{'all ' if plan.shuffles.exhaustive else ''}{plan.shuffles.n_shuffles:,} {plan.shuffles.words}"
 
 
 def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptions) -> Study:
@@ -188,16 +199,19 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     _say((*inputs.notes, *design.notes))
     room = Room(_memory(options) / 3, None if options.dry_run else options.scratch)
     masks = (options.mask,) if options.mask else inputs.masks
-    maps = load_maps(inputs, masks, options.n_jobs, room, coverage=node.settings.voxel_coverage)
-    maps = keep_voxels(
-        maps,
-        has_error(maps.values, design),
-        "there, some contrast does not vary over subjects at all, or too few of them have the voxel, so that no t or F "
-        "exists",
-        room,
-    )
+    with stage("Maps") as say:
+        maps = load_maps(inputs, masks, options.n_jobs, room, coverage=node.settings.voxel_coverage)
+        maps = keep_voxels(
+            maps,
+            has_error(maps.values, design),
+            "there, some contrast does not vary over subjects at all, or too few of them have the voxel, so that no t "
+            "or F exists",
+            room,
+        )
+        say(f"{maps.values.shape[1]:,} voxels in the mask")
     uses_mni, space_note = space_has_atlases(inputs.entities.get("space"))
-    _say((*maps.notes, space_note))
+    _say(maps.notes)
+    (matters if "space" not in inputs.entities or not uses_mni else log.info)("%s", space_note)
     settings = node.settings
     atlases = load_atlases(settings.report.atlases, maps.grid.shape, maps.affine) if uses_mni else ()
     connectivity = settings.permutation.connectivity if settings.permutation else 26
@@ -210,36 +224,41 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     return Study(node, inputs, maps, design, plans, brain, uses_mni, space_note)
 
 
-def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
-    """Run every contrast of a node and write its files; returns its part of the report."""
-    folder = _folder(study, options)
-    canvas = slices.load_canvas(
-        study.maps.mask,
-        study.maps.affine,
-        np.nanmean(study.maps.values, axis=0),
-        use_mni=study.uses_mni,
-        reason=study.space_note,
-    )
-    mosaic = _draw_subjects(study, canvas)
-    design_figures = (figures.draw_design(study.design), figures.draw_contrasts(study.design))
+def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tuple[NodeFacts, content.NodeSection]:
+    """Run every contrast of a node and write its files; returns what the page tells of it, and its part of the page."""
+    facts = _node_facts(study, run_facts)
+    sheet = open_sheet(study.node, facts, study.maps.mask, options.output_dir)
+    facts, folder = replace(facts, pictures=_draw_input(study, sheet.canvas)), sheet.folder
+    outputs.drop_record(folder)
     outputs.write_inputs(folder, study.inputs, study.maps, study.design)
     outputs.write_conditions(folder, study.maps, study.design)
     outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
-    for figure in (mosaic, *design_figures):
-        outputs.write_figure(folder, "", figure)
-    sections = []
+    sections, kept = [], {}
     nulls = permute(study.maps.values, study.node, study.design, study.plans, _means(study.maps, options))
     for contrast, plan in zip(study.design.contrasts, study.plans, strict=True):
         log.info("%s: %s", contrast.name, preview.tested_against(study.design, contrast, plan))
-        with _timed(contrast.name):
+        with stage(contrast.name) as say:
+            say(_shuffle_words(plan))
             results = analyse_contrast(study, contrast, *next(nulls))
             outputs.write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
-            sections.append(_report_contrast(study, results, canvas, folder))
+            # the page shows what the files hold, so that it can be made of them again
+            results = as_saved(results)
+            kept[contrast.label] = encode_results(results)
+            sections.append(report_contrast(results, sheet))
+    section = report_node(facts, sections, sheet)
+    outputs.write_record(folder, make_record(facts, kept))
     if removed := folder.remove_leftovers():
         log.warning("removed %d files that an earlier run wrote for this node and this one did not", len(removed))
         log.debug("removed: %s", ", ".join(removed))
-    return content.NodeSection(
-        spec=study.node,
+    return facts, section
+
+
+def _node_facts(study: Study, run_facts: RunFacts) -> NodeFacts:
+    """Collect what the page shows of a node besides its contrasts and its pictures."""
+    return NodeFacts(
+        name=study.node.name,
+        run=run_facts,
+        entities=study.inputs.entities,
         design=study.design,
         inputs=content.InputSummary(
             counts=content.count_files(study.inputs.files),
@@ -247,9 +266,11 @@ def analyse_node(study: Study, options: RunOptions) -> content.NodeSection:
             n_lost=study.maps.n_lost,
             notes=(*study.inputs.notes, *study.maps.notes),
         ),
-        figures=design_figures,
-        contrasts=tuple(sections),
-        mosaic=mosaic,
+        affine=study.maps.affine,
+        uses_mni=study.uses_mni,
+        space_note=study.space_note,
+        background=None if study.uses_mni else np.nanmean(study.maps.values, axis=0),
+        pictures=(),
         notes=(*study.design.notes, *(note for plan in study.plans if plan for note in plan.shuffles.notes)),
     )
 
@@ -292,24 +313,27 @@ def analyse_contrast(
         tabulate(each, fit, [other for other in inferences if other is not each], study.brain, limits)
         for each in inferences
     ]
-    return Results(fit, null, tuple(inferences), tuple(tables))
+    of_method = {each.method: listed for each, listed in zip(inferences, tables, strict=True)}
+    first = of_method[figures.primary(inferences).method] if inferences else None
+    peaks = top_voxels(first, fit, study.brain)
+    permuted = (uncorrected_p(null), null.shuffles.n_shuffles, study.brain.xyz) if null else None
+    return Results(
+        fit=fit,
+        null=null,
+        inferences=tuple(inferences),
+        tables=tuple(tables),
+        diagnostics=diagnose(study.maps.values, study.design, fit, (peaks, study.brain.xyz[peaks]), permuted),
+        smoothness=estimate_smoothness(study.maps.values, study.design, contrast, study.maps.mask, study.maps.affine),
+        means=means.peak_means(study.maps.values, study.design, study.brain, inferences, of_method),
+    )
 
 
-def _report_contrast(
-    study: Study, results: Results, canvas: slices.Canvas, folder: outputs.NodeFolder
-) -> content.ContrastSection:
-    """Draw a contrast, write its pictures and its viewer, and return its part of the report."""
-    stem = f"contrast-{results.fit.contrast.label}"
-    by_method = {each.method: tables for each, tables in results.pairs}
-    drawn = figures.draw_contrast(results.fit, results.inferences, by_method, canvas)
-    peak_means = means.peak_means(study.maps.values, study.design, study.brain, results.inferences, by_method)
-    for figure in (*drawn, *([peak_means.figure] if peak_means else [])):
-        outputs.write_figure(folder, stem, figure)
-    viewer = None
-    if study.node.settings.report.interactive:
-        page = figures.view_contrast(results.fit, results.inferences, canvas)
-        viewer = outputs.write_viewer(folder, stem, page)
-    return content.contrast_section(results.fit, results.inferences, by_method, drawn, viewer, peak_means)
+def _draw_input(study: Study, canvas: slices.Canvas) -> tuple[figures.Figure, ...]:
+    """Draw what only the input has: the subjects side by side, and where voxels are lacking."""
+    coverage, maps = None, study.maps
+    if maps.coverage is not None:
+        coverage = checks.draw_coverage(maps.coverage, maps.affine, len(study.design.subjects), canvas)
+    return (_draw_subjects(study, canvas), *([coverage] if coverage else []))
 
 
 def _draw_subjects(study: Study, canvas: slices.Canvas) -> figures.Figure:
@@ -359,14 +383,6 @@ def _say(notes: Iterable[str]) -> None:
         log.info("%s", note)
 
 
-@contextmanager
-def _timed(what: str) -> Iterator[None]:
-    """Log how long a step took."""
-    start = time.perf_counter()
-    yield
-    log.info("%s: %.1f s", what, time.perf_counter() - start)
-
-
 class _Keep(logging.Handler):
     """Keeps the log lines for the log file, which cannot exist before the input is known to be good."""
 
@@ -380,12 +396,10 @@ class _Keep(logging.Handler):
 
 @contextmanager
 def _logging(verbosity: int) -> Iterator[list[str]]:
-    """Log to stderr, and into the list that is given; handlers are taken off again."""
+    """Show the log, and keep it in the list that is given; handlers are taken off again."""
     lines: list[str] = []
-    kept, shown = _Keep(lines), logging.StreamHandler(sys.stderr)
+    kept, shown = _Keep(lines), open_shown(verbosity)
     kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    shown.setFormatter(logging.Formatter("%(message)s"))
-    shown.setLevel(logging.WARNING if verbosity < 0 else logging.DEBUG if verbosity else logging.INFO)
     log.setLevel(logging.DEBUG)
     log.propagate = False
     for handler in (kept, shown):

@@ -86,6 +86,7 @@ class RunOptions:
     node: tuple[str, ...] = ()
     random_seed: int = 0
     dry_run: bool = False
+    reports_only: bool = False  # rebuild the report from what output_dir holds; the model is then that of the run
     skip_bids_validation: bool = False
     verbosity: int = 0  # -1 quiet, 0 normal, 1 and above: verbose
 

@@ -40,7 +40,7 @@ MAY_IMPORT = {
         (
             "errors", "spec", "modelfile", "discovery", "dataset", "participants", "images", "design",
             "glm", "inference.*", "report.*", "outputs", "demo", "resources", "checkpoints", "permuting",
-            "preview",
+            "preview", "diagnostics", "smoothness", "terminal", "results", "reporting", "saved", "rebuild",
         ),
         ("numpy", "threadpoolctl"),
     ),
@@ -62,6 +62,8 @@ MAY_IMPORT = {
     "multivariate": Allowed((), ("numpy",)),
     "variancegroups": Allowed((), ("numpy",)),
     "glm": Allowed(("design", "effectsizes", "multivariate", "variancegroups"), ("numpy", "scipy")),
+    "smoothness": Allowed(("design", "glm"), ("numpy",)),
+    "diagnostics": Allowed(("design", "glm"), ("numpy",)),
     "inference.__init__": Allowed(),
     "inference.clusters": Allowed((), ("numpy", "numba", "scipy.ndimage")),
     "inference.heights": Allowed(("glm",), ("numpy", "numba", "scipy.stats")),
@@ -86,7 +88,8 @@ MAY_IMPORT = {
         ("glm", "inference.clusters", "inference.permutation", "inference.tail"), ("numpy", "scipy.stats")
     ),
     "checkpoints": Allowed(("errors", "inference.permutation"), ("numpy",)),
-    "progress": Allowed((), ("rich",)),
+    "terminal": Allowed((), ("rich",)),
+    "progress": Allowed(("terminal",)),
     "permuting": Allowed(
         ("errors", "spec", "design", "exchangeability", "inference.*", "checkpoints", "progress"), ("numpy",)
     ),
@@ -116,13 +119,34 @@ MAY_IMPORT = {
         ),
         ("numpy", "pandas"),
     ),
+    "report.checkcharts": Allowed(("diagnostics", "report.sheets", "report.words"), ("matplotlib", "numpy")),
+    "report.checks": Allowed(
+        (
+            "design", "diagnostics", "smoothness",
+            "report.checkcharts", "report.figures", "report.slices", "report.words",
+        ),
+        ("nibabel", "numpy"),
+    ),
     "report.content": Allowed(
-        ("spec", "design", "glm", "inference.*", "report.words", "report.tables", "report.figures", "report.means"),
+        (
+            "spec", "design", "glm", "inference.*",
+            "report.words", "report.tables", "report.figures", "report.means", "report.checks",
+        ),
         ("numpy", "pandas"),
     ),
-    "report.methods": Allowed(("design", "report.words", "report.content")),
+    "report.overview": Allowed(("report.content", "report.words")),
+    "report.assumptions": Allowed(("report.content", "report.words"), ("numpy",)),
+    "report.outcomes": Allowed(("terminal", "report.content", "report.words")),
+    "report.references": Allowed(),
+    "report.methods": Allowed(
+        ("design", "glm", "report.words", "report.content", "report.checks", "report.references"),
+    ),
     "report.html": Allowed(
-        ("report.words", "report.tables", "report.figures", "report.content", "report.methods"), ("jinja2", "pandas")
+        (
+            "report.words", "report.tables", "report.figures", "report.content", "report.methods", "report.checks",
+            "report.assumptions", "report.overview",
+        ),
+        ("jinja2", "pandas"),
     ),
     "outputs": Allowed(
         (
@@ -137,6 +161,28 @@ MAY_IMPORT = {
             "report.content", "outputs",
         ),
         ("numpy",),
+    ),
+    "records": Allowed((), ("numpy", "pandas")),
+    "results": Allowed(
+        (
+            "design", "glm", "inference.*", "diagnostics", "smoothness",
+            "report.content", "report.figures", "report.means", "report.tables",
+        ),
+        ("numpy",),
+    ),
+    "saved": Allowed(
+        (
+            "errors", "spec", "images", "design", "glm", "inference.*", "permuting", "outputs", "records", "results",
+            "report.figures", "report.tables",
+        ),
+        ("nibabel", "numpy", "pandas"),
+    ),
+    "reporting": Allowed(("spec", "images", "outputs", "results", "terminal", "report.*"), ("numpy",)),
+    "rebuild": Allowed(
+        (
+            "errors", "spec", "modelfile", "inference.clusters", "permuting", "outputs", "reporting", "results",
+            "saved", "terminal", "report.content",
+        )
     ),
     "demo": Allowed(("errors",), ("numpy", "scipy", "nibabel", "nilearn")),
 }  # fmt: skip

@@ -196,6 +196,26 @@ def test_the_version_is_the_one_of_the_version_file(flag: str, capsys: pytest.Ca
     assert capsys.readouterr().out == f"bids-grouplevel {version}\n"
 
 
+def test_a_report_that_is_made_again_needs_no_model() -> None:
+    """It has that of its run."""
+    words = ["in", "out", "group", "--reports-only"]
+    parsed = _build_parser(needs_model=False).parse_args(words)
+    assert _run_options(parsed).reports_only
+    assert not options().reports_only
+
+
+@pytest.mark.parametrize("option", ["--reports-only", "--reports_only"])
+def test_without_results_no_report_can_be_made_again(
+    study: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """66, and neither BIDS_DIR nor the model is asked for."""
+    assert main(["absent", "out", "group", option]) == 66
+    message = capsys.readouterr().err
+    assert "out/group has no folder node-<node> with results" in message
+    assert "BIDS_DIR" not in message
+    assert not (study / "out").exists()
+
+
 # What it refuses
 
 

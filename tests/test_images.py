@@ -67,6 +67,9 @@ def test_a_voxel_missing_in_any_map_leaves_the_mask(missing: float, three: tuple
     assert np.array_equal(loaded.mask, expected)
     assert np.array_equal(loaded.values, data[:, expected])
     assert loaded.n_lost == {"0": 1, "1": 0, "2": 2}
+    assert loaded.coverage is not None
+    assert loaded.coverage[0, 0].tolist() == [2, 2]
+    assert np.bincount(loaded.coverage.ravel()).tolist() == [0, 0, 3, 21]
     assert "21 voxels" in loaded.notes[0]
     assert "sub-0 1, sub-2 2" in loaded.notes[1]
 
@@ -100,6 +103,8 @@ def test_masks_are_intersected_and_lose_what_the_maps_miss(tmp_path: Path, three
     loaded = load_maps(maps, (save(tmp_path / "a.nii", one), save(tmp_path / "b.nii", two)))
     assert int(loaded.mask.sum()) == 2 * 6 - 1
     assert not loaded.mask[2, 0, 0]
+    assert loaded.coverage is not None
+    assert np.bincount(loaded.coverage.ravel()).tolist() == [12, 0, 1, 11]  # outside of the masks nobody counts
 
 
 def test_another_affine_is_named_with_both(three: tuple[InputMaps, np.ndarray]) -> None:

@@ -338,3 +338,77 @@ def test_coverage_through_the_command_line(
     assert not list(folder.glob("*FWE*"))
     for path in folder.glob("*.nii.gz"):
         assert np.all(np.isfinite(nib.load(path).get_fdata())), path.name
+
+
+@pytest.mark.parametrize(
+    ("block", "sentences"),
+    [
+        ({"Sphericity": "multivariate", "Effects": ["letter:number"]}, []),
+        (
+            {"VarianceGroups": "sex", "Between": ["sex"], "Effects": ["sex"], "Missing": "drop"},
+            ["given variances of their own", "Welch's (Welch, 1951)", "sex in 6 subjects"],
+        ),
+        (
+            {"ErrorTerm": "pooled", "Missing": "drop", "Effects": ["letter"]},
+            ["4 maps were missing", "by ordinary least squares"],
+        ),
+    ],
+)
+def test_every_kind_of_test_is_previewed_reported_and_rebuilt(
+    block: dict[str, Any], sentences: list[str], tmp_path: Path, whole: NDArray[np.float32],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The dry run, the run and the rebuild go through, the page made twice has the same sentences and tables."""
+    study = write_study(tmp_path / "study", whole, ABSENT if block.get("Missing") == "drop" else set())
+    rows = [f"sub-{s}\t{'F' if i % 2 else 'M'}" for i, s in enumerate(SUBJECTS)]
+    (study / "participants.tsv").write_text("participant_id\tsex\n" + "\n".join(rows) + "\n")
+    model = write_model(tmp_path / "model.json", {**FACTORS, **QUICK, "Missing": "error", **block})
+    command = [str(study), str(tmp_path / "out"), "group", "--model", str(model)]
+    assert main([*command, "--dry-run"]) == 0
+    previewed = capsys.readouterr().out
+    assert "9 subjects x 4 conditions" in previewed
+    assert main(command) == 0
+    text = (tmp_path / "out" / "logs" / "CITATION.md").read_text()
+    for sentence in sentences:
+        assert sentence in text
+    first = (tmp_path / "out" / "report.html").read_text()
+    assert main([*command, "--reports-only"]) == 0
+    second = (tmp_path / "out" / "report.html").read_text()
+    assert [line for line in first.splitlines() if "<td" in line] == [
+        line for line in second.splitlines() if "<td" in line
+    ]
+
+
+def test_the_multivariate_test_of_three_dimensions_is_named(
+    tmp_path: Path, whole: NDArray[np.float32], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In preview, sidecar, table and methods text; too few subjects are an error that says how many there are."""
+    study = write_study(tmp_path / "study", whole, set())
+    everything = {
+        "Name": "Cells", "Test": "F", "ConditionList": list(CELLS),
+        "Weights": [[1, -1, 0, 0], [0, 1, -1, 0], [0, 0, 1, -1]],
+    }  # fmt: skip
+    model = write_model(tmp_path / "model.json", {**QUICK, "Sphericity": "multivariate"})
+    document = json.loads(model.read_text())
+    document["Nodes"][0]["Contrasts"] = [everything]
+    model.write_text(json.dumps(document))
+    command = [str(study), str(tmp_path / "out"), "group", "--model", str(model)]
+    assert main([*command, "--dry-run"]) == 0
+    assert "F(3, 6), Hotelling's T2 as F" in capsys.readouterr().out
+    assert main(command) == 0
+    folder = tmp_path / "out" / "group" / "node-n"
+    sidecar = json.loads((folder / "task-t_space-scanner_contrast-Cells_stat-F_statmap.json").read_text())
+    assert sidecar["Statistic"] == "Hotelling's T2 as F"
+    assert sidecar["DegreesOfFreedom"] == [3, 6]
+    assert "(Hotelling, 1931)" in (tmp_path / "out" / "logs" / "CITATION.md").read_text()
+    f = nib.load(folder / "task-t_space-scanner_contrast-Cells_stat-F_statmap.nii.gz").get_fdata().ravel()
+    d = whole[:, :3].astype(float) - whole[:, 1:].astype(float)
+    for voxel in range(V):
+        own = d[:, :, voxel]
+        t2 = 9 * own.mean(0) @ np.linalg.inv(np.cov(own.T)) @ own.mean(0)
+        assert f[voxel] == pytest.approx(t2 * 6 / (8 * 3), rel=1e-5)
+    labels = ["--participant-label", "01", "02", "03"]
+    assert main([*command[:1], str(tmp_path / "few"), *command[2:], *labels]) == 65
+    assert (
+        "as Cells has dimensions, 3; 3 subjects and a model of rank 1 between them leave 2" in capsys.readouterr().err
+    )

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from bids_app.progress import _duration, _rate, shuffling
+from bids_app.progress import _duration, shuffling
+from builders.terminals import left_on_screen, on_a_terminal, plain
 
-REPOSITORY = Path(__file__).parent.parent
-
-# Ten steps of a tenth of a second, log lines in between, as `_logging` of run.py shows them
+# Ten steps of a tenth of a second, log lines in between
 PROGRAM = """
 import logging, sys, time
 from bids_app.progress import shuffling
+from bids_app.terminal import open_shown
 log = logging.getLogger("bids_app")
 log.setLevel(logging.INFO)
-log.addHandler(logging.StreamHandler(sys.stderr))
+log.addHandler(open_shown(-1 if {quiet} else 1))
 log.info("before")
 with shuffling("fame[red]", 400, 200, quiet={quiet}) as advance:
     for step in range(10):
@@ -36,52 +30,6 @@ with shuffling("fame[red]", 400, 200, quiet={quiet}) as advance:
         raise SystemExit(3)
 log.info("after")
 """
-
-
-def on_a_terminal(program: str, **environment: str) -> str:
-    """Return all that a program writes to stderr where that is a terminal of 100 columns."""
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stderr=follower,
-        stdout=subprocess.DEVNULL,
-        cwd=REPOSITORY,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", **environment},
-    )
-    os.close(follower)
-    written = b""
-    while select.select([leader], [], [], 30)[0]:
-        try:
-            piece = os.read(leader, 4096)
-        except OSError:  # on Linux, a terminal that everybody has left
-            break
-        if not piece:
-            break
-        written += piece
-    os.close(leader)
-    process.wait(timeout=30)
-    return written.decode()
-
-
-def plain(written: str) -> str:
-    """Take out colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", written)
-
-
-def left_on_screen(written: str) -> list[str]:
-    """Return the lines that a terminal shows at the end: carriage returns, erased lines, cursor up."""
-    lines, row = [""], 0
-    for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", plain(written)):
-        if token == "\n":
-            row += 1
-            lines += [""] * (row + 1 - len(lines))
-        elif token == "\x1b[2K":
-            lines[row] = ""
-        elif re.fullmatch(r"\x1b\[\d*A", token):
-            row -= int(token[2:-1] or 1)
-        elif not token.startswith("\x1b") and token != "\r":
-            lines[row] += token
-    return [line.rstrip() for line in lines if line.strip()]
 
 
 # On a terminal
@@ -109,13 +57,13 @@ def test_a_terminal_gets_a_bar_with_count_rate_and_time_left(drawn: str) -> None
 def test_log_lines_and_bar_do_not_garble_each_other(drawn: str) -> None:
     """The bar is gone at the end, and each log line is left whole: unbroken, and with its brackets."""
     line = "a line [bold]as it is[/bold] " + "with a long path/" * 10 + "end"
-    assert left_on_screen(drawn) == ["before", line, "after"]
+    assert left_on_screen(drawn) == ["  before", f"  {line}", "  after"]
 
 
-def test_a_failure_takes_the_bar_away_and_gives_the_log_its_stream_back() -> None:
+def test_a_failure_takes_the_bar_away() -> None:
     """And the cursor is shown again."""
     drawn = on_a_terminal(PROGRAM.format(quiet=False, fails=True))
-    assert [line[:6] for line in left_on_screen(drawn)] == ["before", "a line"]
+    assert [line[2:8] for line in left_on_screen(drawn)] == ["before", "a line"]
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")
 
 
@@ -127,10 +75,8 @@ def test_colours_may_be_switched_off() -> None:
 
 
 def test_quiet_draws_nothing() -> None:
-    """Log lines are none of its business."""
-    drawn = on_a_terminal(PROGRAM.format(quiet=True, fails=False))
-    assert "\x1b" not in drawn
-    assert "400" not in drawn
+    """And of the log it shows warnings only."""
+    assert on_a_terminal(PROGRAM.format(quiet=True, fails=False)) == ""
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
@@ -243,11 +189,3 @@ def test_a_file_gets_no_bar_even_where_colours_are_forced(
 def test_a_duration_has_its_two_largest_units(seconds: float, expected: str) -> None:
     """Seconds, minutes and hours."""
     assert _duration(seconds) == expected
-
-
-@pytest.mark.parametrize(
-    ("rate", "expected"), [(12345.6, "12346"), (10.4, "10"), (9.96, "10"), (1.25, "1.2"), (0.0567, "0.057")]
-)
-def test_a_rate_has_at_least_two_digits(rate: float, expected: str) -> None:
-    """Slow shuffles are counted in parts."""
-    assert _rate(rate) == expected

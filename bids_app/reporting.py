@@ -1,0 +1,143 @@
+"""From results to figures, files and the page: what a run and a rebuild of its report have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bids_app import outputs
+from bids_app.images import Booleans
+from bids_app.report import checks, content, figures, html, methods, outcomes, slices
+from bids_app.results import NodeFacts, Results
+from bids_app.spec import NodeSpec
+from bids_app.terminal import matters, say_outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What all the contrasts of a node are drawn on, and where the pictures go."""
+
+    node: NodeSpec
+    canvas: slices.Canvas
+    folder: outputs.NodeFolder
+
+
+def open_sheet(node: NodeSpec, facts: NodeFacts, mask: Booleans, output_dir: Path) -> Sheet:
+    """Load what a node is drawn on.
+
+    Parameters
+    ----------
+    node : NodeSpec
+    facts : of the node
+    mask : (i, j, k) analysis mask
+    output_dir : Path
+    """
+    canvas = slices.load_canvas(
+        mask,
+        facts.affine,
+        None if facts.background is None else facts.background.astype(np.float64),
+        use_mni=facts.uses_mni,
+        reason=facts.space_note,
+    )
+    return Sheet(node, canvas, node_folder(node, facts, output_dir))
+
+
+def node_folder(node: NodeSpec, facts: NodeFacts, output_dir: Path) -> outputs.NodeFolder:
+    """Say where the files of a node go, and what all their sidecars share."""
+    about = {
+        "ConditionList": facts.design.cells,
+        "RandomSeed": facts.run.seed,
+        "SoftwareVersion": facts.run.version,
+    }
+    return outputs.NodeFolder(output_dir, node.name, facts.entities, about)
+
+
+def report_contrast(results: Results, sheet: Sheet) -> content.ContrastSection:
+    """Draw a contrast, write its pictures and its viewer, and return its part of the page."""
+    stem = f"contrast-{results.fit.contrast.label}"
+    drawn = figures.draw_contrast(results.fit, results.inferences, results.by_method, sheet.canvas)
+    scheme = results.null.shuffles.scheme if results.null else None
+    checked = checks.contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme)
+    for figure in (*drawn, *checked.figures, *([results.means.figure] if results.means else [])):
+        outputs.write_figure(sheet.folder, stem, figure)
+    viewer = None
+    if sheet.node.settings.report.interactive:
+        page = figures.view_contrast(results.fit, results.inferences, sheet.canvas)
+        viewer = outputs.write_viewer(sheet.folder, stem, page)
+    section = content.contrast_section(results.fit, results.inferences, results.by_method, drawn, viewer, results.means)
+    return replace(section, checks=checked)
+
+
+def report_node(facts: NodeFacts, sections: Sequence[content.ContrastSection], sheet: Sheet) -> content.NodeSection:
+    """Draw what a node has besides its contrasts, write it, and return the node's part of the page."""
+    drawn = (figures.draw_design(facts.design), figures.draw_contrasts(facts.design))
+    for figure in (*facts.pictures, *drawn):
+        outputs.write_figure(sheet.folder, "", figure)
+    named = {figure.name: figure for figure in facts.pictures}
+    return content.NodeSection(
+        spec=sheet.node,
+        design=facts.design,
+        inputs=facts.inputs,
+        figures=drawn,
+        contrasts=tuple(sections),
+        mosaic=named.get("subjects"),
+        coverage=named.get("coverage"),
+        notes=facts.notes,
+    )
+
+
+def write_page(
+    output_dir: Path, nodes: Sequence[tuple[NodeFacts, content.NodeSection]], more: Mapping[str, str] | None = None
+) -> None:
+    """Write the page, the methods text and the references, and say what survived.
+
+    Parameters
+    ----------
+    output_dir : Path
+    nodes : facts and part of the page of each
+    more : facts of the page itself, beside those of the runs
+    """
+    page = make_page(nodes, more or {})
+    versions, seed = page.provenance.versions, page.provenance.seed
+    cited = methods.citation(page.nodes, page.version, versions, seed)
+    outputs.write_text(output_dir / "logs" / "CITATION.md", cited)
+    outputs.write_text(output_dir / "logs" / "CITATION.bib", methods.references(page.nodes))
+    report = output_dir / "report.html"
+    outputs.write_text(report, html.render(page))
+    say_outcomes(outcomes.outcomes(page.nodes))
+    for line in outcomes.warning_lines(page.nodes):
+        matters("%s", line)
+    matters("Report: %s", report)
+
+
+def make_page(nodes: Sequence[tuple[NodeFacts, content.NodeSection]], more: Mapping[str, str]) -> content.Page:
+    """Put the nodes together; where they come from several runs, each is named.
+
+    Parameters
+    ----------
+    nodes : facts and part of the page of each
+    more : facts of the page itself
+    """
+    runs = list({facts.run.run: facts.run for facts, _ in nodes}.values())
+    latest = max(runs, key=lambda run: run.run)
+    seeds = dict.fromkeys(run.seed for run in runs)
+    facts = {"Run": ", ".join(run.run for run in runs), "Started": ", ".join(run.started for run in runs)}
+    if len(seeds) > 1:
+        facts["Seeds of the runs"] = ", ".join(map(str, seeds))
+    return content.Page(
+        title=latest.title,
+        version=latest.version,
+        nodes=tuple(section for _, section in nodes),
+        provenance=content.Provenance(
+            command="\n".join(dict.fromkeys(run.command for run in runs)),
+            seed=latest.seed,
+            versions=latest.versions,
+            datasets={name: place for run in runs for name, place in run.datasets.items()},
+            facts=facts | dict(more),
+        ),
+        space="; ".join(dict.fromkeys(facts.space_note for facts, _ in nodes)),
+        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
+    )

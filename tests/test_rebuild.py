@@ -1,0 +1,209 @@
+"""The report made again from the files of a run: the same page, without the input; where a file lacks, a clear word."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bids_app import outputs
+from bids_app.cli import main
+from builders.studies import CELLS, write_maps
+
+HOSTILE = 'A > "B" <script>alert(1)</script> α'
+
+
+def node(name: str, contrasts: list[dict[str, Any]], **block: Any) -> dict[str, Any]:  # noqa: ANN401
+    settings = {
+        "Factors": [{"Name": "cond", "Levels": list(CELLS)}],
+        "CellName": "{cond}",
+        "Permutation": {"N": 60, "ClusterFormingP": 0.01},
+        "Report": {"Atlases": ["aal"], "Interactive": False},
+    } | block
+    return {
+        "Level": "Dataset",
+        "Name": name,
+        "GroupBy": [],
+        "Model": {"Type": "glm", "X": [*CELLS, "subject"], "Software": {"grouplevel": settings}},
+        "Contrasts": contrasts,
+    }
+
+
+def write_model(path: Path, *nodes: dict[str, Any]) -> Path:
+    path.write_text(json.dumps({"Name": "tést", "BIDSModelVersion": "1.0.0", "Input": {}, "Nodes": list(nodes)}))
+    return path
+
+
+def t_contrast(name: str, *weights: float) -> dict[str, Any]:
+    return {"Name": name, "Test": "t", "ConditionList": list(CELLS), "Weights": list(weights)}
+
+
+ANOVA = node(
+    "anova one",
+    [t_contrast(HOSTILE, 1, -1, 0), t_contrast("mean", 1 / 3, 1 / 3, 1 / 3)],
+    Contrasts=[{"Name": HOSTILE, "Sided": "positive"}],
+)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run left, after its input went away."""
+    return run_once(tmp_path_factory.mktemp("first"), "space-native_")
+
+
+def run_once(folder: Path, space: str) -> Path:
+    """Run, take the input away, and return the output."""
+    model = write_model(folder / "model.json", ANOVA)
+    maps = write_maps(folder / "in", space)
+    assert main([str(maps), str(folder / "out"), "group", "-m", str(model), "-q", "--skip-bids-validation"]) == 0
+    shutil.rmtree(maps)
+    model.unlink()
+    return folder / "out"
+
+
+@pytest.fixture
+def copied(first: Path, tmp_path: Path) -> Path:
+    """A copy of it to break."""
+    return Path(shutil.copytree(first, tmp_path / "out"))
+
+
+def again(out: Path, *options: str) -> int:
+    return main(["/no/input/here", str(out), "group", "--reports-only", "-q", *options])
+
+
+def files(out: Path) -> dict[str, bytes]:
+    """Everything but logs and page."""
+    paths = (path for path in out.rglob("*") if path.is_file())
+    kept = {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
+    return {name: content for name, content in kept.items() if not name.startswith("logs/2") and name != "report.html"}
+
+
+@pytest.mark.parametrize("space", ["MNI152NLin6Asym", "native"])
+def test_the_page_made_again_is_the_same_but_for_its_own_provenance(copied: Path, tmp_path: Path, space: str) -> None:
+    """Every figure too, bit for bit, and the methods text; no other file changes."""
+    if space != "native":  # where the background is that of the maps
+        (tmp_path / "mni").mkdir()
+        copied = run_once(tmp_path / "mni", f"space-{space}_")
+    page, before = (copied / "report.html").read_text(), files(copied)
+    for path in (*copied.rglob("*.png"), *copied.glob("logs/CITATION.*"), copied / "report.html"):
+        if path.stem not in ("subjects", "coverage") and not path.stem.endswith("_means"):
+            path.unlink()
+    assert again(copied) == 0
+    made = (copied / "report.html").read_text()
+    added = re.compile(r"<dt>Page made again</dt><dd>\d{4}-[^<]*, by bids-grouplevel [^<]*</dd>")
+    assert added.search(made)
+    assert added.sub("", made) == page
+    assert files(copied) == before
+    assert HOSTILE.replace(">", "&gt;").replace("<", "&lt;").replace('"', "&#34;") in made
+
+
+def test_the_logs_tell_that_it_was_made_again(copied: Path) -> None:
+    """In a folder of their own, with the command."""
+    earlier = set((copied / "logs").iterdir())
+    assert again(copied) == 0
+    (new,) = {path for path in (copied / "logs").iterdir() if path.is_dir()} - earlier
+    assert "--reports-only" in (new / "command.txt").read_text()
+    assert "Report: " in (new / "log.txt").read_text()
+    assert json.loads((new / "model.json").read_text())["Name"] == "tést"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "group/*/*analysis_mask.nii.gz",
+        "group/*/*contrast-AB*_stat-t_statmap.nii.gz",
+        "group/*/*contrast-AB*_stat-p_statmap.nii.gz",
+        "group/*/*contrast-AB*_stat-logp_desc-tfceFWE_statmap.nii.gz",
+        "group/*/*contrast-AB*_stat-t_desc-bonferroniThresh_statmap.nii.gz",
+        "group/*/*contrast-AB*_desc-null_maxima.tsv.gz",
+        "group/*/*contrast-AB*_desc-fdr_peaks.tsv",
+        "group/*/figures/report.json",
+        "group/*/figures/subjects.png",
+        "logs/2*/model.json",
+    ],
+)
+def test_a_missing_file_is_named(copied: Path, pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With exit code 66, and the page stays as it was."""
+    page = (copied / "report.html").read_text()
+    (path,) = copied.glob(pattern)
+    path.unlink()
+    assert again(copied) == 66
+    message = capsys.readouterr().err
+    assert str(path) in message
+    assert "run the analysis again" in message
+    assert (copied / "report.html").read_text() == page
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["group/*/*contrast-AB*_stat-t_statmap.nii.gz", "group/*/*AB*null_maxima.tsv.gz", "group/*/figures/report.json"],
+)
+def test_a_damaged_file_is_named(copied: Path, pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Cut in half, with exit code 65."""
+    path = next(iter(sorted(copied.glob(pattern))))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert again(copied) == 65
+    assert str(path) in capsys.readouterr().err
+
+
+def test_results_of_another_run_are_refused(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Maxima of fewer shuffles; a record of another format."""
+    (path,) = copied.glob("group/*/*contrast-AB*_desc-null_maxima.tsv.gz")
+    rows = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    path.write_bytes(gzip.compress(b"".join(rows[:-1])))
+    assert again(copied) == 65
+    assert "59 rows; expected 60" in capsys.readouterr().err
+    (record,) = copied.glob("group/*/figures/report.json")
+    record.write_text(record.read_text().replace('"Format": 1', '"Format": 99'))
+    assert again(copied) == 65
+    assert "another format" in capsys.readouterr().err
+
+
+def test_a_folder_without_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert again(tmp_path) == 66
+    assert f"{tmp_path / 'group'} has no folder node-<node>" in capsys.readouterr().err
+
+
+def test_a_run_that_was_stopped_has_no_record(
+    copied: Path, make_derivative: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one is gone before the first file is replaced, so that no page mixes two runs."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs, "write_inputs", stop)
+    block = {"Factors": [], "CellName": None}
+    contrast = {"Name": "A", "Test": "t", "ConditionList": ["A"], "Weights": [1]}
+    other = node("anova one", [contrast], **block)
+    other["Model"]["X"] = ["A"]
+    model = write_model(copied.parent / "model.json", other)
+    assert main([str(make_derivative(("A",))), str(copied), "group", "-m", str(model), "-q"]) == 130
+    assert again(copied) == 66
+
+
+def test_nodes_that_were_run_one_by_one_come_into_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As jobs on a cluster; --node takes a part, and a name that is not there is refused with those that are."""
+    small = {"Permutation": None, "Effects": [], "Parametric": [{"Correction": "fdr"}]}
+    nodes = [node(name, [t_contrast(f"{name} t", 1, -1, 0)], **small) for name in ("second", "first")]
+    model, maps = write_model(tmp_path / "model.json", *nodes), write_maps(tmp_path / "in", "space-native_")
+    out = tmp_path / "out"
+    for seed, name in enumerate(("second", "first")):
+        command = [str(maps), str(out), "group", "-m", str(model), "-q", "--node", name, "--random-seed", str(seed)]
+        assert main([*command, "--skip-bids-validation"]) == 0
+    assert "second t" not in (out / "report.html").read_text()
+    assert again(out) == 0
+    page = (out / "report.html").read_text()
+    assert page.index("second t") < page.index("first t")
+    assert page.count("--random-seed") == 2
+    assert "Seeds of the runs" in page
+    assert again(out, "--node", "second") == 0
+    assert "first t" not in (out / "report.html").read_text()
+    assert again(out, "--node", "third") == 66
+    assert 'no results of a node "third"; there are those of first, second' in capsys.readouterr().err
