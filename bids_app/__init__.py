@@ -15,8 +15,9 @@ but for `checkpoints`, which keeps what the shuffles gave so far. `permuting` ru
 `inference`, `scores` says what is shuffled, `products` computes the statistic, `heights` turns it into t or z,
 `clusters` enhances it, `permutation` puts them together, and `correction` ranks, with `tail` where few shuffles are to
 do for many. `participants` reads columns of participants.tsv, `progress` shows how far the shuffles are, and
-`resources` says what this process may use. `draft` is a command line of its own: it writes a first model file, which
-`firstmodel` makes of what is found, with `cellnames` for the names of conditions.
+`resources` says what this process may use. In a container image `caches` gives numba what was compiled when the image
+was built, by `trial`, which also tests an installation. `draft` is a command line of its own: it writes a first model
+file, which `firstmodel` makes of what is found, with `cellnames` for the names of conditions.
 """
 
 from __future__ import annotations

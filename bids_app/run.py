@@ -155,7 +155,7 @@ def _analyse(
                 seed=options.random_seed,
                 versions=versions,
                 datasets={name: str(dataset.root) for name, dataset in datasets.items()},
-                facts={"Run": run_folder.name, "Started": started.isoformat(timespec="seconds")},
+                facts={"Run": run_folder.name, "Started": started.isoformat(timespec="seconds"), **_image()},
             ),
             space="; ".join(dict.fromkeys(space_notes)),
             notes=model.notes,
@@ -378,6 +378,12 @@ def _chosen_nodes(model: ModelSpec, options: RunOptions) -> tuple[NodeSpec, ...]
     if len(labels) < len(names):
         raise ModelError(f"two of the nodes {', '.join(names)} would share a folder; rename one")
     return tuple(node for node in model.nodes if not options.node or node.name in options.node)
+
+
+def _image() -> dict[str, str]:
+    """Say in which container image this runs, where it does."""
+    image = outputs.container()
+    return {"Image": f"{image.get('Tag', 'unnamed')} ({image.get('Type', 'unknown kind')})"} if image else {}
 
 
 def _versions() -> dict[str, str]:
