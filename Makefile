@@ -12,7 +12,7 @@ python := $(VENV)/bin/python
 installed := $(VENV)/.installed
 # One lock for all supported Pythons: "fewest" keeps one version of every package, which the default does not.
 compile := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
-	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS) pyproject.toml
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS)
 
 .PHONY: demo test lint bench validate lock clean
 .DELETE_ON_ERROR:
@@ -42,8 +42,9 @@ validate: $(installed)
 
 # `make lock LOCK_ARGS=--upgrade` takes the newest versions; without it only what has to change does.
 lock: $(installed)
-	$(compile) --output-file requirements/run.txt
-	$(compile) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(compile) --output-file requirements/run.txt pyproject.toml
+	$(compile) --group build --constraint requirements/run.txt --output-file requirements/build.txt
+	$(compile) --group dev --constraint requirements/build.txt --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 
 # The virtual environment stays: it is a gigabyte to fetch, and `rm -r $(VENV)` is as short.
 clean:

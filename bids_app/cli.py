@@ -111,6 +111,9 @@ def _execute(arguments: Sequence[str]) -> int:
     if parsed.work_dir is not None:
         _check_output(parsed.work_dir, inputs, "--work-dir")
     options = _run_options(parsed)
+    from bids_app import caches
+
+    caches.unpack()  # before anything imports numba
     try:
         from bids_app.run import run
 

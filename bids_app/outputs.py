@@ -39,6 +39,7 @@ from bids_app.spec import ModelSpec, RunOptions
 Json = dict[str, Any]
 
 NAME = "bids-grouplevel"
+CONTAINER_KEYS = ("Type", "Tag", "URI")  # of BIDS; an image sets BIDS_GROUPLEVEL_CONTAINER_TYPE and so on
 BIDS_VERSION = "1.10.1"
 BIDSIGNORE = "*.html\ngroup\n"
 
@@ -181,7 +182,7 @@ def check_writable(output_dir: Path) -> None:
 
 def write_dataset(output_dir: Path, datasets: Sequence[SourceDataset], versions: Mapping[str, str]) -> None:
     """Write what makes OUTPUT_DIR a BIDS derivative dataset: description, README and .bidsignore."""
-    generated = [
+    generated: list[Json] = [
         {
             "Name": name,
             "Version": versions[name],
@@ -192,6 +193,8 @@ def write_dataset(output_dir: Path, datasets: Sequence[SourceDataset], versions:
             ("nilearn", "Template and image tools"),
         )
     ]
+    if image := container():
+        generated[0]["Container"] = image
     links = {dataset.name: Path(os.path.relpath(dataset.root, output_dir)).as_posix() for dataset in datasets}
     sources = [_source(dataset) for dataset in datasets if dataset.description]
     description: Json = {
@@ -209,12 +212,20 @@ def write_dataset(output_dir: Path, datasets: Sequence[SourceDataset], versions:
     write_text(output_dir / "README.md", README)
 
 
+def container(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what the variables of the image that this runs in say about it, for GeneratedBy; empty outside of one."""
+    known = {key: environ.get(f"BIDS_GROUPLEVEL_CONTAINER_{key.upper()}") for key in CONTAINER_KEYS}
+    return {key: value for key, value in known.items() if value}
+
+
 def write_run(folder: Path, options: RunOptions, model: ModelSpec, versions: Mapping[str, str]) -> None:
     """Write logs/<run id>/: all it takes to run the same again."""
     write_json(folder / "model.json", model.document)
     write_json(folder / "config.json", {name: getattr(options, name) for name in options.__slots__})
     write_text(folder / "command.txt", command_line(options) + "\n")
-    write_text(folder / "environment.txt", "".join(f"{name} {version}\n" for name, version in versions.items()))
+    image = {"container": " ".join(container().values())} if container() else {}
+    lines = (f"{name} {version}\n" for name, version in (image | dict(versions)).items())
+    write_text(folder / "environment.txt", "".join(lines))
 
 
 def command_line(options: RunOptions) -> str:

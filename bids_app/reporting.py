@@ -125,6 +125,8 @@ def make_page(nodes: Sequence[tuple[NodeFacts, content.NodeSection]], more: Mapp
     latest = max(runs, key=lambda run: run.run)
     seeds = dict.fromkeys(run.seed for run in runs)
     facts = {"Run": ", ".join(run.run for run in runs), "Started": ", ".join(run.started for run in runs)}
+    if images := list(dict.fromkeys(run.image for run in runs if run.image)):
+        facts["Image"] = ", ".join(images)
     if len(seeds) > 1:
         facts["Seeds of the runs"] = ", ".join(map(str, seeds))
     return content.Page(

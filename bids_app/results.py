@@ -64,6 +64,8 @@ class RunFacts:
     seed: int
     notes: tuple[str, ...] = ()
     """Lines of the log about the model."""
+    image: str = ""
+    """Tag and kind of the container image; empty: it ran in none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,7 @@ def _analyse(
         datasets={name: str(dataset.root) for name, dataset in datasets.items()},
         seed=options.random_seed,
         notes=model.notes,
+        image=_image(),
     )
     nodes = []
     try:
@@ -370,6 +371,12 @@ def _chosen_nodes(model: ModelSpec, options: RunOptions) -> tuple[NodeSpec, ...]
     if len(labels) < len(names):
         raise ModelError(f"two of the nodes {', '.join(names)} would share a folder; rename one")
     return tuple(node for node in model.nodes if not options.node or node.name in options.node)
+
+
+def _image() -> str:
+    """Say in which container image this runs; empty: in none."""
+    image = outputs.container()
+    return f"{image.get('Tag', 'unnamed')} ({image.get('Type', 'unknown kind')})" if image else ""
 
 
 def _versions() -> dict[str, str]:

@@ -29,7 +29,9 @@ class Allowed(NamedTuple):
 MAY_IMPORT = {
     "__init__": Allowed(),
     "__main__": Allowed(("cli",)),
-    "cli": Allowed(("errors", "resources", "spec", "run", "checkpoints")),
+    "cli": Allowed(("errors", "resources", "spec", "run", "checkpoints", "caches")),
+    "caches": Allowed(("errors",)),
+    "trial": Allowed(("errors", "cli", "caches"), ("nibabel", "numpy")),
     "draft": Allowed(("errors", "spec", "cli", "firstmodel")),
     "firstmodel": Allowed(
         ("errors", "spec", "modelfile", "discovery", "filters", "dataset", "cellnames"), ("pydantic",)
