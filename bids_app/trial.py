@@ -2,8 +2,8 @@
 
 ``python -m bids_app.trial`` is the test of an installation: images of Apptainer run it as theirs.
 ``python -m bids_app.trial --fill DIR`` runs it once for every processor that an image is built for, and leaves in DIR
-what numba compiled and matplotlib listed on the way, for `caches` to unpack. The two nodes of its model need every
-compiled kernel in every form: signs that flip and subjects that swap places, t and F, clusters and TFCE.
+what numba compiled and matplotlib listed on the way, for `caches` to unpack. The nodes of its model need every compiled
+kernel in every form: signs that flip and subjects that swap places, t and F, Wilks' and Welch's, clusters and TFCE.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def try_out(folder: Path) -> int:
 
 
 def model() -> Json:
-    """Return the trial's model: three conditions within subjects, with a t contrast, and the same in two groups."""
+    """Return the trial's model: three conditions within subjects, with a t contrast, and in two groups."""
     block: Json = {
         "Factors": [{"Name": "condition", "Levels": list(CONDITIONS)}],
         "CellName": "{condition}",
@@ -107,6 +107,10 @@ def model() -> Json:
         "Permutation": {"N": 24, "Statistics": ALL_FOUR, "ClusterFormingP": 0.05},
         "Report": {"Interactive": False},
     }
+    multivariate: Json = {
+        "Between": ["group"], "Effects": ["condition", "group:condition"], "Sphericity": "multivariate",
+    }  # fmt: skip
+    welch: Json = {"Between": ["group"], "Effects": ["group"], "VarianceGroups": "group"}
     contrast: Json = {"Name": "difference", "Test": "t", "ConditionList": ["A", "B"], "Weights": [1, -1]}
     return {
         "Name": "trial",
@@ -114,6 +118,8 @@ def model() -> Json:
         "Nodes": [
             _node("within", [*CONDITIONS, "subject"], block, [contrast]),
             _node("groups", [*CONDITIONS, "subject"], {**block, "Between": ["group"]}, []),
+            _node("multivariate", [*CONDITIONS, "subject"], {**block, **multivariate}, []),
+            _node("welch", [*CONDITIONS, "subject"], {**block, **welch}, []),
         ],
         "Edges": [],
     }
