@@ -31,7 +31,7 @@ from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutat
 from bids_app.report import content, figures, html, means, methods, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, ResultTables, tabulate
-from bids_app.resources import usable_memory_mb
+from bids_app.resources import container, how_to_bind, usable_memory_mb
 from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_columns
 
 log = logging.getLogger("bids_app")
@@ -103,6 +103,8 @@ def run(options: RunOptions) -> None:
         model = read_model(options.model)
         _say(model.notes)
         outputs.check_writable(options.output_dir)
+        if outputs.stays_in_container(options.output_dir):
+            log.warning("OUTPUT_DIR is lost with the container.%s", how_to_bind(options.output_dir, mode=""))
         if not (options.skip_bids_validation or options.maps):  # a table needs no valid dataset
             _say(f"input, advisory: {line}" for line in advisory_validation(options.bids_dir))
         found = [(node, find_maps(options, model, node)) for node in _chosen_nodes(model, options)]
@@ -382,7 +384,7 @@ def _chosen_nodes(model: ModelSpec, options: RunOptions) -> tuple[NodeSpec, ...]
 
 def _image() -> dict[str, str]:
     """Say in which container image this runs, where it does."""
-    image = outputs.container()
+    image = container()
     return {"Image": f"{image.get('Tag', 'unnamed')} ({image.get('Type', 'unknown kind')})"} if image else {}
 
 
