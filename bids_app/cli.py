@@ -409,6 +409,7 @@ def check_inputs(parsed: argparse.Namespace) -> None:
         path = getattr(parsed, option[2:].replace("-", "_"), None)  # the draft of a model takes fewer
         if path is not None:
             _require(path, option, folder=False)
+    _require_content(parsed)
     names = [name for name, _ in parsed.derivatives if name is not None]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -429,7 +430,18 @@ def _require(path: Path, option: str, *, folder: bool) -> None:
             found = "does not exist"
     except OSError as error:
         found = f"cannot be read ({error.strerror})"
-    raise MissingPathError(f"{option}: {path} {found}, expected an existing {expected}")
+    from bids_app.resources import how_to_bind
+
+    raise MissingPathError(f"{option}: {path} {found}, expected an existing {expected}{how_to_bind(path)}")
+
+
+def _require_content(parsed: argparse.Namespace) -> None:
+    """Raise an error where BIDS_DIR is empty in a container: what should be bound there is not."""
+    from bids_app.resources import how_to_bind
+
+    hint = how_to_bind(parsed.bids_dir)
+    if hint and parsed.maps is None and not any(parsed.bids_dir.iterdir()):
+        raise MissingPathError(f"BIDS_DIR: {parsed.bids_dir} is empty, expected a dataset{hint}")
 
 
 def _check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR") -> None:

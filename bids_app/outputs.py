@@ -6,10 +6,10 @@ so that the same run writes the same bytes.
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import shlex
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,12 +34,12 @@ from bids_app.inference.permutation import NullDistribution
 from bids_app.inference.tail import APPROXIMATE_BELOW
 from bids_app.report.figures import Figure
 from bids_app.report.tables import COLUMNS, ResultTables
+from bids_app.resources import container, how_to_bind
 from bids_app.spec import ModelSpec, RunOptions
 
 Json = dict[str, Any]
 
 NAME = "bids-grouplevel"
-CONTAINER_KEYS = ("Type", "Tag", "URI")  # of BIDS; an image sets BIDS_GROUPLEVEL_CONTAINER_TYPE and so on
 BIDS_VERSION = "1.10.1"
 BIDSIGNORE = "*.html\ngroup\n"
 
@@ -175,9 +175,17 @@ def check_writable(output_dir: Path) -> None:
         raise OutputError(f"OUTPUT_DIR {output_dir} cannot be created: {existing} is a file, not a folder.")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise OutputError(
-            f"OUTPUT_DIR {output_dir} cannot be written: no permission to write in {existing}. In a container, bind a "
-            "folder that your user may write to."
+            f"OUTPUT_DIR {output_dir} cannot be written: no permission to write in {existing}, expected a folder "
+            f"that your user may write to.{how_to_bind(output_dir, mode='')}"
         )
+
+
+def stays_in_container(output_dir: Path) -> bool:
+    """Tell whether results would be lost with the container that this runs in: they lie on its own file system."""
+    existing = output_dir
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    return bool(container()) and existing.stat().st_dev == Path("/").stat().st_dev
 
 
 def write_dataset(output_dir: Path, datasets: Sequence[SourceDataset], versions: Mapping[str, str]) -> None:
@@ -210,12 +218,6 @@ def write_dataset(output_dir: Path, datasets: Sequence[SourceDataset], versions:
     write_json(output_dir / "dataset_description.json", description)
     write_text(output_dir / ".bidsignore", BIDSIGNORE)
     write_text(output_dir / "README.md", README)
-
-
-def container(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return what the variables of the image that this runs in say about it, for GeneratedBy; empty outside of one."""
-    known = {key: environ.get(f"BIDS_GROUPLEVEL_CONTAINER_{key.upper()}") for key in CONTAINER_KEYS}
-    return {key: value for key, value in known.items() if value}
 
 
 def write_run(folder: Path, options: RunOptions, model: ModelSpec, versions: Mapping[str, str]) -> None:
@@ -471,7 +473,7 @@ def write_image(path: Path, volume: NDArray[Any], affine: NDArray[np.float64], *
     image.set_qform(affine, code=code)
     with _replacing(path) as temporary:
         # level 6 takes twice the time of level 3 for 2 % of the size
-        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=3, mtime=0))
+        temporary.write_bytes(_compress(image.to_bytes(), level=3))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -479,7 +481,13 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     text = table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n", float_format="%.9g")
     content = text.encode()
     with _replacing(path) as temporary:
-        temporary.write_bytes(gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
+        temporary.write_bytes(_compress(content) if path.name.endswith(".gz") else content)
+
+
+def _compress(content: bytes, level: int = 9) -> bytes:
+    """Compress for gzip without a time stamp, with the same header under every Python: gzip.compress changed it."""
+    packer = zlib.compressobj(level, wbits=zlib.MAX_WBITS | 16)
+    return packer.compress(content) + packer.flush()
 
 
 def write_json(path: Path, content: Json) -> Path:

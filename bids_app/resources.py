@@ -1,14 +1,16 @@
-"""How many CPUs and how much memory this process may use, as containers and batch schedulers limit them."""
+"""How many CPUs and how much memory this process may use, as containers and schedulers limit them; in which image."""
 
 from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
+
+CONTAINER_KEYS = ("Type", "Tag", "URI")  # of BIDS; an image sets BIDS_GROUPLEVEL_CONTAINER_TYPE and so on
 
 
 def usable_cpus(cgroup_root: Path = CGROUP_ROOT, membership: Path = MEMBERSHIP) -> int:
@@ -31,6 +33,22 @@ def usable_memory_mb(cgroup_root: Path = CGROUP_ROOT, membership: Path = MEMBERS
     limits = [_physical_memory(), _address_space()]
     limits += [_memory_limit(folder) for folder in _control_groups("memory", cgroup_root, membership)]
     return max(1, min(limit for limit in limits if limit is not None) // 1_000_000)
+
+
+def container(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what the variables of the image that this runs in say about it, as BIDS names it; empty outside of one."""
+    known = {key: environ.get(f"BIDS_GROUPLEVEL_CONTAINER_{key.upper()}") for key in CONTAINER_KEYS}
+    return {key: value for key, value in known.items() if value}
+
+
+def how_to_bind(path: Path, *, mode: str = ":ro", environ: Mapping[str, str] = os.environ) -> str:
+    """Say, inside a container, how something of the machine is made visible at a path; nothing outside of one."""
+    kind = container(environ).get("Type")
+    if kind is None:
+        return ""
+    option = "--bind" if kind == "apptainer" else "-v"
+    what = "A container sees only what is bound into it" if mode else "Results stay only where a folder is bound"
+    return f"\n{what}: run it with {option} PLACE_ON_YOUR_MACHINE:{path}{mode}"
 
 
 def _control_groups(controller: str, cgroup_root: Path, membership: Path) -> Iterable[Path]:

@@ -33,7 +33,7 @@ from bids_app.report import checks, content, figures, means, slices
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, tabulate, top_voxels
 from bids_app.reporting import open_sheet, report_contrast, report_node, write_page
-from bids_app.resources import usable_memory_mb
+from bids_app.resources import container, how_to_bind, usable_memory_mb
 from bids_app.results import NodeFacts, Results, RunFacts
 from bids_app.saved import as_saved, encode_results, make_record
 from bids_app.smoothness import estimate_smoothness
@@ -93,6 +93,8 @@ def run(options: RunOptions) -> None:
         model = read_model(options.model)
         _say(model.notes)
         outputs.check_writable(options.output_dir)
+        if outputs.stays_in_container(options.output_dir):
+            log.warning("OUTPUT_DIR is lost with the container.%s", how_to_bind(options.output_dir, mode=""))
         if not (options.skip_bids_validation or options.maps):  # a table needs no valid dataset
             _say(f"input, advisory: {line}" for line in advisory_validation(options.bids_dir))
         with stage("Input and design") as say:
@@ -375,7 +377,7 @@ def _chosen_nodes(model: ModelSpec, options: RunOptions) -> tuple[NodeSpec, ...]
 
 def _image() -> str:
     """Say in which container image this runs; empty: in none."""
-    image = outputs.container()
+    image = container()
     return f"{image.get('Tag', 'unnamed')} ({image.get('Type', 'unknown kind')})" if image else ""
 
 

@@ -153,7 +153,7 @@ MAY_IMPORT = {
     "outputs": Allowed(
         (
             "errors", "spec", "discovery", "dataset", "images", "design", "exchangeability", "glm",
-            "conditions", "inference.*", "report.atlases", "report.tables", "report.figures",
+            "conditions", "inference.*", "report.atlases", "report.tables", "report.figures", "resources",
         ),
         ("nibabel", "numpy", "pandas"),
     ),

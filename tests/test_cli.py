@@ -436,3 +436,18 @@ def test_a_reader_that_is_gone_causes_no_noise() -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_in_a_container_what_is_not_bound_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dataset that is not there, or an empty folder in its place: 66, with the option that binds it."""
+    monkeypatch.setenv("BIDS_GROUPLEVEL_CONTAINER_TYPE", "apptainer")
+    (tmp_path / "model.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    for name, words in (("nowhere", "does not exist"), ("empty", "is empty, expected a dataset")):
+        folder = tmp_path / name
+        assert main([str(folder), str(tmp_path / "out"), "group", "--model", str(tmp_path / "model.json")]) == 66
+        said = capsys.readouterr().err
+        assert words in said
+        assert f"run it with --bind PLACE_ON_YOUR_MACHINE:{folder}:ro" in said

@@ -27,6 +27,7 @@ from bids_app.outputs import (
     NodeFolder,
     check_writable,
     command_line,
+    stays_in_container,
     write_conditions,
     write_contrast,
     write_dataset,
@@ -300,3 +301,38 @@ def test_each_group_has_means_and_errors_beside_those_of_all(tmp_path: Path, rng
         content = json.loads(folder.file(f"condition-B_stat-sem{desc}_statmap.json").read_text())
         assert content["NumberOfSubjects"] == len(members)
         assert content.get("Group", "") == desc.replace("_desc-groupA", "group.a").replace("_desc-groupB", "group.b")
+
+
+def test_an_image_that_the_app_runs_in_is_named_among_the_makers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As BIDS spells it, from variables that were set when the image was built; outside of one there is no such key."""
+    versions = {"bids-grouplevel": "1.2", "nilearn": "0.13"}
+    for name in ("TYPE", "TAG", "URI"):
+        monkeypatch.delenv(f"BIDS_GROUPLEVEL_CONTAINER_{name}", raising=False)
+    write_dataset(tmp_path, (), versions)
+    makers = json.loads((tmp_path / "dataset_description.json").read_text())["GeneratedBy"]
+    assert ["Container" in maker for maker in makers] == [False, False]
+    monkeypatch.setenv("BIDS_GROUPLEVEL_CONTAINER_TYPE", "docker")
+    monkeypatch.setenv("BIDS_GROUPLEVEL_CONTAINER_TAG", "bids/grouplevel:1.2")
+    write_dataset(tmp_path, (), versions)
+    makers = json.loads((tmp_path / "dataset_description.json").read_text())["GeneratedBy"]
+    assert makers[0]["Container"] == {"Type": "docker", "Tag": "bids/grouplevel:1.2"}
+    assert "Container" not in makers[1]
+
+
+def test_compressed_files_have_the_same_header_under_every_python(tmp_path: Path) -> None:
+    """No time stamp, and Unix (3) as the system that wrote it, where Python 3.13 would write "unknown"."""
+    write_table(tmp_path / "a.tsv.gz", pd.DataFrame({"a": [1.0, 2.0]}))
+    assert (tmp_path / "a.tsv.gz").read_bytes()[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03"
+    write_image(tmp_path / "a.nii.gz", np.zeros((2, 2, 2), np.float32), AFFINE, mni=False)
+    assert (tmp_path / "a.nii.gz").read_bytes()[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"
+
+
+def test_results_on_the_file_system_of_a_container_are_known_to_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only in a container, and only where nothing is mounted."""
+    monkeypatch.delenv("BIDS_GROUPLEVEL_CONTAINER_TYPE", raising=False)
+    assert not stays_in_container(Path("/nothing/here"))
+    monkeypatch.setenv("BIDS_GROUPLEVEL_CONTAINER_TYPE", "docker")
+    assert stays_in_container(Path("/nothing/here"))
+    assert not stays_in_container(Path("/proc/nothing"))

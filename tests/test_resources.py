@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.resources import _cpu_quota, usable_cpus, usable_memory_mb
+from bids_app.resources import _cpu_quota, container, how_to_bind, usable_cpus, usable_memory_mb
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -137,3 +137,19 @@ def test_no_limit_is_too_small_to_be_a_number_of_megabytes(tmp_path: Path) -> No
     """An empty share of a CPU and less than a megabyte are still one."""
     assert usable(usable_memory_mb, tmp_path, "0::/\n", {"memory.max": "0\n"}) == 1
     assert usable(usable_cpus, tmp_path, "0::/\n", {"cpu.max": "1000 100000\n"}) == 1
+
+
+def test_an_image_says_what_it_is_as_bids_names_it() -> None:
+    """Only what is set and not empty."""
+    environ = {"BIDS_GROUPLEVEL_CONTAINER_TYPE": "docker", "BIDS_GROUPLEVEL_CONTAINER_TAG": "a:1"}
+    assert container(environ) == {"Type": "docker", "Tag": "a:1"}
+    assert container({**environ, "BIDS_GROUPLEVEL_CONTAINER_URI": ""}) == {"Type": "docker", "Tag": "a:1"}
+    assert container({}) == {}
+
+
+def test_binding_is_explained_in_the_words_of_the_engine_and_nowhere_else() -> None:
+    """Docker and Podman say -v, Apptainer --bind, and outside of a container there is nothing to say."""
+    docker, apptainer = ({"BIDS_GROUPLEVEL_CONTAINER_TYPE": kind} for kind in ("docker", "apptainer"))
+    assert how_to_bind(Path("/data"), environ=docker).endswith("run it with -v PLACE_ON_YOUR_MACHINE:/data:ro")
+    assert how_to_bind(Path("/out"), mode="", environ=apptainer).endswith("--bind PLACE_ON_YOUR_MACHINE:/out")
+    assert how_to_bind(Path("/data"), environ={}) == ""
