@@ -40,7 +40,7 @@ class Work:
     nilearn: tuple[str, ...] = ()
     """What nilearn is asked for; empty: not asked."""
     rival: tuple[str, Contestant] | None = None
-    """tfce, or t: our own t."""
+    """tfce, or our own: see OWN in `tables`."""
 
     def contestants(self, data: Path, jobs: int) -> dict[str, Contestant]:
         """Return all who do it, on these data."""
@@ -59,6 +59,8 @@ def _ours(design: str, statistics: tuple[str, ...]) -> Contestant:
     return Contestant("ours", design=design, statistics=statistics, jobs=0)  # 0: as many as asked for
 
 
+ONE_GROUP = _ours("one-sample", CLUSTERS)
+
 WORKS = (
     Work("one-sample t: voxel", _ours("one-sample", ("voxel",)), ("voxel",)),
     Work("one-sample t: voxel, size, mass", _ours("one-sample", CLUSTERS), CLUSTERS),
@@ -69,6 +71,22 @@ WORKS = (
     Work("pooled t of 144 maps: TFCE", _ours("pooled", ("tfce",)), ("tfce",)),
     Work("partitioned F of rank 4: all four", _ours("F", ALL_FOUR), rival=("t", _ours("one-sample", ALL_FOUR))),
     Work("two-sample t by swaps: voxel, size, mass", _ours("two-sample", CLUSTERS), CLUSTERS),
+    Work("two groups, two nuisance columns: voxel, size, mass", _ours("groups", CLUSTERS), rival=("flips", ONE_GROUP)),
+    Work(
+        "group x within, two nuisance columns: voxel, size, mass",
+        _ours("mixed", CLUSTERS),
+        rival=("flips", _ours("rank-1", CLUSTERS)),
+    ),
+    Work(
+        "group x within F of rank 4, two nuisance columns: voxel, size, mass",
+        _ours("mixed-F", CLUSTERS),
+        rival=("flips", _ours("F", CLUSTERS)),
+    ),
+    Work(
+        "within beside group and two nuisance columns: voxel, size, mass",
+        _ours("beside-groups", CLUSTERS),
+        rival=("flips", _ours("rank-1", CLUSTERS)),
+    ),
     Work("TFCE kernel, 1 thread", Contestant("kernel"), rival=("tfce", Contestant("tfce-kernel"))),
     Work("TFCE kernel, 2 threads", Contestant("kernel", jobs=2), rival=("tfce", Contestant("tfce-kernel", jobs=2))),
 )
@@ -80,6 +98,10 @@ TARGETS = (
     Target("one-sample t: TFCE", "nilearn", 60),
     Target("pooled t of 144 maps: TFCE", "nilearn", 60),
     Target("partitioned F of rank 4: all four", "t", 2),
+    Target("two groups, two nuisance columns: voxel, size, mass", "flips", 3),
+    Target("group x within, two nuisance columns: voxel, size, mass", "flips", 3),
+    Target("group x within F of rank 4, two nuisance columns: voxel, size, mass", "flips", 3),
+    Target("within beside group and two nuisance columns: voxel, size, mass", "flips", 3),
     Target("TFCE kernel, 1 thread", "tfce", 1.5),
     Target("TFCE kernel, 2 threads", "tfce", 1.5),
 )

@@ -13,7 +13,7 @@ sys.path.insert(0, str(BENCHMARKS))  # its modules find each other as a script's
 
 import bench  # noqa: E402
 import startup  # noqa: E402
-from contestants import Contestant, make_data  # noqa: E402
+from contestants import Contestant, between_of, make_data  # noqa: E402
 from estimates import Estimate, exponent, line  # noqa: E402
 from measuring import Measured, Timed, choose_length, in_turn  # noqa: E402
 from scaling import floor_cells  # noqa: E402
@@ -34,6 +34,16 @@ def measured(*seconds: float, peak_mb: float = 100.0, **facts: float) -> Measure
 
 def row(work: str, resolution: int, **seconds: tuple[float, ...]) -> Row:
     return Row(work, resolution, {who: measured(*own) for who, own in seconds.items()})
+
+
+def test_groups_swap_and_means_flip_as_the_rows_say() -> None:
+    """The engine's own choice for B and L of each design, by whether the vector of ones is left to the null."""
+    for design, swaps in (("groups", True), ("mixed", True), ("mixed-F", True), ("beside-groups", False)):
+        between, tested = between_of(design, 16)
+        assert between.shape == (16, 4)
+        null = between @ np.linalg.svd(tested)[2][1:].T  # what H0 leaves of the model
+        ones = np.ones(16)
+        assert np.allclose(null @ np.linalg.lstsq(null, ones, rcond=None)[0], ones) is swaps
 
 
 def test_a_ratio_is_taken_within_each_repetition() -> None:
@@ -82,6 +92,9 @@ def test_an_f_is_compared_with_our_own_t() -> None:
     assert "1.50 x (1.50–1.50) the cost of our t" in rows[0].cells()
     assert Target("F", "t", 2).cells(rows)[-1] == "pass"
     assert Target("F", "t", 1.4).cells(rows)[-1] == "FAIL"
+    rows = [row("groups", 2, ours=(0.004,), flips=(0.002,))]
+    assert "2.00 x (2.00–2.00) the cost of our sign-flips of one group" in rows[0].cells()
+    assert [Target("groups", "flips", limit).cells(rows)[-1] for limit in (3, 1.9)] == ["pass", "FAIL"]
 
 
 def test_targets_hold_at_the_finest_resolution_measured() -> None:
@@ -134,6 +147,10 @@ def test_compilation_is_what_a_cold_start_costs_beyond_a_cached_one() -> None:
         ("ours", "F", ("voxel",)),
         ("ours", "rank-1", ("voxel",)),
         ("ours", "two-sample", ("voxel",)),
+        ("ours", "groups", ("voxel",)),
+        ("ours", "mixed", ("voxel",)),
+        ("ours", "mixed-F", ("voxel",)),
+        ("ours", "beside-groups", ("voxel",)),
         ("kernel", "one-sample", ()),
         ("tfce-kernel", "one-sample", ()),
         ("tfce", "one-sample", ()),
