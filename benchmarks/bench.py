@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import startup
+import study
 from contestants import Contestant, make_data
 from measuring import in_turn
 from scaling import Conditions, floors, growth
@@ -27,7 +28,7 @@ from tables import COLUMNS, Row, Target, line_of, table
 
 CLUSTERS = ("voxel", "cluster-size", "cluster-mass")
 ALL_FOUR = (*CLUSTERS, "tfce")
-SECTIONS = ("table", "growth", "floors", "startup")
+SECTIONS = ("table", "growth", "floors", "startup", "study")
 SMALLEST_GRID = 10  # mm: start-up is measured where the work itself is nothing
 
 
@@ -131,6 +132,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "startup" in arguments.sections:
             emit("## Start-up\n")
             start_up(folder, arguments.repetitions, emit)
+        if "study" in arguments.sections:
+            emit("## A whole study, parametric\n")
+            whole_study(folder, arguments, emit)
         emit(f"Took {(time.perf_counter() - start) / 60:.0f} min.")
 
 
@@ -177,6 +181,16 @@ def start_up(folder: Path, repetitions: int, emit: Callable[[str], None]) -> Non
     verdict = "pass" if lost <= startup.LIMIT else "FAIL"
     target = f"target: at most {startup.LIMIT:g} s: {verdict}"
     emit(f"Compilation costs {lost:.1f} s ({cpu.compilation():.1f} s on a core); {target}.\n")
+
+
+def whole_study(folder: Path, arguments: argparse.Namespace, emit: Callable[[str], None]) -> None:
+    """Time the parametric results of 144 maps, and compare them with their limit."""
+    times = study.measure(study.write_study(folder), arguments.repetitions, arguments.jobs)
+    head = ["seconds from the start of the program", f"144 maps of {study.RESOLUTION} mm"]
+    rows = [[name, f"{own.median:.1f} ({own.low:.1f}–{own.high:.1f})"] for name, own in times.by_name().items()]
+    emit(table(head, rows) + "\n")
+    verdict = "pass" if times.maps.median <= study.LIMIT else "FAIL"
+    emit(f"All {times.n_maps} maps; target: at most {study.LIMIT:g} s: {verdict}.\n")
 
 
 def machine(arguments: argparse.Namespace) -> str:

@@ -13,6 +13,7 @@ sys.path.insert(0, str(BENCHMARKS))  # its modules find each other as a script's
 
 import bench  # noqa: E402
 import startup  # noqa: E402
+import study as whole  # noqa: E402
 from contestants import Contestant, between_of, make_data  # noqa: E402
 from estimates import Estimate, exponent, line  # noqa: E402
 from measuring import Measured, Timed, choose_length, in_turn  # noqa: E402
@@ -164,6 +165,16 @@ def test_every_contestant_runs(data: Path, who: str, design: str, statistics: tu
     run, facts = SET_UP[who](Contestant(who, str(data), design, statistics))
     run(2)
     assert facts.get("n_voxels", 1876) == 1876  # MNI brain mask at 10 mm
+
+
+def test_a_whole_study_is_timed_to_its_last_map(tmp_path: Path) -> None:
+    """The command line runs on the files; the maps are there before the report is."""
+    plain = {"Effects": ["stimulus"], "Report": {"Atlases": [], "Interactive": False}}
+    times = whole.measure(whole.write_study(tmp_path, MM, **plain), 1, 1)
+    assert 0 < times.maps.median <= times.report.median
+    assert len(list((tmp_path / f"study-{MM}mm" / "input").rglob("*.nii.gz"))) == 144
+    # some ten of t and F, means and errors of nine conditions, the mask
+    assert times.n_maps == len(list((tmp_path / f"study-{MM}mm" / "out0").rglob("*.nii.gz"))) > 30
 
 
 def test_a_cell_is_measured_in_its_own_process(data: Path) -> None:
