@@ -46,7 +46,7 @@ class Contestant:
     folder: str = ""
     """Where `make_data` put the maps."""
     design: str = "one-sample"
-    """one-sample, two-sample, rank-1, pooled or F."""
+    """one-sample, two-sample, rank-1, pooled or F; groups, mixed, mixed-F and beside-groups have nuisance columns."""
     statistics: tuple[str, ...] = ()
     """Of voxel, cluster-size, cluster-mass, tfce."""
     jobs: int = 1
@@ -120,15 +120,19 @@ def weights_of(design: str) -> NDArray[np.float64]:
     return {
         "one-sample": one_cell,
         "two-sample": one_cell,
+        "groups": one_cell,
         "rank-1": one_row,
         "pooled": one_row,
+        "mixed": one_row,
+        "beside-groups": one_row,
         "F": np.kron(differences, differences),
+        "mixed-F": np.kron(differences, differences),
     }[design]
 
 
 def maps_of(contestant: Contestant) -> NDArray[np.float32]:
     """Load the maps of its design, (n_maps, n_voxels)."""
-    one_cell = contestant.design in ("one-sample", "two-sample")
+    one_cell = contestant.design in ("one-sample", "two-sample", "groups")
     maps: NDArray[np.float32] = np.load(Path(contestant.folder, "one.npy" if one_cell else "all.npy"))
     return maps
 
@@ -136,6 +140,22 @@ def maps_of(contestant: Contestant) -> NDArray[np.float32]:
 def groups_of(n_subjects: int) -> NDArray[np.float64]:
     """-1 for the first half of the subjects, 1 for the others, (n_subjects, 1)."""
     return np.where(np.arange(n_subjects) < n_subjects // 2, -1.0, 1.0)[:, None]
+
+
+def between_of(design: str, n_subjects: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lay out B (n_subjects, n_columns) and L (1, n_columns): the mean, or a group difference, beside nuisance or not.
+
+    Under "beside-groups" group and nuisance stand in the model of the mean, whose signs flip; under "groups", "mixed"
+    and "mixed-F" subjects swap places, with two nuisance columns.
+    """
+    columns = [np.ones((n_subjects, 1))]
+    if design in ("two-sample", "groups", "mixed", "mixed-F", "beside-groups"):
+        columns.append(groups_of(n_subjects))
+    if design in ("groups", "mixed", "mixed-F", "beside-groups"):
+        columns.append(np.random.default_rng(1).standard_normal((n_subjects, 2)))
+    between = np.hstack(columns)
+    tested = 0 if between.shape[1] == 1 or design == "beside-groups" else 1
+    return between, np.eye(between.shape[1])[[tested]]
 
 
 def ours(contestant: Contestant) -> tuple[Run, Facts]:
@@ -149,23 +169,21 @@ def ours(contestant: Contestant) -> tuple[Run, Facts]:
     values, weights = maps_of(contestant), weights_of(contestant.design)
     n_cells = weights.shape[1]
     n_subjects = len(values) // n_cells
-    two_groups = contestant.design == "two-sample"
-    mean = np.ones((n_subjects, 1))
+    between, tested = between_of(contestant.design, n_subjects)
     contrast = Contrast(
         name="bench",
         label="bench",
-        test="F" if contestant.design == "F" else "t",
+        test="F" if len(weights) > 1 else "t",
         sided="positive",
         weights=weights,
         cell_weights=weights,
         within=np.linalg.qr(weights.T)[0].T if len(weights) > 1 else weights / np.linalg.norm(weights),
-        between=np.array([[0.0, 1.0]]) if two_groups else np.ones((1, 1)),
+        between=tested,
         error_term="pooled" if contestant.design == "pooled" else "partitioned",
         sphericity="none",
     )
     cells, subjects = tuple(map(str, range(n_cells))), tuple(map(str, range(n_subjects)))
-    between = np.hstack([mean, groups_of(n_subjects)]) if two_groups else mean
-    names = ("intercept", "group")[: between.shape[1]]
+    names = ("intercept", "group", "age", "iq")[: between.shape[1]]
     design = Design(np.tile(np.eye(n_cells), (n_subjects, 1)), cells, subjects, cells, between, names, (contrast,))
     lattice = Lattice.from_mask(np.load(Path(contestant.folder, "mask.npy")), CONNECTIVITY)
     enhancements = choose_enhancements(contestant.statistics, lattice, design, contrast, (FORMING_P, None))

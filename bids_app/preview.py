@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bids_app.dataset import InputMaps
 from bids_app.design import Contrast, Design
 from bids_app.discovery import listed
-from bids_app.glm import BLOCK, error_df, fit_contrast, statistic_name
+from bids_app.glm import BLOCK, error_df, fit_contrast, statistic_kind, statistic_name
 from bids_app.images import MaskedMaps
 from bids_app.inference.tail import smallest_p
 from bids_app.outputs import NodeFolder
@@ -58,12 +58,14 @@ def describe(node: NodeSpec, inputs: InputMaps, maps: MaskedMaps, design: Design
     plans : what is shuffled for each contrast; None for those without permutation
     """
     n_subjects, n_cells = len(design.subjects), len(design.cells)
-    n_absent = n_subjects * n_cells - design.n_maps
-    absent = f"less {n_absent} missing " if n_absent else ""
+    missing = n_subjects * n_cells - design.n_maps
+    number = f"{n_subjects * n_cells} maps{f', {missing} of them MISSING' if missing else ''}"
+    coverage = node.settings.voxel_coverage
+    some = f", each with the subjects that have it, {100 * coverage:g} % of them or more" if coverage < 1 else ""
     lines = [
         f"Node {node.name}",
-        *_line("maps", f"{n_subjects} subjects x {n_cells} conditions {absent}= {design.n_maps} maps, {maps.grid}"),
-        *_line("mask", f"{maps.values.shape[1]:,} voxels"),
+        *_line("maps", f"{n_subjects} subjects x {n_cells} conditions = {number}, {maps.grid}"),
+        *_line("mask", f"{maps.values.shape[1]:,} voxels{some}"),
         *_indented(_counts(inputs)),
         *_factors(node.settings, design),
         *_between(design),
@@ -123,10 +125,8 @@ def replacement(folder: NodeFolder) -> str:
 def tested_against(design: Design, contrast: Contrast, plan: Plan | None) -> str:
     """Say in a line against what a contrast is tested, and by which relabellings."""
     side = "" if contrast.test == "F" else f", {_side(contrast)}"
-    if contrast.test == "F" and contrast.sphericity in ("greenhouse-geisser", "huynh-feldt"):
+    if contrast.test == "F" and contrast.sphericity not in ("none", "multivariate"):
         side = f", parametric df corrected by {contrast.sphericity}"
-    if what := statistic_name(design, contrast):
-        side += f", {what}"
     words = f"{_statistic(design, contrast)}{side}, {contrast.error_term} error"
     return f"{words}; {_relabellings(plan)}; clusters {_forming(contrast, plan)}" if plan else words
 
@@ -168,6 +168,10 @@ def _factors(settings: GroupLevelSettings, design: Design) -> Iterator[str]:
     if design.groups:
         sizes = Counter(design.groups)
         yield from _line("groups", ", ".join(f"{name} ({sizes[name]})" for name in design.between_names if sizes[name]))
+    if design.variance_groups:
+        of_each = (f"{name} ({size})" for name, size in Counter(design.variance_groups).items())
+        words = f"one in each group of the column {settings.variance_groups}: {', '.join(of_each)}"
+        yield from _line("variances", words)
 
 
 def _between(design: Design) -> Iterator[str]:
@@ -190,7 +194,10 @@ def _thresholds(settings: GroupLevelSettings) -> str:
         f"{each.correction} {each.alpha:g}{f' from {each.extent} voxels on' if each.extent > 1 else ''}"
         for each in settings.parametric
     ]
-    if asked := settings.permutation:
+    asked = settings.permutation
+    if asked and settings.voxel_coverage < 1:
+        parts.append("nothing by permutation, where voxels have other subjects")
+    elif asked:
         over = ", maximum over the contrasts too" if asked.across_contrasts else ""
         parts.append(f"by permutation {', '.join(asked.statistics)} {asked.alpha:g}{over}")
     return "; ".join(parts) or "none: statistic maps only"
@@ -203,16 +210,17 @@ def _contrast(
     yield f"  {contrast.test} contrast {contrast.name}{' (generated)' if contrast.generated else ''}"
     yield from _line("  weights", contrast.formula)
     own = f"{error_df(design, contrast):g} df"
+    if statistic_kind(design, contrast) == "welch":
+        own += ", nominal: each voxel has its own"
     error = {
         "partitioned": f"its own over subjects (partitioned), {own}",
         "pooled": f"pooled over all comparisons of conditions, {own}",
     }[contrast.error_term]
     if contrast.test == "F" and len(contrast.within) > 1:
         error += f"; {SPHERICITY[contrast.sphericity]}"
-    what = statistic_name(design, contrast)
-    yield from _line("  test", f"{_statistic(design, contrast)}{f', {what}' if what else ''}, {_side(contrast)}")
-    if (n_own := len(design.of(contrast).subjects)) < len(design.subjects):
-        yield from _line("  subjects", f"{n_own} of {len(design.subjects)}: the others lack a map that it needs")
+    yield from _line("  test", f"{_statistic(design, contrast)}, {_side(contrast)}")
+    if absent := [f"sub-{subject}" for subject in design.subjects if subject not in design.of(contrast).subjects]:
+        yield from _line("  without", f"{listed(absent)}, of whom maps that it needs are missing")
     yield from _line("  error", error)
     if plan:
         yield from _line("  moves", f"{_relabellings(plan)}; {_smallest(node, plan, design, plans)}")
@@ -233,8 +241,9 @@ def _smallest(node: NodeSpec, plan: Plan, design: Design, plans: Sequence[Plan |
 
 
 def _statistic(design: Design, contrast: Contrast) -> str:
-    df = f"{error_df(design, contrast):g}"
-    return f"F({contrast.rank}, {df})" if contrast.test == "F" else f"t({df})"
+    df, name = f"{error_df(design, contrast):g}", statistic_name(design, contrast)
+    words = f"F({contrast.rank}, {df})" if contrast.test == "F" else f"t({df})"
+    return f"{words}, {name}" if name else words
 
 
 def _side(contrast: Contrast) -> str:

@@ -13,7 +13,8 @@ sys.path.insert(0, str(BENCHMARKS))  # its modules find each other as a script's
 
 import bench  # noqa: E402
 import startup  # noqa: E402
-from contestants import Contestant, make_data  # noqa: E402
+import study as whole  # noqa: E402
+from contestants import Contestant, between_of, make_data  # noqa: E402
 from estimates import Estimate, exponent, line  # noqa: E402
 from measuring import Measured, Timed, choose_length, in_turn  # noqa: E402
 from scaling import floor_cells  # noqa: E402
@@ -34,6 +35,16 @@ def measured(*seconds: float, peak_mb: float = 100.0, **facts: float) -> Measure
 
 def row(work: str, resolution: int, **seconds: tuple[float, ...]) -> Row:
     return Row(work, resolution, {who: measured(*own) for who, own in seconds.items()})
+
+
+def test_groups_swap_and_means_flip_as_the_rows_say() -> None:
+    """The engine's own choice for B and L of each design, by whether the vector of ones is left to the null."""
+    for design, swaps in (("groups", True), ("mixed", True), ("mixed-F", True), ("beside-groups", False)):
+        between, tested = between_of(design, 16)
+        assert between.shape == (16, 4)
+        null = between @ np.linalg.svd(tested)[2][1:].T  # what H0 leaves of the model
+        ones = np.ones(16)
+        assert np.allclose(null @ np.linalg.lstsq(null, ones, rcond=None)[0], ones) is swaps
 
 
 def test_a_ratio_is_taken_within_each_repetition() -> None:
@@ -82,6 +93,9 @@ def test_an_f_is_compared_with_our_own_t() -> None:
     assert "1.50 x (1.50–1.50) the cost of our t" in rows[0].cells()
     assert Target("F", "t", 2).cells(rows)[-1] == "pass"
     assert Target("F", "t", 1.4).cells(rows)[-1] == "FAIL"
+    rows = [row("groups", 2, ours=(0.004,), flips=(0.002,))]
+    assert "2.00 x (2.00–2.00) the cost of our sign-flips of one group" in rows[0].cells()
+    assert [Target("groups", "flips", limit).cells(rows)[-1] for limit in (3, 1.9)] == ["pass", "FAIL"]
 
 
 def test_targets_hold_at_the_finest_resolution_measured() -> None:
@@ -134,6 +148,10 @@ def test_compilation_is_what_a_cold_start_costs_beyond_a_cached_one() -> None:
         ("ours", "F", ("voxel",)),
         ("ours", "rank-1", ("voxel",)),
         ("ours", "two-sample", ("voxel",)),
+        ("ours", "groups", ("voxel",)),
+        ("ours", "mixed", ("voxel",)),
+        ("ours", "mixed-F", ("voxel",)),
+        ("ours", "beside-groups", ("voxel",)),
         ("kernel", "one-sample", ()),
         ("tfce-kernel", "one-sample", ()),
         ("tfce", "one-sample", ()),
@@ -147,6 +165,16 @@ def test_every_contestant_runs(data: Path, who: str, design: str, statistics: tu
     run, facts = SET_UP[who](Contestant(who, str(data), design, statistics))
     run(2)
     assert facts.get("n_voxels", 1876) == 1876  # MNI brain mask at 10 mm
+
+
+def test_a_whole_study_is_timed_to_its_last_map(tmp_path: Path) -> None:
+    """The command line runs on the files; the maps are there before the report is."""
+    plain = {"Effects": ["stimulus"], "Report": {"Atlases": [], "Interactive": False}}
+    times = whole.measure(whole.write_study(tmp_path, MM, **plain), 1, 1)
+    assert 0 < times.maps.median <= times.report.median
+    assert len(list((tmp_path / f"study-{MM}mm" / "input").rglob("*.nii.gz"))) == 144
+    # some ten of t and F, means and errors of nine conditions, the mask
+    assert times.n_maps == len(list((tmp_path / f"study-{MM}mm" / "out0").rglob("*.nii.gz"))) > 30
 
 
 def test_a_cell_is_measured_in_its_own_process(data: Path) -> None:

@@ -106,6 +106,37 @@ def test_a_pooled_error_and_no_permutation_are_said(preview: Preview) -> None:
     assert "relabellings 0" not in text
 
 
+def test_a_multivariate_test_and_unequal_variances_are_said(preview: Preview) -> None:
+    """Hotelling's F(3, 3) of four cells and v = 5; Welch's t with the groups' sizes, whose signs flip."""
+    one_factor = {"Factors": [{"Name": "cell", "Levels": list(CELLS)}], "CellName": "{cell}", "Effects": ["cell"]}
+    text = unwrapped(preview(Sphericity="multivariate", **one_factor))
+    assert "test F(3, 3), Hotelling's T2 as F, upper tail" in text
+    assert "no sphericity is assumed" in text
+    text = unwrapped(preview(VarianceGroups="group", Effects=["group"]))
+    assert "variances one in each group of the column group: p (3), c (5)" in text
+    assert "F(1, 5), Welch's F (Winkler's G), upper tail error its own" in text
+    assert "5 df, nominal: each voxel has its own" in text
+
+
+def test_missing_maps_are_shown_with_the_contrasts_that_go_without(preview: Preview, tmp_path: Path) -> None:
+    """The subject without loB has its own row of files, and is not in the effect that needs all cells."""
+    next((tmp_path / "derivative" / "sub-08").glob("*contrast-loB*")).unlink()
+    text = preview(Missing="drop")
+    assert "8 subjects x 4 conditions = 32 maps, 1 of them MISSING" in unwrapped(text)
+    assert "sub-01, sub-02 ... sub-07 (7) 1 1 1 1 sub-08 1 1 1 0 " in unwrapped(text)
+    simple, load = text.index("t contrast HiLo"), text.index("F contrast load")
+    assert "without" not in text[simple:load]
+    assert "without sub-08, of whom maps that it needs are missing" in unwrapped(text[load:])
+
+
+def test_voxels_of_some_subjects_are_said_to_leave_nothing_to_permutation(preview: Preview) -> None:
+    """Their least share, and no relabelling in any contrast."""
+    text = unwrapped(preview(VoxelCoverage=0.75))
+    assert "each with the subjects that have it, 75 % of them or more" in text
+    assert "nothing by permutation, where voxels have other subjects" in text
+    assert "moves" not in text
+
+
 def test_time_and_memory_are_estimated_for_the_cores_that_may_be_used(preview: Preview) -> None:
     """Of maps and figures and of relabellings, contrast by contrast."""
     text = unwrapped(preview("--nprocs", "1", "--mem-mb", "2000"))
