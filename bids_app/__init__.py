@@ -17,11 +17,11 @@ what the shuffles gave so far. `permuting` runs the shuffles of a node: in `infe
 puts them together, and `correction` ranks, with `tail` where few shuffles are to do for many. `diagnostics` and
 `smoothness` look at what the tests assume. `participants` reads columns of participants.tsv, `terminal` shows stages,
 warnings and what survived, `progress` how far the shuffles are, and `resources` says what this process may use.
-`results` are the values of all that a run finds out, `reporting` makes figures and page of them, and for --reports-only
-`rebuild` does so again of what `saved` reads back, with `records` for what no map or table holds. `preview` says what a
-run would do. In a container image `caches` gives numba what was compiled when the image was built, by `trial`, which
-also tests an installation. `draft` is a command line of its own: it writes a first model file, which `firstmodel` makes
-of what is found, with `cellnames` for the names of conditions.
+`results` are the values of all that a run finds out, `reporting` makes figures and page of them, and for
+--reports-only `rebuild` does so again of what `saved` reads back, with `records` for what no map or table holds.
+`preview` says what a run would do. In a container image `caches` gives numba what was compiled when the image was
+built, by `trial`, which also tests an installation. `draft` is a command line of its own: it writes a first model
+file, which `firstmodel` makes of what is found, with `cellnames` for the names of conditions.
 """
 
 from __future__ import annotations

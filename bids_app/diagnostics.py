@@ -309,7 +309,7 @@ def diagnose(
     fit: ContrastFit,
     peaks: tuple[NDArray[np.intp], Floats],
     permutation: tuple[Floats, int, Floats] | None,
-) -> Diagnostics:
+) -> Diagnostics | None:
     """Compute all diagnostics of one contrast.
 
     Parameters
@@ -319,22 +319,33 @@ def diagnose(
     fit : of the contrast
     peaks : voxels to leave subjects out at, (n_peaks,), and their places, (n_peaks, 3) mm
     permutation : uncorrected permutation p (n_voxels,), number of shuffles, places of all voxels (n_voxels, 3) mm
+
+    Returns
+    -------
+    Diagnostics or None
+        Of the subjects who have all maps that the contrast weighs, and the voxels that all of these have; None where
+        too few are left.
     """
-    every = max(1, int(np.ceil(values.size / MAX_VALUES)))
-    some = values[:, ::every] if every > 1 else values
     contrast = fit.contrast
-    own = with_scores(design, contrast)
-    there = ~np.isnan(some[own.place[:, np.any(contrast.within != 0, axis=0)]]).any(axis=(0, 1))
-    if not np.all(there):  # voxels that some subjects miss
-        some = some[:, there]
+    scored = with_scores(design, contrast)
+    every = max(1, int(np.ceil(values.size / MAX_VALUES)))
+    some = complete_voxels(values[:, ::every] if every > 1 else values, scored)
+    if not some.size or scored.df_between < 1:
+        return None
     return Diagnostics(
-        distances=subject_distances(some, own, contrast),
+        distances=subject_distances(some, scored, contrast),
         peaks=leave_one_out(values, design, contrast, *peaks),
-        shape=residual_shape(some, own, contrast),
-        groups=group_spreads(some, own, contrast),
+        shape=residual_shape(some, scored, contrast),
+        groups=group_spreads(some, scored, contrast),
         agreement=p_agreement(fit, *permutation) if permutation else None,
         every=every,
     )
+
+
+def complete_voxels(values: Singles, design: Design) -> Singles:
+    """Keep the voxels that all maps of a design's subjects have, (n_maps, n_voxels)."""
+    whole = ~np.isnan(values[design.place[design.place >= 0]]).any(axis=0)
+    return values if np.all(whole) else values[:, whole]
 
 
 def leverages(design: Design) -> Floats:

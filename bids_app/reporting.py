@@ -60,8 +60,11 @@ def report_contrast(results: Results, sheet: Sheet) -> content.ContrastSection:
     stem = f"contrast-{results.fit.contrast.label}"
     drawn = figures.draw_contrast(results.fit, results.inferences, results.by_method, sheet.canvas)
     scheme = results.null.shuffles.scheme if results.null else None
-    checked = checks.contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme)
-    for figure in (*drawn, *checked.figures, *([results.means.figure] if results.means else [])):
+    checked = None
+    if results.diagnostics is not None:
+        checked = checks.contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme)
+    more = (*(checked.figures if checked else ()), *([results.means.figure] if results.means else []))
+    for figure in (*drawn, *more):
         outputs.write_figure(sheet.folder, stem, figure)
     viewer = None
     if sheet.node.settings.report.interactive:

@@ -29,7 +29,8 @@ class Results:
     inferences: tuple[ContrastInference, ...]
     tables: tuple[ResultTables, ...]
     """One per inference."""
-    diagnostics: Diagnostics
+    diagnostics: Diagnostics | None
+    """None where too few subjects or voxels have all that they need."""
     smoothness: Smoothness | None
     means: PeakMeans | None
     """Of the conditions at the highest peaks."""

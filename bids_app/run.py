@@ -335,7 +335,9 @@ def _draw_input(study: Study, canvas: slices.Canvas) -> tuple[figures.Figure, ..
     """Draw what only the input has: the subjects side by side, and where voxels are lacking."""
     coverage, maps = None, study.maps
     if maps.coverage is not None:
-        coverage = checks.draw_coverage(maps.coverage, maps.affine, len(study.design.subjects), canvas)
+        least = study.node.settings.voxel_coverage
+        n_subjects = len(study.design.subjects)
+        coverage = checks.draw_coverage(maps.coverage, maps.affine, n_subjects, canvas, least=least)
     return (_draw_subjects(study, canvas), *([coverage] if coverage else []))
 
 

@@ -70,12 +70,14 @@ def estimate_smoothness(
     needed = np.any(directions != 0, axis=0)
     keep = np.all(design.place[:, needed] >= 0, axis=1)
     design = design if np.all(keep) else design.restricted(keep)
-    there = ~np.isnan(values[design.place[:, needed]]).any(axis=(0, 1))
+    if design.df_between < 1:
+        return None
+    there = _there(values, design.place[:, needed].ravel())
     if not np.all(there):  # voxels that some subjects miss
         mask, values = mask.copy(), values[:, there]
         mask[mask] = there
     centre, ahead = _forward(mask)
-    if not centre.size or design.df_between < 1:
+    if not centre.size:
         return None
     n_images = len(directions) * len(design.subjects)
     chosen = np.unique(np.linspace(0, n_images - 1, min(n_images, MAX_IMAGES)).astype(int))
@@ -89,6 +91,12 @@ def estimate_smoothness(
                 products[a, b] += steps[a] * steps[b]
     products *= n_images / chosen.size
     return _summary(products, np.linalg.norm(affine[:3, :3], axis=0), chosen.size)
+
+
+def _there(values: Singles, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Find the voxels that all of some maps have, (n_voxels,)."""
+    starts = range(0, values.shape[1], BLOCK)
+    return np.concatenate([~np.isnan(values[rows, start : start + BLOCK]).any(axis=0) for start in starts])
 
 
 def _forward(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -160,6 +161,10 @@ def test_a_contrast_that_hangs_on_one_subject_cannot_be_had_without(rng: np.rand
     assert np.flatnonzero(np.isnan(found.without)).tolist() == [2]
     assert found.most is not None
     assert found.most[0] != "02"
+    (nobody,) = leave_one_out(values[:2], design_of(2, n_cells=1), contrast_of(np.ones((1, 1))), np.array([0]),
+                              np.zeros((1, 3)))  # fmt: skip
+    assert np.all(np.isnan(nobody.without))
+    assert nobody.most is None
     assert leave_one_out(values, design_of(6, b, 1), contrast, *NO_PEAKS) == ()
 
 
@@ -325,3 +330,45 @@ def test_of_many_values_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch, rng
     assert found.peaks[0].statistic == pytest.approx(fit.statistic[399])
     assert found.agreement is None
     assert found.groups == ()
+
+
+# Where maps are missing
+
+
+def test_voxels_that_a_subject_lacks_are_not_looked_at(rng: np.random.Generator) -> None:
+    """Distances are those of the others; at a peak that a subject lacks, leaving the subject out changes nothing."""
+    values = rng.standard_normal((24, 300)).astype(np.float32)
+    values[6:9, 250:] = np.nan
+    design, contrast = design_of(8), contrast_of(DIFFERENCE)
+    fit = fit_contrast(values, design, contrast)
+    found = diagnose(values, design, fit, (np.array([260]), np.zeros((1, 3))), None)
+    assert found is not None
+    expected = subject_distances(values[:, :250], design, contrast).distance
+    assert found.distances.distance == pytest.approx(expected)
+    assert found.peaks[0].without[2] == pytest.approx(found.peaks[0].statistic)
+    others = np.delete(values[0::3, 260].astype(float) - values[1::3, 260], [2, 4])
+    assert found.peaks[0].without[4] == pytest.approx(stats.ttest_1samp(others, 0).statistic, rel=1e-5)
+    values[0] = np.nan
+    assert diagnose(values, design, fit, NO_PEAKS, None) is None
+
+
+def test_incomplete_maps_are_refitted_without_each_subject(rng: np.random.Generator) -> None:
+    """Pooled, two maps missing: t by least squares over maps with a column for each cell and subject, written out."""
+    n_subjects = 6
+    rows = np.arange(18).reshape(6, 3)
+    rows[1, 2], rows[4, 0] = -1, -1
+    rows[rows >= 0] = np.arange(16)
+    values = rng.standard_normal((16, 1)).astype(np.float32)
+    contrast = replace(contrast_of(DIFFERENCE), error_term="pooled")
+    matrix = np.tile(np.eye(3), (n_subjects, 1))[(np.arange(18).reshape(6, 3)[rows >= 0])]
+    design = replace(design_of(n_subjects), matrix=matrix, rows=rows.astype(np.intp))
+    (found,) = leave_one_out(values, design, contrast, np.array([0]), np.zeros((1, 3)))
+    subject_of, cell_of = np.nonzero(rows >= 0)
+    for left_out in range(n_subjects):
+        keep = subject_of != left_out
+        x = np.hstack([np.eye(3)[cell_of[keep]], np.eye(n_subjects)[subject_of[keep]]])
+        y = values[keep, 0].astype(float)
+        beta, (c, inverse) = np.linalg.pinv(x) @ y, (np.r_[1, -1, np.zeros(n_subjects + 1)], np.linalg.pinv(x.T @ x))
+        df = len(y) - np.linalg.matrix_rank(x)
+        mse = np.square(y - x @ beta).sum() / df
+        assert found.without[left_out] == pytest.approx(c @ beta / np.sqrt(mse * c @ inverse @ c), rel=1e-5)

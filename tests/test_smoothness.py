@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -114,3 +115,25 @@ def test_where_no_voxel_has_its_neighbours_nothing_is_said(rng: np.random.Genera
     assert estimate_smoothness(values, *given, np.ones((4, 4, 1), bool), np.eye(4)) is None
     flat = np.repeat(values[:, :1], 27, axis=1)
     assert estimate_smoothness(flat, *given, np.ones((3, 3, 3), bool), np.eye(4)) is None
+
+
+def test_voxels_and_subjects_that_lack_maps_are_left_out(rng: np.random.Generator) -> None:
+    """As if there were a smaller mask and fewer subjects, in a stack of maps in another order."""
+    mask = np.ones((4, 4, 4), bool)
+    values = rng.standard_normal((8, 2, 64)).astype(np.float32)
+    values[3, 1, mask.ravel().nonzero()[0][:4]] = np.nan
+    smaller = mask.copy()
+    smaller[0, 0] = False
+    contrast, fewer = contrast_of(np.array([[1.0, -1]]) / np.sqrt(2)), values[:7, :, smaller.ravel()].reshape(14, -1)
+    expected = estimate_smoothness(fewer, design_of(7, 2), contrast, smaller, np.eye(4))
+    # the last subject has no second map; and the stack is turned round
+    stack = values.reshape(16, -1)[14::-1]
+    rows = np.array([[14 - 2 * s, 13 - 2 * s] for s in range(8)])
+    design = dataclasses.replace(
+        design_of(8, 2), matrix=np.tile(np.eye(2), (8, 1))[:15], rows=np.where(rows < 0, -1, rows).astype(np.intp)
+    )
+    found = estimate_smoothness(stack, design, contrast, mask, np.eye(4))
+    assert found is not None
+    assert expected is not None
+    assert found.fwhm_voxels == pytest.approx(expected.fwhm_voxels, rel=1e-6)
+    assert found.n_images == 7

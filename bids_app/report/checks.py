@@ -101,7 +101,9 @@ def influence_rows(peaks: Sequence[PeakInfluence]) -> list[tuple[str, ...]]:
     return rows
 
 
-def draw_coverage(coverage: NDArray[np.uint16], affine: Floats, n_subjects: int, canvas: Canvas) -> Figure | None:
+def draw_coverage(
+    coverage: NDArray[np.uint16], affine: Floats, n_subjects: int, canvas: Canvas, *, least: float = 1.0
+) -> Figure | None:
     """Draw how many subjects lack each voxel that others have; None where nobody lacks any.
 
     Parameters
@@ -110,6 +112,7 @@ def draw_coverage(coverage: NDArray[np.uint16], affine: Floats, n_subjects: int,
     affine : (4, 4) voxel index to mm
     n_subjects : int
     canvas : of the node
+    least : share of the subjects that must have a voxel for it to be analysed
     """
     lacking = np.where(coverage > 0, n_subjects - coverage.astype(np.int32), 0)
     if not lacking.any():
@@ -120,6 +123,9 @@ def draw_coverage(coverage: NDArray[np.uint16], affine: Floats, n_subjects: int,
     most, glass = int(lacking.max()), bool(canvas.outlines)
     volume = volume_of(nib.Nifti1Image(lacking.astype(np.float32), affine))
     place = f"({', '.join(coordinate(float(value)) for value in cut)}) mm"
+    rule = "A voxel that one subject lacks is not analysed."
+    if least < 1:
+        rule = f"A voxel is analysed where at least {100 * least:g} % of the subjects have it, in those."
     lost = f"{len(voxels):,} voxel{'s' if len(voxels) > 1 else ''} that some subject's maps lack"
     return Figure(
         name="coverage",
@@ -127,7 +133,7 @@ def draw_coverage(coverage: NDArray[np.uint16], affine: Floats, n_subjects: int,
             "Subjects without data", volume, cut, Scale(float(most), 0.0, float(most), "subjects"), canvas, glass=glass
         ),
         caption=f"How many of the {n_subjects} subjects lack each voxel: {lost} and others have. Slices through "
-        f"{place}, where {most} lack{'s' if most == 1 else ''} it. A voxel that one subject lacks is not analysed.",
+        f"{place}, where {most} lack{'s' if most == 1 else ''} it. {rule}",
         alt=f"Slices{' and glass brain' if glass else ''} of {lost}, at most {most} of {n_subjects} subjects at one "
         "voxel.",
     )

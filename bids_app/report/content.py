@@ -145,6 +145,10 @@ class ContrastSection:
     """Diagnostics."""
     has_effect_size: bool = False
     """Whether there are maps of an effect size with its confidence interval."""
+    statistic_name: str = ""
+    """What t or F it is, where it is not the ordinary one."""
+    n_subjects: int = 0
+    """Subjects of the contrast."""
 
     @property
     def statistic(self) -> str:
@@ -247,6 +251,8 @@ def contrast_section(
         viewer=None if viewer is None else quote(viewer),
         means=means,
         has_effect_size=fit.effect_size_interval is not None,
+        statistic_name=fit.statistic_name,
+        n_subjects=fit.n_subjects,
     )
 
 

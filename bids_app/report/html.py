@@ -195,12 +195,12 @@ def _region(part: str) -> str:
 def _error_words(section: ContrastSection) -> str:
     """Name the error term and what is done about sphericity."""
     contrast = section.contrast
+    if section.statistic_name:
+        return f"{_kind_words(section)}: {section.statistic_name}"
     if contrast.error_term == "pooled":
         return "pooled over all within-subject effects; sphericity over all conditions assumed"
     if len(contrast.within) == 1:
         return "the contrast's own (partitioned); no sphericity needed"
-    if contrast.sphericity == "multivariate":
-        return "the effect's own (partitioned), multivariate: no sphericity needed"
     if contrast.sphericity == "none" or section.epsilon is None:
         return "the effect's own (partitioned); sphericity assumed"
     low, middle, high = section.epsilon
@@ -208,6 +208,16 @@ def _error_words(section: ContrastSection) -> str:
         f"the effect's own (partitioned); {SPHERICITY[contrast.sphericity]}, \N{GREEK SMALL LETTER EPSILON} "
         f"{middle:.2f} at the median voxel ({low:.2f} to {high:.2f})"
     )
+
+
+def _kind_words(section: ContrastSection) -> str:
+    """Say what is particular about a t or F that is not the ordinary one."""
+    contrast = section.contrast
+    if contrast.sphericity == "multivariate":
+        return "the effect's own (partitioned), multivariate: no sphericity needed"
+    if contrast.error_term == "pooled":
+        return "pooled over all within-subject effects, some maps missing; sphericity over all conditions assumed"
+    return "the contrast's own, with a variance for each group; no equal variances needed"
 
 
 def _clusters_table(result: MethodResult, section: ContrastSection) -> _Table:

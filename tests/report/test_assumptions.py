@@ -74,6 +74,12 @@ def with_two_columns(node: content.NodeSection) -> content.NodeSection:
     return contrasts(grouped, between=np.array([[1.0, 0.0]]))
 
 
+def with_settings(node: content.NodeSection, **changes: object) -> content.NodeSection:
+    """The node with settings changed."""
+    settings = node.spec.settings.model_copy(update=changes)
+    return replace(node, spec=replace(node.spec, settings=settings))
+
+
 CASES: dict[str, tuple[Change, bool]] = {
     "Sign-flips need symmetric errors": (lambda node: node, True),
     "Permutations need exchangeable subjects": (with_groups((4, 4)), False),
@@ -82,6 +88,12 @@ CASES: dict[str, tuple[Change, bool]] = {
     "Parametric p-values assume normal errors": (lambda node: node, True),
     "Parametric p-values ignore the exchangeability blocks": (
         lambda node: designed(node, blocks=("a", "b") * (N_SUBJECTS // 2)), False),
+    "Flipped residuals with unequal variances": (lambda node: with_settings(node, variance_groups="g"), False),
+    "Multivariate F tests need no sphericity": (lambda node: contrasts(node, sphericity="multivariate"), False),
+    "Parametric F tests of several dimensions assume equal covariances": (
+        lambda node: with_settings(contrasts(node, within=np.linalg.qr(np.ones((3, 2)))[0].T), variance_groups="g"),
+        False),
+    "Subjects differ from voxel to voxel": (lambda node: with_settings(node, voxel_coverage=0.7), False),
     "The pooled error assumes sphericity": (lambda node: contrasts(node, error_term="pooled"), False),
     "Uncorrected maps are descriptive": (lambda node: node, True),
     "Effects at peaks are too large": (lambda node: node, True),
@@ -181,5 +193,6 @@ def test_lost_voxels_are_told_with_whose_they_are(plain: content.NodeSection) ->
     assert "they are missed by sub-07 (7), sub-06 (6), sub-05 (5), sub-04 (4), sub-03 (3) and 2 more." in words(
         "All maps share", node
     )
+    assert "tested in the others" in words("All maps share", with_settings(node, voxel_coverage=0.7))
     none = replace(plain, inputs=replace(plain.inputs, n_lost={"01": 0}))
     assert "missed by" not in words("All maps share", none)

@@ -156,3 +156,7 @@ def test_where_subjects_lack_voxels_is_drawn(kind: str, request: pytest.FixtureR
     assert "(0, −18, 24) mm, where 4 lack it" in figure.caption
     assert place.tolist() == [0, -18, 24]
     assert drawings.n_red(figure) > 50
+    assert "A voxel that one subject lacks is not analysed." in figure.caption
+    partial = draw_coverage(coverage, drawings.AFFINE, 6, mni, least=0.8)
+    assert partial is not None
+    assert "at least 80 % of the subjects" in partial.caption
