@@ -61,8 +61,8 @@ class Target:
     """At least; against our own at most."""
 
     def is_met(self, ratio: float) -> bool:
-        """Whether a measured ratio is good enough."""
-        return ratio <= self.limit if self.against in OWN else ratio >= self.limit
+        """Whether a measured ratio is good enough; one below zero was lost in noise, see README.md."""
+        return 0 < ratio <= self.limit if self.against in OWN else ratio >= self.limit
 
     def cells(self, rows: Iterable[Row]) -> list[str]:
         """Work, rival, target, measured at the finest resolution, verdict."""

@@ -96,6 +96,7 @@ def test_an_f_is_compared_with_our_own_t() -> None:
     rows = [row("groups", 2, ours=(0.004,), flips=(0.002,))]
     assert "2.00 x (2.00–2.00) the cost of our sign-flips of one group" in rows[0].cells()
     assert [Target("groups", "flips", limit).cells(rows)[-1] for limit in (3, 1.9)] == ["pass", "FAIL"]
+    assert not Target("groups", "flips", 3).is_met(-0.3)  # a busy machine: measure again
 
 
 def test_targets_hold_at_the_finest_resolution_measured() -> None:
