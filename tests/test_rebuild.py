@@ -207,3 +207,34 @@ def test_nodes_that_were_run_one_by_one_come_into_one_page(tmp_path: Path, capsy
     assert "first t" not in (out / "report.html").read_text()
     assert again(out, "--node", "third") == 66
     assert 'no results of a node "third"; there are those of first, second' in capsys.readouterr().err
+
+
+def test_missing_maps_groups_and_partial_coverage_come_back_too(tmp_path: Path) -> None:
+    """Designs of their own for contrasts, Welch's t with df of its own at each voxel, voxels that some lack."""
+    maps = write_maps(tmp_path / "in", "space-native_")
+    next(maps.glob("sub-05/*contrast-C*")).unlink()
+    groups = "".join(f"sub-{s:02}\t{'old' if s > 4 else 'young'}\n" for s in range(1, 9))
+    (maps / "participants.tsv").write_text(f"participant_id\tgroup\n{groups}")
+    difference = {
+        "Name": "groups",
+        "Test": "t",
+        "Between": {"ConditionList": ["group.old", "group.young"], "Weights": [1, -1]},
+    }
+    block: dict[str, Any] = {
+        "Missing": "drop",
+        "Between": ["group"],
+        "VarianceGroups": "group",
+        "VoxelCoverage": 0.6,
+        "Permutation": None,
+        "Contrasts": [difference],
+    }
+    model = write_model(tmp_path / "model.json", node("n", [t_contrast("AB", 1, -1, 0)], **block))
+    out = tmp_path / "out"
+    assert main([str(maps), str(out), "group", "-m", str(model), "-q", "--skip-bids-validation"]) == 0
+    page, before = (out / "report.html").read_text(), files(out)
+    assert list(out.glob("group/*/*stat-dof*"))
+    shutil.rmtree(maps)
+    assert again(out) == 0
+    assert files(out) == before
+    made = re.sub(r"<dt>Page made again</dt><dd>[^<]*</dd>", "", (out / "report.html").read_text())
+    assert made == page
