@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | validate | lock | clean
+# make demo | test | lint | bench | validate | lock | descriptor | clean
 # Everything runs in a virtual environment of the locked dependencies, made on first use from $(PYTHON).
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ installed := $(VENV)/.installed
 compile := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS)
 
-.PHONY: demo test lint bench validate lock clean
+.PHONY: demo test lint bench validate lock descriptor clean
 .DELETE_ON_ERROR:
 
 demo: $(installed)
@@ -45,6 +45,11 @@ lock: $(installed)
 	$(compile) --output-file requirements/run.txt pyproject.toml
 	$(compile) --group build --constraint requirements/run.txt --output-file requirements/build.txt
 	$(compile) --group dev --constraint requirements/build.txt --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+
+# After a change of the command line or of the version
+descriptor: $(installed)
+	$(python) .ci/descriptor.py > boutiques.json.new
+	mv boutiques.json.new boutiques.json
 
 # The virtual environment stays: it is a gigabyte to fetch, and `rm -r $(VENV)` is as short.
 clean:

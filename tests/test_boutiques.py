@@ -1,0 +1,91 @@
+"""The Boutiques descriptor says what the parser takes, and what it makes of an invocation is understood."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bids_app.cli import _build_parser
+
+REPOSITORY = Path(__file__).parent.parent
+DESCRIPTOR = REPOSITORY / "boutiques.json"
+VERSION = (REPOSITORY / "version").read_text(encoding="utf-8").strip()
+PARSER = {action.dest: action for action in _build_parser()._actions if action.dest not in {"help", "version"}}
+INPUTS: dict[str, Any] = {each["id"]: each for each in json.loads(DESCRIPTOR.read_text(encoding="utf-8"))["inputs"]}
+
+
+def bosh(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).with_name("bosh"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_boutiques_accepts_the_descriptor() -> None:
+    """By its own command."""
+    done = bosh("validate", str(DESCRIPTOR))
+    assert (done.returncode, done.stdout.strip()) == (0, "OK"), done.stdout + done.stderr
+
+
+def test_every_option_is_an_input_and_no_other() -> None:
+    """All but help and version: run `make descriptor` after a change of the parser."""
+    assert sorted(INPUTS) == sorted(PARSER)
+
+
+@pytest.mark.parametrize("name", sorted(PARSER))
+def test_an_input_is_as_the_parser_takes_it(name: str) -> None:
+    """Flag, help, whether it may be left out, whether it takes several values, and what kind they are."""
+    action, found = PARSER[name], INPUTS[name]
+    assert found["description"] == action.help
+    assert found["optional"] is not action.required
+    assert found.get("list", False) is (action.nargs == "+")
+    assert (found["type"] == "Flag") is (action.nargs == 0)
+    if action.option_strings:
+        assert found["command-line-flag"] in action.option_strings
+    else:
+        assert "command-line-flag" not in found
+    if found["type"] == "Number":
+        assert action.type is not None
+        with pytest.raises(argparse.ArgumentTypeError):
+            action.type(str(found["minimum"] - 1))  # type: ignore[operator]
+        assert action.type(str(found["minimum"])) == found["minimum"]  # type: ignore[operator]
+
+
+def test_the_command_that_boutiques_makes_is_read_back_as_it_was_meant(tmp_path: Path) -> None:
+    """Every input at once: an option that is misspelt, or a list that swallows what follows, would show."""
+    meant: dict[str, Any] = {}
+    for name, about in INPUTS.items():
+        if name == "quiet":  # excluded by verbose
+            continue
+        value: Any = {"Flag": True, "Number": 3}.get(about["type"], f"/{name}")
+        meant[name] = "group" if name == "analysis_level" else [f"{name}1", f"{name}2"] if about.get("list") else value
+    invocation = tmp_path / "invocation.json"
+    invocation.write_text(json.dumps(meant), encoding="utf-8")
+    done = bosh("exec", "simulate", str(DESCRIPTOR), "-i", str(invocation))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("bids-grouplevel ")]
+    parsed = vars(_build_parser().parse_args(shlex.split(line)[1:]))
+    plain = {
+        name: [str(part[1]) if isinstance(part, tuple) else part for part in value]
+        if isinstance(value, list)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+        for name, value in parsed.items()
+        if name != "quiet"
+    }
+    assert plain == {**meant, "verbose": 1, "space": "/space"}
+    assert parsed["quiet"] is False
+
+
+def test_the_descriptor_names_the_version_and_its_image() -> None:
+    """Run `make descriptor` after a change of the version."""
+    descriptor = json.loads(DESCRIPTOR.read_text(encoding="utf-8"))
+    assert descriptor["schema-version"] == "0.5"
+    assert descriptor["tool-version"] == VERSION
+    assert descriptor["container-image"]["image"] == f"bids/grouplevel:{VERSION}"
