@@ -32,7 +32,7 @@ from bids_app.images import MaskedMaps, unmask
 from bids_app.inference.correction import ContrastInference, uncorrected_p
 from bids_app.inference.permutation import NullDistribution
 from bids_app.inference.tail import APPROXIMATE_BELOW
-from bids_app.report.figures import Figure
+from bids_app.report.figures import Figure, Viewer
 from bids_app.report.tables import COLUMNS, ResultTables
 from bids_app.resources import container, how_to_bind
 from bids_app.spec import ModelSpec, RunOptions
@@ -105,6 +105,10 @@ class NodeFolder:
         """Path of a file; the shared entities go before its name."""
         prefix = "".join(f"{key}-{self.entities[key]}_" for key in ("task", "space", "res") if key in self.entities)
         return self.path / (prefix + name)
+
+    def relative(self, path: Path) -> str:
+        """Path of a file as seen from OUTPUT_DIR, and so from the report."""
+        return path.relative_to(self.output_dir).as_posix()
 
     def sidecar(self, path: Path, content: Json) -> None:
         """Write the JSON sidecar of a file."""
@@ -434,16 +438,21 @@ def write_contrast(
         _write_tables(folder, f"{stem}_desc-{inference.method}", inference, tables, about | about_method)
 
 
-def write_figure(folder: NodeFolder, stem: str, figure: Figure) -> None:
-    """Write one picture to figures/."""
-    path = figure_path(folder, stem, figure.name)
-    with _replacing(folder.keep(path)) as temporary:
-        temporary.write_bytes(figure.png)
+def write_figure(folder: NodeFolder, stem: str, figure: Figure | Viewer) -> str:
+    """Write one picture, or one page to look around in, to figures/; returns its path relative to OUTPUT_DIR."""
+    if isinstance(figure, Figure):
+        path = figure_path(folder, stem, figure.name)
+        with _replacing(folder.keep(path)) as temporary:
+            temporary.write_bytes(figure.png)
+    else:
+        path = figure_path(folder, stem, figure.name, "html")
+        write_text(folder.keep(path), figure.page)
+    return folder.relative(path)
 
 
-def figure_path(folder: NodeFolder, stem: str, name: str) -> Path:
-    """Place of a picture; `stem` is contrast-<C>, or empty for those of the node."""
-    return folder.figures / f"{stem}_{name}.png".removeprefix("_")
+def figure_path(folder: NodeFolder, stem: str, name: str, kind: str = "png") -> Path:
+    """Place of a picture or page; `stem` is contrast-<C>, or empty for those of the node."""
+    return folder.figures / f"{stem}_{name}.{kind}".removeprefix("_")
 
 
 def write_record(folder: NodeFolder, content: Json) -> None:
@@ -455,13 +464,6 @@ def drop_record(folder: NodeFolder) -> None:
     """Take away the record of an earlier run before its files are replaced: it would not be true of what comes."""
     with _explaining(folder.record):
         folder.record.unlink(missing_ok=True)
-
-
-def write_viewer(folder: NodeFolder, stem: str, page: str) -> str:
-    """Write an interactive viewer to figures/; returns its path relative to OUTPUT_DIR."""
-    path = folder.figures / f"{stem}_viewer.html"
-    write_text(folder.keep(path), page)
-    return path.relative_to(folder.output_dir).as_posix()
 
 
 def write_image(path: Path, volume: NDArray[Any], affine: NDArray[np.float64], *, mni: bool) -> None:

@@ -10,9 +10,12 @@ import numpy as np
 
 from bids_app import outputs
 from bids_app.images import Booleans
-from bids_app.report import checks, content, figures, html, methods, outcomes, slices
+from bids_app.report import canvas as canvases
+from bids_app.report import checks, content, contrastfigures, drawing, figures, html, methods, outcomes
+from bids_app.report.atlases import Atlas, load_atlases
+from bids_app.resources import usable_memory_mb
 from bids_app.results import NodeFacts, Results
-from bids_app.spec import NodeSpec
+from bids_app.spec import NodeSpec, RunOptions
 from bids_app.terminal import matters, say_outcomes
 
 
@@ -21,11 +24,17 @@ class Sheet:
     """What all the contrasts of a node are drawn on, and where the pictures go."""
 
     node: NodeSpec
-    canvas: slices.Canvas
+    canvas: canvases.Canvas
     folder: outputs.NodeFolder
+    n_processes: int = 1
+    """That draw."""
+    atlases: tuple[Atlas, ...] = ()
+    """On the grid of the maps, for the interactive maps."""
 
 
-def open_sheet(node: NodeSpec, facts: NodeFacts, mask: Booleans, output_dir: Path) -> Sheet:
+def open_sheet(
+    node: NodeSpec, facts: NodeFacts, mask: Booleans, options: RunOptions, atlases: tuple[Atlas, ...] | None = None
+) -> Sheet:
     """Load what a node is drawn on.
 
     Parameters
@@ -33,16 +42,24 @@ def open_sheet(node: NodeSpec, facts: NodeFacts, mask: Booleans, output_dir: Pat
     node : NodeSpec
     facts : of the node
     mask : (i, j, k) analysis mask
-    output_dir : Path
+    options : RunOptions
+    atlases : on the grid of the maps; None: those that the node names are loaded where they are needed
     """
-    canvas = slices.load_canvas(
+    settings = node.settings
+    if atlases is None:
+        used = settings.report.atlases if facts.uses_mni and settings.report.interactive else ()
+        atlases = load_atlases(used, mask.shape, facts.affine)
+    canvas = canvases.load_canvas(
         mask,
         facts.affine,
         None if facts.background is None else facts.background.astype(np.float64),
         use_mni=facts.uses_mni,
         reason=facts.space_note,
     )
-    return Sheet(node, canvas, node_folder(node, facts, output_dir))
+    n_methods = len(settings.parametric) + (len(settings.permutation.statistics) if settings.permutation else 0)
+    n_pictures = 3 * n_methods * len(facts.design.contrasts)
+    n_processes = drawing.count_processes(n_pictures, options.n_jobs, 1e6 * (options.mem_mb or usable_memory_mb()))
+    return Sheet(node, canvas, node_folder(node, facts, options.output_dir), n_processes, atlases)
 
 
 def node_folder(node: NodeSpec, facts: NodeFacts, output_dir: Path) -> outputs.NodeFolder:
@@ -56,38 +73,44 @@ def node_folder(node: NodeSpec, facts: NodeFacts, output_dir: Path) -> outputs.N
 
 
 def report_contrast(results: Results, sheet: Sheet) -> content.ContrastSection:
-    """Draw a contrast, write its pictures and its viewer, and return its part of the page."""
+    """Draw a contrast, write its pictures and its viewers, and return its part of the page."""
     stem = f"contrast-{results.fit.contrast.label}"
-    drawn = figures.draw_contrast(results.fit, results.inferences, results.by_method, sheet.canvas)
+    interactive = sheet.node.settings.report.interactive
+    scene = contrastfigures.Scene(
+        results.fit, results.inferences, results.by_method, sheet.canvas, interactive, sheet.atlases
+    )
+    drawn = drawing.draw(scene, sheet.n_processes)
     scheme = results.null.shuffles.scheme if results.null else None
     checked = None
     if results.diagnostics is not None:
         checked = checks.contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme)
     more = (*(checked.figures if checked else ()), *([results.means.figure] if results.means else []))
-    for figure in (*drawn, *more):
-        outputs.write_figure(sheet.folder, stem, figure)
-    viewer = None
-    if sheet.node.settings.report.interactive:
-        page = figures.view_contrast(results.fit, results.inferences, sheet.canvas)
-        viewer = outputs.write_viewer(sheet.folder, stem, page)
-    section = content.contrast_section(results.fit, results.inferences, results.by_method, drawn, viewer, results.means)
+    files = {each.name: outputs.write_figure(sheet.folder, stem, each) for each in (*drawn, *more)}
+    for name in (f"desc-{method}_{kind}.tsv" for method in results.by_method for kind in ("clusters", "peaks")):
+        files[name] = sheet.folder.relative(sheet.folder.file(f"{stem}_{name}"))
+    section = content.contrast_section(
+        results.fit, results.inferences, results.by_method, drawn, results.means, files=files
+    )
     return replace(section, checks=checked)
 
 
 def report_node(facts: NodeFacts, sections: Sequence[content.ContrastSection], sheet: Sheet) -> content.NodeSection:
     """Draw what a node has besides its contrasts, write it, and return the node's part of the page."""
-    drawn = (figures.draw_design(facts.design), figures.draw_contrasts(facts.design))
-    for figure in (*facts.pictures, *drawn):
-        outputs.write_figure(sheet.folder, "", figure)
+    design = facts.design
+    drawn = (figures.draw_design(design), figures.draw_correlation(design), figures.draw_contrasts(design))
+    files = {figure.name: outputs.write_figure(sheet.folder, "", figure) for figure in (*facts.pictures, *drawn)}
     named = {figure.name: figure for figure in facts.pictures}
+    nilearn = outputs.figure_path(sheet.folder, "", "nilearn", "html")  # made by the run: it needs the input
     return content.NodeSection(
         spec=sheet.node,
         design=facts.design,
         inputs=facts.inputs,
         figures=drawn,
         contrasts=tuple(sections),
-        mosaic=named.get("subjects"),
+        mosaics=tuple(figure for figure in facts.pictures if figure.name.startswith("subjects")),
         coverage=named.get("coverage"),
+        files=files,
+        nilearn=sheet.folder.relative(nilearn) if nilearn in sheet.folder.written else "",
         notes=facts.notes,
     )
 

@@ -29,7 +29,8 @@ from bids_app.modelfile import read_model
 from bids_app.participants import find_participants
 from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations
 from bids_app.rebuild import rebuild
-from bids_app.report import checks, content, figures, means, slices
+from bids_app.report import canvas as canvases
+from bids_app.report import checks, content, contrastfigures, figures, means, nilearnreport
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, tabulate, top_voxels
 from bids_app.reporting import open_sheet, report_contrast, report_node, write_page
@@ -230,7 +231,7 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
 def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tuple[NodeFacts, content.NodeSection]:
     """Run every contrast of a node and write its files; returns what the page tells of it, and its part of the page."""
     facts = _node_facts(study, run_facts)
-    sheet = open_sheet(study.node, facts, study.maps.mask, options.output_dir)
+    sheet = open_sheet(study.node, facts, study.maps.mask, options, study.brain.atlases)
     facts, folder = replace(facts, pictures=_draw_input(study, sheet.canvas)), sheet.folder
     outputs.drop_record(folder)
     outputs.write_inputs(folder, study.inputs, study.maps, study.design)
@@ -248,6 +249,10 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
             results = as_saved(results)
             kept[contrast.label] = encode_results(results)
             sections.append(report_contrast(results, sheet))
+    if study.node.settings.report.nilearn:
+        with stage("nilearn's report"):
+            page = nilearnreport.draw_report(study.maps, study.design, study.node.name, mni=study.uses_mni)
+            outputs.write_figure(folder, "", page)
     section = report_node(facts, sections, sheet)
     outputs.write_record(folder, make_record(facts, kept))
     if removed := folder.remove_leftovers():
@@ -317,7 +322,7 @@ def analyse_contrast(
         for each in inferences
     ]
     of_method = {each.method: listed for each, listed in zip(inferences, tables, strict=True)}
-    first = of_method[figures.primary(inferences).method] if inferences else None
+    first = of_method[contrastfigures.primary(inferences).method] if inferences else None
     peaks = top_voxels(first, fit, study.brain)
     permuted = (uncorrected_p(null), null.shuffles.n_shuffles, study.brain.xyz) if null else None
     return Results(
@@ -331,20 +336,20 @@ def analyse_contrast(
     )
 
 
-def _draw_input(study: Study, canvas: slices.Canvas) -> tuple[figures.Figure, ...]:
+def _draw_input(study: Study, canvas: canvases.Canvas) -> tuple[figures.Figure, ...]:
     """Draw what only the input has: the subjects side by side, and where voxels are lacking."""
     coverage, maps = None, study.maps
     if maps.coverage is not None:
         least = study.node.settings.voxel_coverage
         n_subjects = len(study.design.subjects)
         coverage = checks.draw_coverage(maps.coverage, maps.affine, n_subjects, canvas, least=least)
-    return (_draw_subjects(study, canvas), *([coverage] if coverage else []))
+    return (*_draw_subjects(study, canvas), *([coverage] if coverage else []))
 
 
-def _draw_subjects(study: Study, canvas: slices.Canvas) -> figures.Figure:
+def _draw_subjects(study: Study, canvas: canvases.Canvas) -> tuple[figures.Figure, ...]:
     """Draw one map of each subject side by side."""
     title, caption, images = _subject_maps(study)
-    return figures.draw_mosaic(images, canvas, name="subjects", title=title, caption=caption)
+    return figures.draw_mosaics(images, canvas, name="subjects", title=title, caption=caption)
 
 
 def _subject_maps(study: Study) -> tuple[str, str, dict[str, Image]]:

@@ -200,6 +200,8 @@ class ReportSettings(Settings):
     """Least distance between two peaks of a cluster, in mm."""
     interactive: bool = True
     """Whether the report has maps that can be turned and scrolled."""
+    nilearn: bool = False
+    """Whether nilearn's own report of the same design is made beside ours."""
 
 
 class WeightSettings(Settings):

@@ -100,24 +100,39 @@ MAY_IMPORT = {
     "report.tables": Allowed(("images", "glm", "inference.*", "report.atlases"), ("pandas", "numpy")),
     "report.words": Allowed(("design", "glm", "inference.correction"), ("numpy",)),
     "report.sheets": Allowed((), ("matplotlib", "numpy")),
-    "report.slices": Allowed(
-        ("images", "report.words", "report.sheets"), ("matplotlib", "nibabel", "nilearn", "numpy")
+    "report.cortex": Allowed((), ("nilearn", "numpy")),
+    "report.canvas": Allowed(
+        ("glm", "images", "report.cortex", "report.sheets"), ("matplotlib", "nibabel", "nilearn", "numpy")
+    ),
+    "report.slices": Allowed(("report.words", "report.sheets", "report.canvas"), ("matplotlib", "numpy")),
+    "report.surfaces": Allowed(
+        ("images", "report.cortex", "report.canvas", "report.sheets", "report.slices"),
+        ("nibabel", "nilearn", "numpy"),
     ),
     "report.charts": Allowed(
         ("design", "inference.correction", "inference.permutation", "report.words", "report.sheets"),
         ("matplotlib", "numpy"),
     ),
     "report.figures": Allowed(
-        (
-            "images", "design", "glm", "inference.correction",
-            "report.words", "report.slices", "report.charts",
-        ),
-        ("nibabel", "nilearn", "numpy"),
+        ("design", "report.charts", "report.canvas", "report.slices"), ("nibabel", "numpy")
     ),
+    "report.viewer": Allowed(
+        ("glm", "inference.correction", "report.atlases", "report.words", "report.canvas"),
+        ("jinja2", "nibabel", "numpy"),
+    ),
+    "report.contrastfigures": Allowed(
+        (
+            "design", "glm", "inference.correction", "report.atlases", "report.words", "report.tables",
+            "report.canvas", "report.slices", "report.surfaces", "report.charts", "report.figures", "report.viewer",
+        ),
+        ("numpy", "pandas"),
+    ),
+    "report.drawing": Allowed(("report.contrastfigures",), ("joblib",)),
+    "report.nilearnreport": Allowed(("design", "images", "report.figures"), ("nilearn", "numpy", "pandas")),
     "report.means": Allowed(
         (
             "conditions", "design", "inference.correction",
-            "report.charts", "report.figures", "report.tables", "report.words",
+            "report.charts", "report.contrastfigures", "report.figures", "report.tables", "report.words",
         ),
         ("numpy", "pandas"),
     ),
@@ -125,7 +140,7 @@ MAY_IMPORT = {
     "report.checks": Allowed(
         (
             "design", "diagnostics", "smoothness",
-            "report.checkcharts", "report.figures", "report.slices", "report.words",
+            "report.checkcharts", "report.figures", "report.canvas", "report.slices", "report.words",
         ),
         ("nibabel", "numpy"),
     ),
@@ -143,12 +158,15 @@ MAY_IMPORT = {
     "report.methods": Allowed(
         ("design", "glm", "report.words", "report.content", "report.checks", "report.references"),
     ),
+    "report.pagetables": Allowed(
+        ("report.content", "report.tables", "report.viewer", "report.words"), ("numpy", "pandas")
+    ),
     "report.html": Allowed(
         (
-            "report.words", "report.tables", "report.figures", "report.content", "report.methods", "report.checks",
-            "report.assumptions", "report.overview",
+            "report.words", "report.figures", "report.content", "report.methods", "report.checks",
+            "report.assumptions", "report.overview", "report.pagetables", "report.viewer",
         ),
-        ("jinja2", "pandas"),
+        ("jinja2",),
     ),
     "outputs": Allowed(
         (
@@ -179,7 +197,9 @@ MAY_IMPORT = {
         ),
         ("nibabel", "numpy", "pandas"),
     ),
-    "reporting": Allowed(("spec", "images", "outputs", "results", "terminal", "report.*"), ("numpy",)),
+    "reporting": Allowed(
+        ("spec", "images", "outputs", "resources", "results", "terminal", "report.*"), ("numpy",)
+    ),
     "rebuild": Allowed(
         (
             "errors", "spec", "modelfile", "inference.clusters", "permuting", "outputs", "reporting", "results",

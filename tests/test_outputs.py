@@ -37,9 +37,8 @@ from bids_app.outputs import (
     write_json,
     write_table,
     write_text,
-    write_viewer,
 )
-from bids_app.report.figures import Figure
+from bids_app.report.figures import Figure, Viewer
 from bids_app.report.tables import Brain, Limits, tabulate
 from bids_app.spec import RunOptions
 from builders import pages
@@ -97,7 +96,7 @@ def test_a_run_that_dies_in_the_middle_leaves_nothing_that_the_next_one_does_not
     write_text(died.keep(table), "old")
     died.sidecar(table, {})
     write_figure(died, "contrast-a", Figure("slices", b"png", caption="", alt=""))
-    write_viewer(died, "contrast-a", "page")
+    write_figure(died, "contrast-a", Viewer("viewer", "page", "Open it"))
     write_text(own, "mine")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda *_: signal.raise_signal(signal.SIGINT))

@@ -50,6 +50,28 @@ def design_png(design: Design) -> bytes:
         return chart_png(figure)
 
 
+def correlation_png(names: Sequence[str], correlations: Floats) -> bytes:
+    """Draw the correlations of the regressors, (n_regressors, n_regressors)."""
+    n_regressors = len(names)
+    side = min(7.0, 1.6 + 0.2 * n_regressors)
+    with chart_sheet(side + 0.7, side) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(
+            correlations, cmap=_ink_map(), norm=colors.Normalize(-1, 1), aspect="equal", interpolation="nearest"
+        )
+        every = max(1, -(-n_regressors // 40))  # more labels would overlap
+        places = np.arange(n_regressors)[::every]
+        labels = [drawable(shortened(name, 20)) for name in names[::every]]
+        axes.xaxis.tick_top()
+        axes.set_xticks(places, labels, rotation=55, ha="left", rotation_mode="anchor")
+        axes.set_yticks(places, labels)
+        axes.tick_params(length=0, labelsize=7, pad=2)
+        bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=18)
+        bar.set_ticks([-1, 0, 1], labels=["\N{MINUS SIGN}1", "0", "1"])
+        bar.outline.set_visible(False)
+        return chart_png(figure)
+
+
 def contrasts_png(design: Design) -> bytes:
     """Draw the weights of every contrast over the cells, a row per weight vector."""
     rows = [(contrast, row) for contrast in design.contrasts for row in contrast.cell_weights]

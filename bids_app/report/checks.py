@@ -20,9 +20,10 @@ from bids_app.diagnostics import (
     ResidualShape,
     SubjectDistances,
 )
+from bids_app.report.canvas import Canvas, Scale, volume_of
 from bids_app.report.checkcharts import residuals_png, subjects_png
 from bids_app.report.figures import Figure
-from bids_app.report.slices import Canvas, Scale, slices_png, volume_of
+from bids_app.report.slices import Layer, slices_png
 from bids_app.report.words import MINUS, coordinate, format_p
 from bids_app.smoothness import METHOD, Smoothness
 
@@ -130,7 +131,12 @@ def draw_coverage(
     return Figure(
         name="coverage",
         png=slices_png(
-            "Subjects without data", volume, cut, Scale(float(most), 0.0, float(most), "subjects"), canvas, glass=glass
+            "Subjects without data",
+            Layer(volume),
+            cut,
+            Scale(float(most), 0.0, float(most), "subjects"),
+            canvas,
+            glass=glass,
         ),
         caption=f"How many of the {n_subjects} subjects lack each voxel: {lost} and others have. Slices through "
         f"{place}, where {most} lack{'s' if most == 1 else ''} it. {rule}",

@@ -17,7 +17,7 @@ from bids_app.glm import ContrastFit
 from bids_app.inference.correction import ContrastInference
 from bids_app.inference.tail import smallest_p
 from bids_app.report.checks import Checks
-from bids_app.report.figures import Figure
+from bids_app.report.figures import Figure, Viewer
 from bids_app.report.means import PeakMeans
 from bids_app.report.tables import Closest, ResultTables
 from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, NULL_KEYS, in_order, method_words, threshold_words
@@ -137,8 +137,6 @@ class ContrastSection:
     """In the order of METHODS: the primary one first."""
     figures: Mapping[str, Figure]
     """By name."""
-    viewer: str | None = None
-    """Relative link to the interactive map."""
     means: PeakMeans | None = None
     """Condition means at the highest peaks."""
     checks: Checks | None = None
@@ -149,6 +147,10 @@ class ContrastSection:
     """What t or F it is, where it is not the ordinary one."""
     n_subjects: int = 0
     """Subjects of the contrast."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Name of a figure, viewer or table -> link to its file, relative to the report."""
+    viewers: Mapping[str, str] = field(default_factory=dict)
+    """Name of a viewer -> what the link to it says."""
 
     @property
     def statistic(self) -> str:
@@ -168,9 +170,14 @@ class NodeSection:
     figures: tuple[Figure, ...]
     """Design matrix and contrasts."""
     contrasts: tuple[ContrastSection, ...]
-    mosaic: Figure | None = None
+    mosaics: tuple[Figure, ...] = ()
+    """One map of each subject."""
     coverage: Figure | None = None
     """Where subjects lack voxels; None where nobody does."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Name of a figure -> link to its file, relative to the report."""
+    nilearn: str = ""
+    """Link to nilearn's own report; empty: none was asked for."""
     notes: tuple[str, ...] = ()
     """Lines of the log about the model and its tests."""
 
@@ -223,9 +230,10 @@ def contrast_section(
     fit: ContrastFit,
     inferences: Sequence[ContrastInference],
     tables: Mapping[str, ResultTables],
-    figures: Iterable[Figure],
-    viewer: str | None = None,
+    drawn: Iterable[Figure | Viewer],
     means: PeakMeans | None = None,
+    *,
+    files: Mapping[str, str] | None = None,
 ) -> ContrastSection:
     """Keep of a contrast what the page shows.
 
@@ -234,11 +242,11 @@ def contrast_section(
     fit : ContrastFit
     inferences : its corrected maps
     tables : method -> clusters and peaks
-    figures : from `draw_contrast`
-    viewer : link to the interactive map, relative to the report
+    drawn : from `draw_contrast`
     means : at the highest peaks
+    files : name of a figure, viewer or table -> its file, relative to the report
     """
-    ordered = in_order(inferences)
+    ordered, drawn = in_order(inferences), tuple(drawn)
     permuted = [each for each in ordered if each.null is not None]
     epsilon = None if fit.epsilon is None else tuple(float(np.quantile(fit.epsilon, q)) for q in (0, 0.5, 1))
     return ContrastSection(
@@ -247,12 +255,13 @@ def contrast_section(
         epsilon=epsilon,  # type: ignore[arg-type]
         shuffling=_shuffling(permuted),
         results=tuple(_method_result(each, fit, tables[each.method]) for each in ordered),
-        figures={figure.name: figure for figure in figures},
-        viewer=None if viewer is None else quote(viewer),
+        figures={each.name: each for each in drawn if isinstance(each, Figure)},
         means=means,
         has_effect_size=fit.effect_size_interval is not None,
         statistic_name=fit.statistic_name,
         n_subjects=fit.n_subjects,
+        files={name: quote(file) for name, file in (files or {}).items()},
+        viewers={each.name: each.words for each in drawn if isinstance(each, Viewer)},
     )
 
 

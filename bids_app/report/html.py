@@ -6,61 +6,23 @@ The page needs nothing from anywhere else.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
-from typing import Any
 
 import jinja2
-import pandas as pd
 
 from bids_app.report.assumptions import assumptions
 from bids_app.report.checks import influence_rows
-from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak, exact_coordinate
+from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak
 from bids_app.report.figures import Figure
 from bids_app.report.methods import SPHERICITY, cited_works, methods_text, references
 from bids_app.report.overview import model_facts, overview_words
-from bids_app.report.tables import COLUMNS
-from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, format_p, sided_words
+from bids_app.report.pagetables import clusters_table, peaks_table, place_link
+from bids_app.report.viewer import script_hash
+from bids_app.report.words import METHODS, decimal, format_p, short_label, sided_words
 
-MAX_ROWS = 20  # of a table on the page; the file has them all
-P_HEADS = {
-    "p_voxelFWE": "p voxel",
-    "p_tfceFWE": "p TFCE",
-    "p_clusterMassFWE": "p mass",
-    "p_clusterSizeFWE": "p size",
-    "p_bonferroni": "p Bonf.",
-    "p_fdr": "p FDR",
-    "p_uncorrected": "p unc.",
-}
-HEADS = {
-    "cluster_id": "#",
-    "peak_id": "Peak",
-    "peak_x": "x",
-    "peak_y": "y",
-    "peak_z": "z",
-    "cluster_mean": "mean",
-    "peak_statistic": "peak",
-    "peak_z_score": "z score",
-    "peak_effect": "effect",
-    "extent_voxels": "voxels",
-    "volume_mm3": "mm\N{SUPERSCRIPT THREE}",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    text: str
-    kind: str = "number"  # or text
-    full: str = ""  # what was shortened
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    caption: str
-    heads: tuple[_Cell, ...]
-    rows: tuple[tuple[_Cell, ...], ...]
-    n_hidden: int
+MOST_PICTURES = 11_500_000  # signs that the pictures of a page may take: what can be mailed is 15 MB with all the rest
+MANY_CONTRASTS = 8  # beyond it, what is not of the primary correction is folded away
 
 
 def render(page: Page) -> str:
@@ -76,26 +38,37 @@ def render(page: Page) -> str:
         "p": format_p,
         "count": lambda number: f"{number:,}",
         "image": _as_data,
-        "decimal": _decimal,
+        "decimal": decimal,
         "smallest": lambda p: f"{p:.2g}",
     }
     environment.globals |= {
-        "clusters_table": _clusters_table,
-        "peaks_table": _peaks_table,
+        "clusters_table": clusters_table,
+        "peaks_table": peaks_table,
+        "place_link": place_link,
+        "closest": closest_words,
+        "embedded": _embedding(page.nodes),
         "found": found_words,
         "lower": _lower,
         "asked": asked_words,
         "used_methods": _used_methods,
         "sided": sided_words,
         "error_words": _error_words,
-        "short": _short_label,
+        "short": short_label,
         "methods": METHODS,
         "influence_rows": influence_rows,
         "overview": overview_words,
         "model_facts": model_facts,
     }
+    script = _template("page.js")
+    sections = [section for node in page.nodes for section in node.contrasts]
     return environment.get_template("template.html").render(
         page=page,
+        style=_template("page.css"),
+        script=script,
+        script_hash=script_hash(script),
+        many=len(sections) > MANY_CONTRASTS,
+        nothing_anywhere=bool(sections)
+        and not any(result.n_voxels for section in sections for result in section.results),
         nodes=page.nodes,
         assumptions=assumptions(page.nodes, page.space),
         methods_text=methods_text(page.nodes, page.version, page.provenance.versions, page.provenance.seed),
@@ -146,12 +119,19 @@ def found_words(section: ContrastSection) -> str:
 
 def _strongest(head: str, section: ContrastSection, where: Peak) -> str:
     """Say of one voxel statistic, place, region and p."""
-    region, p = _short_label(where.label), format_p(where.p)
+    region, p = short_label(where.label), format_p(where.p)
     label = f", {region}" if region != "\N{EN DASH}" else ""
     return (
-        f"{head}: {section.statistic} = {_decimal(where.statistic)} at {where.place} mm{label}, "
+        f"{head}: {section.statistic} = {decimal(where.statistic)} at {where.place} mm{label}, "
         f"p {p if p.startswith(('<', '>')) else f'= {p}'}."
     )
+
+
+def closest_words(section: ContrastSection, result: MethodResult) -> str:
+    """Say what came closest where nothing survives; empty where something does."""
+    if result.closest is None:
+        return ""
+    return f"{_strongest('Closest', section, result.closest)[:-1]} by {_lower(result.title)}."
 
 
 def _direction(result: MethodResult) -> str:
@@ -164,32 +144,6 @@ def _direction(result: MethodResult) -> str:
 def _lower(words: str) -> str:
     """Put a name inside a sentence; TFCE keeps its capitals."""
     return words if words[:2].isupper() else words[0].lower() + words[1:]
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.2f}".replace("-", MINUS)
-
-
-def _short_label(label: str) -> str:
-    """Shorten an atlas label: its two largest parts, words in place of codes, a dash for no region."""
-    parts = [part for part in label.split("; ") if not part.endswith("in smaller parts")]
-    words = [_region(part) for part in parts]
-    named = [word for word in words if word]
-    if not named:
-        return "\N{EN DASH}"
-    rest = len(named) - 2
-    return "; ".join(named[:2]) + (f" +{rest}" if rest > 0 else "")
-
-
-def _region(part: str) -> str:
-    """Turn 36.0% ctx-rh-fusiform into 36% R fusiform; empty where it is no region."""
-    share, _, name = part.rpartition("% ")
-    if name in {"no_label", "Unknown", ""}:
-        return ""
-    for code, side in (("ctx-rh-", "R "), ("ctx-lh-", "L ")):
-        name = name.replace(code, side)
-    name = name.replace("_", " ").replace("Right-", "R ").replace("Left-", "L ")
-    return f"{float(share):.0f}% {name}" if share else name
 
 
 def _error_words(section: ContrastSection) -> str:
@@ -220,46 +174,42 @@ def _kind_words(section: ContrastSection) -> str:
     return "the contrast's own, with a variance for each group; no equal variances needed"
 
 
-def _clusters_table(result: MethodResult, section: ContrastSection) -> _Table:
-    shown = ["cluster_id", "peak_x", "peak_y", "peak_z", "extent_voxels", "volume_mm3", "cluster_mean"]
-    shown += ["peak_statistic", "peak_z_score", "peak_effect", f"p_{result.method}", *ATLAS_HEADS]
-    return _page_table(result.tables.clusters, [*shown, *P_HEADS], f"Clusters: {result.words}", section)
+def _embedding(nodes: Sequence[NodeSection]) -> Callable[[Figure], bool]:
+    """Decide which pictures are in the page itself; the others are linked to.
+
+    What is looked at first comes first, for all contrasts alike, so that no contrast is told better than another.
+    """
+    ranked: dict[int, list[Figure]] = {}
+    for rank, figure in _ranked(nodes):
+        ranked.setdefault(rank, []).append(figure)
+    taken, inside = 0, set()
+    for rank in sorted(ranked):
+        taken += sum(len(figure.png) * 4 // 3 for figure in ranked[rank])
+        if rank and taken > MOST_PICTURES:
+            break
+        inside |= {id(figure) for figure in ranked[rank]}
+    return lambda figure: id(figure) in inside
 
 
-def _peaks_table(result: MethodResult, section: ContrastSection) -> _Table:
-    shown = ["peak_id", "peak_x", "peak_y", "peak_z", "peak_statistic", "peak_z_score", "peak_effect"]
-    shown += [f"p_{result.method}", "extent_voxels", *ATLAS_HEADS]
-    return _page_table(result.tables.peaks, [*shown, *P_HEADS], f"Peaks: {result.words}", section)
-
-
-def _page_table(table: pd.DataFrame, wanted: Sequence[str], caption: str, section: ContrastSection) -> _Table:
-    """Choose, order and write the columns that there are."""
-    names = [name for name in dict.fromkeys(wanted) if name in table]
-    heads = []
-    for name in names:
-        text = {**HEADS, **P_HEADS, **ATLAS_HEADS}[name]
-        if name in {"peak_statistic", "cluster_mean"}:
-            text = section.contrast.test if name == "peak_statistic" else f"mean {section.contrast.test}"
-        heads.append(_Cell(text, "text" if name in ATLAS_HEADS else "number", COLUMNS.get(name, "")))
-    rows = tuple(
-        tuple(_cell(name, value) for name, value in zip(names, row, strict=True))
-        for row in table[names].head(MAX_ROWS).itertuples(index=False)
-    )
-    return _Table(caption, tuple(heads), rows, max(0, len(table) - MAX_ROWS))
-
-
-def _cell(name: str, value: Any) -> _Cell:  # noqa: ANN401
-    if name in ATLAS_HEADS:
-        return _Cell(_short_label(str(value)), "text", str(value))
-    if name.startswith("p_"):
-        return _Cell(format_p(float(value)), full=f"{float(value):.3g}")
-    if name in {"peak_x", "peak_y", "peak_z"}:
-        return _Cell(exact_coordinate(float(value)))
-    if name in {"cluster_id", "peak_id"}:
-        return _Cell(str(value), "text")
-    if name in {"extent_voxels", "volume_mm3"}:
-        return _Cell(f"{float(value):,.0f}")
-    return _Cell(_decimal(float(value)))
+def _ranked(nodes: Sequence[NodeSection]) -> Iterator[tuple[int, Figure]]:
+    """Rank the pictures: 0 is always in the page."""
+    for node in nodes:
+        coverage = [node.coverage] if node.coverage else []
+        yield from ((0, figure) for figure in (*node.figures, *node.mosaics, *coverage))
+        for section in node.contrasts:
+            first = f"desc-{section.results[0].method}_" if section.results else "none"
+            if section.checks:
+                yield from ((4, figure) for figure in section.checks.figures)
+            if section.means:
+                yield 1, section.means.figure
+            for name, figure in section.figures.items():
+                kind = name.rsplit("_", 1)[-1]
+                if name.startswith(first):
+                    yield {"slices": 1, "surface": 2, "clusters": 3}.get(kind, 5), figure
+                elif name.startswith("stat-"):
+                    yield 0 if name in ("stat-t_slices", "stat-F_slices") else 3, figure
+                else:
+                    yield {"histogram": 2, "slices": 4, "surface": 6}.get(kind, 7), figure
 
 
 def _as_data(figure: Figure) -> str:

@@ -13,7 +13,8 @@ from bids_app.conditions import all_subjects, error_words, find_groups, group_me
 from bids_app.design import Design
 from bids_app.inference.correction import ContrastInference
 from bids_app.report.charts import means_png
-from bids_app.report.figures import Figure, primary
+from bids_app.report.contrastfigures import primary
+from bids_app.report.figures import Figure
 from bids_app.report.tables import Brain, ResultTables
 from bids_app.report.words import ATLAS_HEADS, MINUS, coordinate, method_words
 

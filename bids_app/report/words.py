@@ -128,3 +128,30 @@ def coordinate(value: float) -> str:
     rounded = round(value, 1)
     text = f"{rounded:.0f}" if rounded == int(rounded) else f"{rounded:.1f}"
     return text.replace("-", MINUS) if rounded else "0"
+
+
+def decimal(value: float) -> str:
+    """Write a number with two decimals."""
+    return f"{value:.2f}".replace("-", MINUS)
+
+
+def short_label(label: str) -> str:
+    """Shorten an atlas label: its two largest parts, words in place of codes, a dash for no region."""
+    parts = [part for part in label.split("; ") if not part.endswith("in smaller parts")]
+    words = [_region(part) for part in parts]
+    named = [word for word in words if word]
+    if not named:
+        return "\N{EN DASH}"
+    rest = len(named) - 2
+    return "; ".join(named[:2]) + (f" +{rest}" if rest > 0 else "")
+
+
+def _region(part: str) -> str:
+    """Turn 36.0% ctx-rh-fusiform into 36% R fusiform; empty where it is no region."""
+    share, _, name = part.rpartition("% ")
+    if name in {"no_label", "Unknown", ""}:
+        return ""
+    for code, side in (("ctx-rh-", "R "), ("ctx-lh-", "L ")):
+        name = name.replace(code, side)
+    name = name.replace("_", " ").replace("Right-", "R ").replace("Left-", "L ")
+    return f"{float(share):.0f}% {name}" if share else name

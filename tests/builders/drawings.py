@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,9 @@ from matplotlib import image as mpl_image
 from bids_app.design import Contrast, Design
 from bids_app.glm import ContrastFit, fit_contrast
 from bids_app.inference.correction import ContrastInference
-from bids_app.report import figures, slices
+from bids_app.report import canvas as canvases
+from bids_app.report import contrastfigures, figures
+from bids_app.report.tables import ResultTables
 
 RNG_SEED = 20
 SHAPE = (9, 11, 9)
@@ -20,11 +21,6 @@ AFFINE = np.array([[18.0, 0, 0, -72], [0, 18, 0, -108], [0, 0, 18, -66], [0, 0, 
 MASK = np.zeros(SHAPE, bool)
 MASK[1:-1, 1:-1, 1:-1] = True
 N_VOXELS = int(MASK.sum())
-
-
-@dataclass(frozen=True)
-class Peaks:
-    peaks: pd.DataFrame
 
 
 def make_contrast(test: str, sided: str = "two", name: str = "A > B") -> Contrast:
@@ -57,16 +53,29 @@ def make_inference(fit: ContrastFit, method: str, n_voxels: int) -> ContrastInfe
     return ContrastInference(method, np.where(significant, 0.01, 1.0), 0.05, significant, 4.0, 0, None)
 
 
-def make_peaks(fit: ContrastFit, inference: ContrastInference) -> Peaks:
+def make_tables(fit: ContrastFit, inference: ContrastInference) -> ResultTables:
+    """Take every surviving voxel for a cluster with one peak."""
     voxels = np.flatnonzero(inference.significant)
-    places = np.argwhere(MASK)[voxels] @ AFFINE[:3, :3].T + AFFINE[:3, 3]
-    return Peaks(pd.DataFrame({"peak_x": places[:, 0], "peak_statistic": fit.statistic[voxels]}))
+    voxels = voxels[np.argsort(-np.abs(fit.statistic[voxels]), kind="stable")]
+    x, y, z = (np.argwhere(MASK)[voxels] @ AFFINE[:3, :3].T + AFFINE[:3, 3]).T
+    places = {"peak_x": x, "peak_y": y, "peak_z": z, "peak_statistic": fit.statistic[voxels]}
+    numbers = np.arange(1, len(voxels) + 1)
+    clusters = pd.DataFrame({"cluster_id": numbers, **places, "extent_voxels": 1})
+    peaks = pd.DataFrame({"peak_id": [f"{number}a" for number in numbers], **places})
+    return ResultTables(clusters, peaks, 0)
 
 
-def draw(fit: ContrastFit, n_voxels: dict[str, int], canvas: slices.Canvas) -> dict[str, figures.Figure]:
+def make_scene(
+    fit: ContrastFit, n_voxels: dict[str, int], canvas: canvases.Canvas, *, interactive: bool = False
+) -> contrastfigures.Scene:
     inferences = [make_inference(fit, method, number) for method, number in n_voxels.items()]
-    tables = {each.method: make_peaks(fit, each) for each in inferences}
-    return {figure.name: figure for figure in figures.draw_contrast(fit, inferences, tables, canvas)}
+    tables = {each.method: make_tables(fit, each) for each in inferences}
+    return contrastfigures.Scene(fit, inferences, tables, canvas, interactive)
+
+
+def draw(fit: ContrastFit, n_voxels: dict[str, int], canvas: canvases.Canvas) -> dict[str, figures.Figure]:
+    drawn = contrastfigures.draw_contrast(make_scene(fit, n_voxels, canvas))
+    return {figure.name: figure for figure in drawn if isinstance(figure, figures.Figure)}
 
 
 def pixels(figure: figures.Figure) -> np.ndarray:

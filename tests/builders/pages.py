@@ -14,7 +14,7 @@ from bids_app.inference.clusters import Lattice
 from bids_app.inference.correction import familywise, parametric
 from bids_app.inference.permutation import Work, choose_enhancements, null_distribution
 from bids_app.report import content
-from bids_app.report.figures import Figure
+from bids_app.report.figures import Figure, Viewer
 from bids_app.report.tables import Brain, Limits, tabulate
 from bids_app.spec import GroupLevelSettings, NodeSpec, PermutationSettings
 
@@ -71,7 +71,12 @@ def make_section(
         for each in inferences
         if each.significant.any()
     ]
-    return content.contrast_section(fit, inferences, tables, drawn, "figures/a b.html")
+    pages = [Viewer("viewer", "<p>volume</p>", "Open the map"), Viewer("surface", "<p>cortex</p>", "Turn it")]
+    files = {"viewer": "figures/a b.html", "surface": "figures/c.html"}
+    files |= {
+        f"desc-{method}_{kind}.tsv": f"group/{method}_{kind}.tsv" for method in tables for kind in ("clusters", "peaks")
+    }
+    return content.contrast_section(fit, inferences, tables, [*drawn, *pages], files=files)
 
 
 def make_node(

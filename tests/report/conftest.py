@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_app.report import content, html, slices
+from bids_app.report import canvas as canvases
+from bids_app.report import content, html
 from builders import drawings
 from builders.pages import make_contrast, make_node, make_page, make_section
 
 
 @pytest.fixture(scope="session")
-def mni() -> slices.Canvas:
-    return slices.load_canvas(drawings.MASK, drawings.AFFINE, use_mni=True)
+def mni() -> canvases.Canvas:
+    return canvases.load_canvas(drawings.MASK, drawings.AFFINE, use_mni=True)
 
 
 @pytest.fixture(scope="session")
-def own() -> slices.Canvas:
-    return slices.load_canvas(
+def own() -> canvases.Canvas:
+    return canvases.load_canvas(
         drawings.MASK, drawings.AFFINE, np.arange(drawings.N_VOXELS, dtype=float), use_mni=False, reason="Not in MNI."
     )
 

@@ -16,7 +16,7 @@ from bids_app.diagnostics import (
     diagnose,
 )
 from bids_app.glm import fit_contrast
-from bids_app.report import slices
+from bids_app.report import canvas as canvases
 from bids_app.report.checks import Checks, contrast_checks, draw_coverage, influence_rows
 from bids_app.smoothness import Smoothness
 from builders import drawings
@@ -145,7 +145,7 @@ def test_a_table_has_all_peaks(quiet: Diagnostics) -> None:
 @pytest.mark.parametrize("kind", ["mni", "own"])
 def test_where_subjects_lack_voxels_is_drawn(kind: str, request: pytest.FixtureRequest) -> None:
     """At the voxel that most lack, in MNI or not; where nobody lacks any there is no picture."""
-    mni: slices.Canvas = request.getfixturevalue(kind)
+    mni: canvases.Canvas = request.getfixturevalue(kind)
     coverage = np.where(drawings.MASK, 6, 0).astype(np.uint16)
     assert draw_coverage(coverage, drawings.AFFINE, 6, mni) is None
     coverage[3:5, 4, 4], coverage[4, 5, 5] = 5, 2

@@ -1,55 +1,39 @@
-"""Figures: each contrast has those that say something, with captions that tell what was tested."""
+"""Figures of a node: subjects on as many pictures as it takes, correlations as they are."""
 
 from __future__ import annotations
 
-import re
+import dataclasses
 
-import pandas as pd
+import nibabel as nib
+import numpy as np
 
-from bids_app.report import figures, slices
-from builders.drawings import (
-    Peaks,
-    draw,
-    make_contrast,
-    make_fit,
-    make_inference,
-)
+from bids_app.report import canvas as canvases
+from bids_app.report import figures
+from builders.drawings import AFFINE, SHAPE, make_contrast, make_design
 
 
-def test_a_map_where_nothing_survives_has_no_picture(own: slices.Canvas) -> None:
-    drawn = draw(make_fit(make_contrast("t")), {"voxelFWE": 0, "fdr": 4}, own)
-    assert "desc-fdr_slices" in drawn
-    assert not {"desc-voxelFWE_slices", "desc-voxelFWE_peaks"} & set(drawn)
+def test_many_subjects_take_several_pictures_in_the_same_colours(own: canvases.Canvas) -> None:
+    values = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+    n_subjects = 2 * figures.SUBJECTS_PER_PICTURE + 1
+    images = {f"{number:03d}": nib.Nifti1Image(values * (1 + number), AFFINE) for number in range(n_subjects)}
+    drawn = figures.draw_mosaics(images, own, name="subjects", title="z", caption="z maps.")
+    assert [figure.name for figure in drawn] == ["subjects", "subjects2", "subjects3"]
+    assert "one colour scale for all subjects" in drawn[0].caption
+    assert "1 glass brains" in drawn[2].alt
+    assert "sub-120 to sub-120" in drawn[2].caption
 
 
-def test_the_caption_tells_threshold_sidedness_and_survivors(own: slices.Canvas) -> None:
-    caption = draw(make_fit(make_contrast("t")), {"bonferroni": 3}, own)["desc-bonferroni_slices"].caption
-    for words in ("Bonferroni, p ≤ 0.05", "|t| ≥ 4.00", "two-sided", "3 voxels survive"):
-        assert words in caption
+def test_correlations_are_those_of_numpy_and_zero_where_a_column_is_constant() -> None:
+    matrix = np.random.default_rng(2).standard_normal((18, 3))
+    matrix[:, 2] = 1
+    design = dataclasses.replace(make_design(make_contrast("t")), matrix=matrix)
+    found = figures.correlations(design)
+    assert np.allclose(found[:2, :2], np.corrcoef(matrix[:, :2].T))
+    assert np.array_equal(found[2], np.zeros(3))
 
 
-def test_without_mni_space_there_is_no_brain_outline_and_the_caption_says_why(own: slices.Canvas) -> None:
-    figure = draw(make_fit(make_contrast("t")), {"voxelFWE": 5}, own)["desc-voxelFWE_slices"]
-    assert not own.outlines
-    assert "Not in MNI." in figure.caption
-    assert "seen through" not in figure.caption
-
-
-def test_peaks_are_cut_from_left_to_right_and_each_place_once() -> None:
-    peaks = pd.DataFrame({"peak_x": [40.0, -35, 40, 3, 7, 9, 11], "peak_statistic": [9.0, -8, 7, 6, 5, 4, 3]})
-    assert figures._peak_x(Peaks(peaks)) == [-35, 3, 7, 9, 40]
-
-
-def test_the_contrast_looked_at_closely_is_fixed_beforehand() -> None:
-    fit = make_fit(make_contrast("t"))
-    inferences = [make_inference(fit, method, n) for method, n in (("uncorrected", 90), ("fdr", 9), ("tfceFWE", 0))]
-    assert figures.primary(inferences).method == "tfceFWE"
-
-
-def test_the_interactive_map_asks_nothing_of_the_network_and_shows_names_as_text(own: slices.Canvas) -> None:
-    fit = make_fit(make_contrast("t", name="<script>alert(1)</script>"))
-    for n_voxels in (5, 0):
-        page = figures.view_contrast(fit, [make_inference(fit, "voxelFWE", n_voxels)], own)
-        assert not re.search(r'(src|href)\s*=\s*["\']?(https?:)?//', page)
-        assert "<script>alert(1)" not in page
-        assert ("not thresholded" in page) == (n_voxels == 0)
+def test_the_strongest_correlation_is_told_in_words() -> None:
+    matrix = np.tile(np.eye(3), (6, 1))
+    matrix[:, 2] = matrix[:, 0] + 0.01 * (np.arange(18) % 2)
+    design = dataclasses.replace(make_design(make_contrast("t")), matrix=matrix)
+    assert "A and C 1.00" in figures.draw_correlation(design).alt

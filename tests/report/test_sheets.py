@@ -5,7 +5,8 @@ from __future__ import annotations
 import matplotlib as mpl
 from matplotlib import pyplot
 
-from bids_app.report import figures, slices
+from bids_app.report import canvas as canvases
+from bids_app.report import figures
 from builders.drawings import (
     draw,
     make_contrast,
@@ -14,20 +15,20 @@ from builders.drawings import (
 )
 
 
-def test_the_same_values_give_the_same_bytes(mni: slices.Canvas) -> None:
+def test_the_same_values_give_the_same_bytes(mni: canvases.Canvas) -> None:
     fit = make_fit(make_contrast("t"))
     first, second = (draw(fit, {"voxelFWE": 5, "fdr": 9}, mni) for _ in range(2))
     assert {name: figure.png for name, figure in first.items()} == {name: f.png for name, f in second.items()}
 
 
-def test_nothing_of_matplotlib_is_left_changed(own: slices.Canvas) -> None:
+def test_nothing_of_matplotlib_is_left_changed(own: canvases.Canvas) -> None:
     before = dict(mpl.rcParams)
     draw(make_fit(make_contrast("t")), {"voxelFWE": 5}, own)
     assert dict(mpl.rcParams) == before
     assert pyplot.get_fignums() == []
 
 
-def test_the_users_own_matplotlib_style_does_not_change_the_pictures(own: slices.Canvas) -> None:
+def test_the_users_own_matplotlib_style_does_not_change_the_pictures(own: canvases.Canvas) -> None:
     fit = make_fit(make_contrast("t"))
     plain = draw(fit, {"voxelFWE": 5}, own)
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "yellow", "font.family": ["monospace"]}):
@@ -35,7 +36,7 @@ def test_the_users_own_matplotlib_style_does_not_change_the_pictures(own: slices
     assert plain["desc-voxelFWE_slices"].png == styled["desc-voxelFWE_slices"].png
 
 
-def test_names_are_drawn_as_they_are_whatever_their_signs(own: slices.Canvas) -> None:
+def test_names_are_drawn_as_they_are_whatever_their_signs(own: canvases.Canvas) -> None:
     """A dollar sign is no formula, and a sign that the font lacks gives no warning (which would fail this test)."""
     contrast = make_contrast("t", name="$x_1^ > 面孔 <b>")
     draw(make_fit(contrast), {"voxelFWE": 5}, own)

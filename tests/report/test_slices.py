@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bids_app.glm import ContrastFit
-from bids_app.report import figures, slices
+from bids_app.report import canvas as canvases
+from bids_app.report import figures
 from builders.drawings import (
     AFFINE,
     MASK,
@@ -23,7 +24,7 @@ from builders.drawings import (
 )
 
 
-def test_an_f_map_never_shows_a_deactivation(own: slices.Canvas) -> None:
+def test_an_f_map_never_shows_a_deactivation(own: canvases.Canvas) -> None:
     drawn = draw(make_fit(make_contrast("F", "positive")), {"voxelFWE": 5}, own)
     for name in ("stat-F_slices", "desc-voxelFWE_slices", "desc-voxelFWE_peaks"):
         assert n_red(drawn[name]) > 0
@@ -31,7 +32,7 @@ def test_an_f_map_never_shows_a_deactivation(own: slices.Canvas) -> None:
         assert "two-sided" not in drawn[name].caption
 
 
-def test_a_two_sided_t_map_shows_both_signs(mni: slices.Canvas) -> None:
+def test_a_two_sided_t_map_shows_both_signs(mni: canvases.Canvas) -> None:
     figure = draw(make_fit(make_contrast("t")), {"voxelFWE": 5}, mni)["desc-voxelFWE_slices"]
     assert n_red(figure) > 0
     assert n_blue(figure) > 0
@@ -39,13 +40,13 @@ def test_a_two_sided_t_map_shows_both_signs(mni: slices.Canvas) -> None:
 
 
 @pytest.mark.parametrize(("sided", "shown"), [("positive", n_red), ("negative", n_blue)])
-def test_a_one_sided_map_shows_only_its_side(sided: str, shown: object, own: slices.Canvas) -> None:
+def test_a_one_sided_map_shows_only_its_side(sided: str, shown: object, own: canvases.Canvas) -> None:
     figure = draw(make_fit(make_contrast("t", sided)), {"voxelFWE": 2}, own)["desc-voxelFWE_slices"]
     assert shown(figure) > 0  # type: ignore[operator]
     assert (n_blue if shown is n_red else n_red)(figure) == 0
 
 
-def test_all_corrected_maps_of_a_contrast_have_the_same_colour_scale(own: slices.Canvas) -> None:
+def test_all_corrected_maps_of_a_contrast_have_the_same_colour_scale(own: canvases.Canvas) -> None:
     drawn = draw(make_fit(make_contrast("t")), {"voxelFWE": 1, "uncorrected": 40}, own)
     strips = [pixels(drawn[f"desc-{method}_slices"])[40:, -40:] for method in ("voxelFWE", "uncorrected")]
     assert np.array_equal(*strips)
@@ -57,8 +58,8 @@ def test_the_order_in_which_voxels_are_stored_does_not_change_the_picture() -> N
     fit = make_fit(make_contrast("t"))
     flip = np.diag([-1.0, 1, 1, 1])
     flip[0, 3] = SHAPE[0] - 1
-    flipped = slices.load_canvas(MASK[::-1], AFFINE @ flip, use_mni=False)
-    plain = slices.load_canvas(MASK, AFFINE, use_mni=False)
+    flipped = canvases.load_canvas(MASK[::-1], AFFINE @ flip, use_mni=False)
+    plain = canvases.load_canvas(MASK, AFFINE, use_mni=False)
     order = np.arange(N_VOXELS).reshape(7, 9, 7)[::-1].ravel()
     mirrored = ContrastFit(
         fit.contrast,
@@ -79,10 +80,10 @@ def test_the_order_in_which_voxels_are_stored_does_not_change_the_picture() -> N
 
 
 @pytest.mark.parametrize("n_subjects", [1, 2, 18])
-def test_the_mosaic_takes_any_number_of_subjects(n_subjects: int, mni: slices.Canvas) -> None:
+def test_the_mosaic_takes_any_number_of_subjects(n_subjects: int, mni: canvases.Canvas) -> None:
     values = np.random.default_rng(RNG_SEED).standard_normal(SHAPE).astype(np.float32)
     values[4, 4, 4] = np.nan
     images = {f"{number:02d}": nib.Nifti1Image(values, AFFINE) for number in range(n_subjects)}
-    figure = figures.draw_mosaic(images, mni, name="mosaic", title="z", caption="z maps.")
+    figure = figures.draw_mosaics(images, mni, name="mosaic", title="z", caption="z maps.")[0]
     assert n_red(figure) > 0
     assert f"{n_subjects} glass brains" in figure.alt

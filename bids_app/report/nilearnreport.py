@@ -1,0 +1,71 @@
+"""nilearn's own report of a node's design, for those who are used to it."""
+
+from __future__ import annotations
+
+import html
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+from nilearn.glm.second_level import SecondLevelModel
+from numpy.typing import NDArray
+
+from bids_app.design import Design
+from bids_app.images import Image, MaskedMaps, as_image
+from bids_app.report.figures import Viewer
+
+Floats = NDArray[np.float64]
+
+ALPHA, EXTENT, DISTANCE_MM = 0.001, 20, 8.0  # those of the tutorial that most people know it from
+
+
+def draw_report(maps: MaskedMaps, design: Design, node: str, *, mni: bool) -> Viewer:
+    """Fit nilearn's second-level model to the same maps and design matrix, and let it make its page.
+
+    Parameters
+    ----------
+    maps : MaskedMaps
+    design : Design
+    node : name, for the title
+    mni : whether the maps are in MNI space
+    """
+    columns = pd.DataFrame(design.matrix, columns=list(design.regressors))
+    mask = Image(maps.mask.astype(np.uint8), maps.affine)
+    images = [as_image(row, maps) for row in maps.values]
+    mean = as_image(maps.values.mean(axis=0), maps)
+    contrasts = {contrast.name: _rows(contrast.weights) for contrast in design.contrasts}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own advice to its own users
+        model = SecondLevelModel(mask_img=mask, minimize_memory=True).fit(images, design_matrix=columns)
+        report = model.generate_report(
+            {html.escape(name): rows for name, rows in contrasts.items()},
+            title=html.escape(f"nilearn: {node}"),
+            bg_img="MNI152TEMPLATE" if mni else mean,
+            alpha=ALPHA,
+            cluster_threshold=EXTENT,
+            height_control="fpr",
+            min_distance=DISTANCE_MM,
+        )
+    page = re.sub(r"<(link|script)\b[^>]*\bhttps?://[^>]*>(</script>)?", "", report.get_standalone())
+    note = f'<p role="note" style="margin:1rem;max-width:60rem">{html.escape(nilearn_words(design))}</p>'
+    noted = re.sub(r"(<body\b[^>]*>)", lambda found: found.group(1) + note, page, count=1)
+    return Viewer("nilearn", noted, "Open nilearn's own report")
+
+
+def nilearn_words(design: Design) -> str:
+    """Say how nilearn's numbers differ from ours."""
+    n_maps, n_columns = design.matrix.shape
+    lost = f" (and the matrix has rank {design.rank})" if design.rank < n_columns else ""
+    return (
+        f"nilearn's model takes the {n_maps} maps as one set with one error for all contrasts: {n_maps} maps minus "
+        f"{n_columns} columns = {n_maps - n_columns} degrees of freedom{lost}. Our report tests each "
+        "contrast against the error of its own term, counts subjects and not maps, and takes the rank; the numbers of "
+        f"the two differ for that reason. Thresholds here: p < {ALPHA:g} uncorrected, one-sided, clusters of more than "
+        f"{EXTENT} voxels; nothing is by permutation."
+    )
+
+
+def _rows(weights: Floats) -> Floats:
+    """Give one row as a vector, as nilearn wants a t contrast."""
+    return weights[0] if len(weights) == 1 else weights

@@ -1,0 +1,72 @@
+"""Figures of a contrast: it has those that say something, with captions that tell what was tested."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bids_app.report import canvas as canvases
+from bids_app.report import contrastfigures
+from bids_app.report.tables import ResultTables
+from builders.drawings import (
+    draw,
+    make_contrast,
+    make_fit,
+    make_inference,
+    make_scene,
+)
+
+
+def test_a_map_where_nothing_survives_has_no_picture(own: canvases.Canvas) -> None:
+    drawn = draw(make_fit(make_contrast("t")), {"voxelFWE": 0, "fdr": 4}, own)
+    assert "desc-fdr_slices" in drawn
+    assert not [name for name in drawn if "voxelFWE" in name]
+
+
+def test_the_caption_tells_threshold_sidedness_and_survivors(own: canvases.Canvas) -> None:
+    caption = draw(make_fit(make_contrast("t")), {"bonferroni": 3}, own)["desc-bonferroni_slices"].caption
+    for words in ("Bonferroni, p ≤ 0.05", "|t| ≥ 4.00", "two-sided", "3 voxels survive", "too large"):
+        assert words in caption
+
+
+def test_without_mni_space_there_is_no_brain_outline_and_the_caption_says_why(own: canvases.Canvas) -> None:
+    figure = draw(make_fit(make_contrast("t")), {"voxelFWE": 5}, own)["desc-voxelFWE_slices"]
+    assert not own.outlines
+    assert "Not in MNI." in figure.caption
+    assert "seen through" not in figure.caption
+
+
+def test_peaks_are_cut_from_left_to_right_and_each_place_once() -> None:
+    peaks = pd.DataFrame({"peak_x": [40.0, -35, 40, 3, 7, 9, 11], "peak_statistic": [9.0, -8, 7, 6, 5, 4, 3]})
+    assert contrastfigures._peak_x(ResultTables(peaks, peaks, 0)) == [-35, 3, 7, 9, 40]
+
+
+def test_the_contrast_looked_at_closely_is_fixed_beforehand() -> None:
+    fit = make_fit(make_contrast("t"))
+    inferences = [make_inference(fit, method, n) for method, n in (("uncorrected", 90), ("fdr", 9), ("tfceFWE", 0))]
+    assert contrastfigures.primary(inferences).method == "tfceFWE"
+
+
+def test_every_correction_has_the_same_pictures_and_the_primary_one_its_clusters(mni: canvases.Canvas) -> None:
+    drawn = draw(make_fit(make_contrast("t")), {"voxelFWE": 3, "fdr": 9, "uncorrected": 20}, mni)
+    for method in ("voxelFWE", "fdr", "uncorrected"):
+        assert {f"desc-{method}_{kind}" for kind in ("slices", "peaks", "surface")} <= set(drawn)
+    assert [name for name in drawn if name.endswith("_clusters")] == ["desc-voxelFWE_clusters"]
+    assert {"stat-t_slices", "stat-effect_slices"} <= set(drawn)
+
+
+def test_the_surface_is_left_out_where_the_maps_are_in_another_space(own: canvases.Canvas) -> None:
+    scene = make_scene(make_fit(make_contrast("t")), {"fdr": 4}, own, interactive=True)
+    names = [each.name for each in contrastfigures.draw_contrast(scene)]
+    assert "viewer" in names
+    assert not [name for name in names if "surface" in name]
+
+
+def test_an_f_shows_the_size_of_its_effect_without_a_sign(own: canvases.Canvas) -> None:
+    drawn = draw(make_fit(make_contrast("F", "positive")), {"fdr": 4}, own)
+    assert "Partial eta squared" in drawn["stat-etasq_slices"].caption
+    assert "stat-effect_slices" not in drawn
+
+
+def test_clusters_are_named_by_number_size_and_height() -> None:
+    row = {"cluster_id": 2, "extent_voxels": 1200, "peak_statistic": -4.567, "aal": "61.0% Fusiform_R; 39.0% no_label"}
+    assert contrastfigures._cluster_words(row, "t") == "2: 1,200 voxels, t = \N{MINUS SIGN}4.57, 61% Fusiform R"

@@ -1,0 +1,30 @@
+"""nilearn's report: of the same maps and design, offline, with a note on what differs."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from bids_app.images import MaskedMaps
+from bids_app.report.nilearnreport import draw_report, nilearn_words
+from builders.drawings import AFFINE, MASK, N_VOXELS, make_contrast, make_design
+
+
+def test_the_page_has_every_contrast_asks_nothing_of_the_network_and_says_what_differs() -> None:
+    values = np.random.default_rng(4).standard_normal((18, N_VOXELS)).astype(np.float32)
+    values[0::3, :40] += 4
+    maps = MaskedMaps(values, MASK, AFFINE, {}, {})
+    contrast = make_contrast("t", name="A > B & more")
+    design = make_design(contrast)
+    viewer = draw_report(maps, design, "group <b>", mni=False)
+    assert viewer.name == "nilearn"
+    assert "A &gt; B &amp; more" in viewer.page
+    assert "<b>" not in viewer.page.split("</head>")[0]
+    assert "18 maps minus 3 columns = 15 degrees of freedom" in viewer.page
+    assert not re.search(r"<(link|script|img|iframe)\b[^>]*(src|href)\s*=\s*[\"']?(https?:)?//", viewer.page)
+
+
+def test_the_note_tells_of_a_rank_that_is_lower_than_the_columns() -> None:
+    design = make_design(make_contrast("t"))
+    assert "rank" not in nilearn_words(design).split("degrees of freedom")[1].split(".")[0]
