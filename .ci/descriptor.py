@@ -43,14 +43,7 @@ def descriptor(version: str) -> Json:
         "command-line": " ".join(["bids-grouplevel", *(key(action) for action in options())]),
         "container-image": {"type": "docker", "image": f"bids/grouplevel:{version}"},
         "inputs": [as_input(action) for action in options()],
-        "groups": [
-            {
-                "id": "loudness",
-                "name": "How much is said",
-                "members": ["verbose", "quiet"],
-                "mutually-exclusive": True,
-            }
-        ],
+        "groups": exclusions(),
         "output-files": [
             {
                 "id": "output_folder",
@@ -65,6 +58,17 @@ def descriptor(version: str) -> Json:
         "tags": {"domain": ["neuroinformatics", "bids", "mri", "fmri"]},
         "custom": {"BIDSApplicationVersion": "2.0", "BIDSAppSpecVersion": "2.0", "NipypeVersion": "none"},
     }
+
+
+def exclusions() -> list[Json]:
+    """Return the options that exclude each other."""
+    groups = [
+        [action.dest for action in group._group_actions] for group in cli._build_parser()._mutually_exclusive_groups
+    ]
+    return [
+        {"id": "_or_".join(names), "name": " or ".join(names), "members": names, "mutually-exclusive": True}
+        for names in groups
+    ]
 
 
 def exit_codes() -> list[tuple[int, str]]:

@@ -58,9 +58,10 @@ def test_an_input_is_as_the_parser_takes_it(name: str) -> None:
 
 def test_the_command_that_boutiques_makes_is_read_back_as_it_was_meant(tmp_path: Path) -> None:
     """Every input at once: an option that is misspelt, or a list that swallows what follows, would show."""
+    excluded = {name for group in _build_parser()._mutually_exclusive_groups for name in dests(group)[1:]}
     meant: dict[str, Any] = {}
     for name, about in INPUTS.items():
-        if name == "quiet":  # excluded by verbose
+        if name in excluded:
             continue
         value: Any = {"Flag": True, "Number": 3}.get(about["type"], f"/{name}")
         meant[name] = "group" if name == "analysis_level" else [f"{name}1", f"{name}2"] if about.get("list") else value
@@ -77,10 +78,23 @@ def test_the_command_that_boutiques_makes_is_read_back_as_it_was_meant(tmp_path:
         if isinstance(value, Path)
         else value
         for name, value in parsed.items()
-        if name != "quiet"
+        if name not in excluded
     }
     assert plain == {**meant, "verbose": 1, "space": "/space"}
-    assert parsed["quiet"] is False
+    assert [parsed[name] for name in excluded] == [False] * len(excluded)
+
+
+def dests(group: argparse._MutuallyExclusiveGroup) -> list[str]:
+    return [action.dest for action in group._group_actions]
+
+
+def test_options_that_exclude_each_other_do_so_in_the_descriptor() -> None:
+    """Group by group, as in the parser."""
+    groups = json.loads(DESCRIPTOR.read_text(encoding="utf-8"))["groups"]
+    assert [group["members"] for group in groups] == [
+        dests(each) for each in _build_parser()._mutually_exclusive_groups
+    ]
+    assert {group["mutually-exclusive"] for group in groups} == {True}
 
 
 def test_the_descriptor_names_the_version_and_its_image() -> None:
