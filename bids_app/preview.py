@@ -64,7 +64,7 @@ def describe(node: NodeSpec, inputs: InputMaps, maps: MaskedMaps, design: Design
     some = f", each with the subjects that have it, {100 * coverage:g} % of them or more" if coverage < 1 else ""
     lines = [
         f"Node {node.name}",
-        *_line("maps", f"{n_subjects} subjects x {n_cells} conditions = {number}, {maps.grid}"),
+        *_line("maps", f"{n_subjects} subjects x {_count(n_cells, 'condition')} = {number}, {maps.grid}"),
         *_line("mask", f"{maps.values.shape[1]:,} voxels{some}"),
         *_indented(_counts(inputs)),
         *_factors(node.settings, design),
@@ -117,7 +117,7 @@ def replacement(folder: NodeFolder) -> str:
         own = {path for path in folder.path.rglob("*") if path.is_file()} - earlier - {folder.manifest}
         parts = [f"{len(earlier)} files of an earlier run in {folder.path}"] if earlier else []
         parts += [str(report)] if report.exists() else []
-        kept = f"; {len(own)} files of yours there stay" if own else ""
+        kept = f"; {_count(len(own), 'file')} of yours there stay" if own else ""
         words = f"a run replaces {' and '.join(parts)}{kept}. Another OUTPUT_DIR keeps both"
     return "\n".join(_line("output", words)) + "\n"
 
@@ -177,9 +177,8 @@ def _factors(settings: GroupLevelSettings, design: Design) -> Iterator[str]:
 def _between(design: Design) -> Iterator[str]:
     """Columns of the between-subject design with each subject's values."""
     n_subjects, rank = len(design.subjects), len(design.subjects) - design.df_between
-    words = (
-        f"{n_subjects} subjects x {len(design.between_names)} columns ({', '.join(design.between_names)}), rank {rank}"
-    )
+    columns = f"{_count(len(design.between_names), 'column')} ({', '.join(design.between_names)})"
+    words = f"{n_subjects} subjects x {columns}, rank {rank}"
     yield from _line("between", f"{words}: {design.df_between} degrees of freedom are left for the error")
     if len(design.between_names) > 1:
         rows = [
@@ -275,6 +274,10 @@ def _seconds_of_maps(values: NDArray[np.float32], design: Design, contrast: Cont
     seconds(1)
     fit = max(0.0, seconds(many) - seconds(few)) / (many - few) * n_voxels
     return float(fit + SECONDS_PER_CONTRAST + SECONDS_PER_CONTRAST_AND_VOXEL * n_voxels)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' if n != 1 else ''}"
 
 
 def _duration(seconds: float) -> str:

@@ -156,7 +156,8 @@ def test_conditions_without_a_rerun_replace_nothing(preview: Preview, tmp_path: 
     write_text(tmp_path / "out" / "report.html", "old")
     text = unwrapped(preview())
     assert (
-        f"replaces 2 files of an earlier run in {folder.path} and {tmp_path / 'out' / 'report.html'}; 1 files" in text
+        f"replaces 2 files of an earlier run in {folder.path} and {tmp_path / 'out' / 'report.html'}; 1 file of yours"
+        in text
     )
     assert unwrapped(replacement(NodeFolder(tmp_path / "out", "other", {}, {}))).startswith(
         f"output a run replaces {tmp_path / 'out' / 'report.html'}."
