@@ -130,14 +130,7 @@ def draw_coverage(
     lost = f"{len(voxels):,} voxel{'s' if len(voxels) > 1 else ''} that some subject's maps lack"
     return Figure(
         name="coverage",
-        png=slices_png(
-            "Subjects without data",
-            Layer(volume),
-            cut,
-            Scale(float(most), 0.0, float(most), "subjects"),
-            canvas,
-            glass=glass,
-        ),
+        png=slices_png("Subjects without data", Layer(volume), cut, scale, canvas, glass=glass),
         caption=f"How many of the {n_subjects} subjects lack each voxel: {lost} and others have. Slices through "
         f"{place}, where {most} lack{'s' if most == 1 else ''} it. {rule}",
         alt=f"Slices{' and glass brain' if glass else ''} of {lost}, at most {most} of {n_subjects} subjects at one "
