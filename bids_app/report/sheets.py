@@ -17,7 +17,8 @@ from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.image import imsave
+from numpy.typing import NDArray
+from PIL import Image
 
 DPI = 120
 INCH_PER_MM = 0.0104  # of brain: three slices and their scale are 720 pixels wide
@@ -91,14 +92,36 @@ def map_sheet(width_mm: float, height_mm: float, shrink: float = 1.0) -> Iterato
 
 
 def map_png(figure: mpl_figure.Figure) -> bytes:
-    """Write a map as PNG in 32 shades of each colour: half the size, and no difference to be seen."""
+    """Write a map as PNG with a palette of 256 colours: a third of the size, and no difference to be seen."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
-    pixels = np.asarray(canvas.buffer_rgba()).copy()  # type: ignore[no-untyped-call]
-    pixels[..., :3] = pixels[..., :3] // 8 * 8 + 4
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+    colours, index = _palette(pixels // 8 * 8 + 4)
+    picture = Image.fromarray(index, mode="P")
+    picture.putpalette(colours.ravel().tolist())
     buffer = io.BytesIO()
-    imsave(buffer, pixels, format="png", metadata=NO_STAMP, pil_kwargs={"compress_level": 7})
+    picture.save(buffer, format="png", compress_level=9)
     return buffer.getvalue()
+
+
+def _palette(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Keep the 256 most frequent colours, and give every other pixel the nearest of them.
+
+    Parameters
+    ----------
+    pixels : (rows, columns, 3)
+
+    Returns
+    -------
+    colours : (n_colours, 3)
+    index : (rows, columns) number of each pixel's colour
+    """
+    packed = pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    found, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    rgb = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+    kept = np.sort(np.argsort(-counts, kind="stable")[:256])
+    nearest = ((rgb[:, None] - rgb[kept]) ** 2).sum(axis=2).argmin(axis=1)
+    return rgb[kept].astype(np.uint8), nearest.astype(np.uint8)[inverse].reshape(packed.shape)
 
 
 @contextmanager

@@ -252,4 +252,4 @@ def paint_colour_bar(place: Place, scale: Scale, left: float, height: float) -> 
     axes.set_xticks([])
     axes.tick_params(colors=LIGHT, length=0, labelsize=8)
     axes.spines[:].set_visible(False)
-    place.text(scale.symbol, left, height * 0.86 + 4)
+    place.text(scale.symbol, left, height * 0.86 + 9)
