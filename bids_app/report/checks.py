@@ -123,6 +123,7 @@ def draw_coverage(
     cut = affine[:3, :3] @ worst + affine[:3, 3]
     most, glass = int(lacking.max()), bool(canvas.outlines)
     volume = volume_of(nib.Nifti1Image(lacking.astype(np.float32), affine))
+    scale = Scale(float(most), 0.0, float(most), "subjects")
     place = f"({', '.join(coordinate(float(value)) for value in cut)}) mm"
     rule = "A voxel that one subject lacks is not analysed."
     if least < 1:
