@@ -460,6 +460,11 @@ def write_record(folder: NodeFolder, content: Json) -> None:
     write_text(folder.keep(folder.record), json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def run_record(output_dir: Path, run: str, node: str) -> Path:
+    """Place of what a run says of itself for the report of a node; results themselves are the same in every run."""
+    return output_dir / "logs" / run / f"report_node-{file_label(node)}.json"
+
+
 def drop_record(folder: NodeFolder) -> None:
     """Take away the record of an earlier run before its files are replaced: it would not be true of what comes."""
     with _explaining(folder.record):

@@ -58,7 +58,7 @@ def find_nodes(options: RunOptions) -> list[tuple[SavedNode, ModelSpec]]:
             f"--reports-only: {group} has no folder node-<node> with results. Expected the OUTPUT_DIR of an earlier "
             "run."
         )
-    records = [read_facts(folder / "figures" / "report.json") for folder in folders]
+    records = [read_facts(options.output_dir, folder / "figures" / "report.json") for folder in folders]
     _check_names(options.node, [facts.name for facts, _ in records])
     found = []
     for facts, contrasts in records:

@@ -36,7 +36,7 @@ from bids_app.report.tables import Brain, Limits, tabulate, top_voxels
 from bids_app.reporting import open_sheet, report_contrast, report_node, write_page
 from bids_app.resources import container, how_to_bind, usable_memory_mb
 from bids_app.results import NodeFacts, Results, RunFacts
-from bids_app.saved import as_saved, encode_results, make_record
+from bids_app.saved import as_saved, encode_results, encode_run, make_record
 from bids_app.smoothness import estimate_smoothness
 from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_columns
 from bids_app.terminal import matters, open_shown, stage
@@ -254,6 +254,7 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
             page = nilearnreport.draw_report(study.maps, study.design, study.node.name, mni=study.uses_mni)
             outputs.write_figure(folder, "", page)
     section = report_node(facts, sections, sheet)
+    outputs.write_json(outputs.run_record(options.output_dir, run_facts.run, study.node.name), encode_run(run_facts))
     outputs.write_record(folder, make_record(facts, kept))
     if removed := folder.remove_leftovers():
         log.warning("removed %d files that an earlier run wrote for this node and this one did not", len(removed))

@@ -28,12 +28,12 @@ from bids_app.images import UNREADABLE, Booleans
 from bids_app.inference.clusters import Lattice
 from bids_app.inference.correction import ContrastInference, parametric
 from bids_app.inference.permutation import NullDistribution
-from bids_app.outputs import NodeFolder, figure_path, map_names
+from bids_app.outputs import NodeFolder, figure_path, map_names, run_record
 from bids_app.permuting import Plan
 from bids_app.records import Json, Loaders, decode, encode
 from bids_app.report.figures import Figure
 from bids_app.report.tables import ResultTables
-from bids_app.results import NodeFacts, Results
+from bids_app.results import NodeFacts, Results, RunFacts
 from bids_app.spec import NodeSpec
 
 Floats = NDArray[np.float64]
@@ -53,6 +53,7 @@ LEFT_OUT = (
     *(f"ContrastInference.{name}" for name in ("p", "significant", "null")),
     *(f"ResultTables.{name}" for name in ("clusters", "peaks")),
     "Figure.png",
+    "NodeFacts.run",
 )
 
 
@@ -105,13 +106,23 @@ def encode_results(results: Results) -> Json:
     return encode(results, LEFT_OUT)
 
 
-def read_facts(path: Path) -> tuple[NodeFacts, Mapping[str, Json]]:
-    """Read the record of a node: its facts, and what is kept of each contrast.
+def encode_run(run: RunFacts) -> Json:
+    """Keep what a run says of itself."""
+    return encode(run)
+
+
+def read_facts(output_dir: Path, path: Path) -> tuple[NodeFacts, Mapping[str, Json]]:
+    """Read the record of a node: its facts with those of its run, and what is kept of each contrast.
+
+    Parameters
+    ----------
+    output_dir : Path
+    path : of the record
 
     Raises
     ------
     MissingPathError, DataError
-        When it, or a picture that it names, is absent or damaged.
+        When it, what its run said of itself, or a picture that it names, is absent or damaged.
     """
     if not path.is_file():
         raise MissingPathError(
@@ -124,11 +135,31 @@ def read_facts(path: Path) -> tuple[NodeFacts, Mapping[str, Json]]:
             f"{path}: found a record of another format than {FORMAT}, that of this version. Run the analysis again, or "
             "rebuild the report with the version that did."
         )
-    pictures: Loaders = {Figure: lambda kept: {"png": _bytes(path.parent / f"{kept['name']}.png")}}
     try:
-        return decode(NodeFacts, content["Node"], pictures), content["Contrasts"]
+        run = _read_run(output_dir, content["Node"]["name"])
+        load: Loaders = {
+            Figure: lambda kept: {"png": _bytes(path.parent / f"{kept['name']}.png")},
+            NodeFacts: lambda _: {"run": run},
+        }
+        return decode(NodeFacts, content["Node"], load), content["Contrasts"]
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
+
+
+def _read_run(output_dir: Path, node: str) -> RunFacts:
+    """Read what the latest run of a node says of itself."""
+    pattern = run_record(output_dir, "*", node).name
+    found = sorted((output_dir / "logs").glob(f"*/{pattern}"))
+    if not found:
+        raise MissingPathError(
+            f"--reports-only: {output_dir / 'logs'} has no folder with a {pattern}, which tells of the run that made "
+            "the results. Put it back, or run the analysis again."
+        )
+    try:
+        run: RunFacts = decode(RunFacts, _parsed(found[-1]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(found[-1], error) from error
+    return run
 
 
 def read_mask(folder: NodeFolder) -> Booleans:

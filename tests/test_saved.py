@@ -136,11 +136,11 @@ def test_the_record_holds_no_map(both: Both) -> None:
 
 def test_facts_come_back_with_the_pictures_that_only_the_input_has(both: Both) -> None:
     (path,) = both.out.glob("group/*/figures/report.json")
-    facts, contrasts = read_facts(path)
+    facts, contrasts = read_facts(both.out, path)
     assert [figure.name for figure in facts.pictures] == ["subjects", "coverage"]
     assert facts.pictures[0].png == (path.parent / "subjects.png").read_bytes()
     assert list(contrasts) == ["AB", "cond"]
     folder = outputs.NodeFolder(both.out, "n", facts.entities, {})
     outputs.write_record(folder, make_record(facts, contrasts))
-    again, _ = read_facts(path)
+    again, _ = read_facts(both.out, path)
     compare(facts, again)
