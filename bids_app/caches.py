@@ -22,7 +22,8 @@ BAKED = "BIDS_GROUPLEVEL_CACHES"  # the variable that names the folder of an ima
 CPUINFO = Path("/proc/cpuinfo")
 
 # The levels of the x86-64 psABI, the better one first, by LLVM's names; with the flags that Linux shows for them. The
-# libraries in the image need the second level themselves. Instructions of the fourth gain a tenth at most.
+# libraries in the image need the second level themselves. Processors of the fourth run the third, so that they and
+# all others of the last ten years compute by the same instructions.
 LEVELS = {
     "x86-64-v3": frozenset(["abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"]),
     "x86-64-v2": frozenset(["cx16", "lahf_lm", "pni", "popcnt", "sse4_1", "sse4_2", "ssse3"]),
