@@ -27,7 +27,7 @@ HEAD = 14  # signs before what a line says
 FIRST_ROWS, LAST_ROWS = 8, 2  # of a table that is too long
 MORE_COLUMNS = "  (and {} more columns)"
 
-# Measured on two cores at 3 and 2 mm: maps, tables, pictures and viewer of a contrast; atlases and pictures of a node
+# Measured on two cores at 3 mm: maps, tables, pictures and viewer of a contrast; atlases and pictures of a node
 SECONDS_PER_CONTRAST = 1.0
 SECONDS_PER_CONTRAST_AND_VOXEL = 8e-6
 SECONDS_PER_NODE = 4.0

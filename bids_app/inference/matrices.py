@@ -50,7 +50,6 @@ class Sums(NamedTuple):
 
     dimension: Integers  # (n_products,) which scores a product is made of
     basis: Floats  # (n_products, n_units) its weights under the identity
-    kind: Bytes  # (n_products,) of no meaning here
 
 
 class Wilks(NamedTuple):
@@ -286,7 +285,7 @@ def _form_products(
 ) -> None:
     """Form the products of one shuffle at a block of voxels, (n_products, BLOCK)."""
     products[:] = 0
-    for p in range(sums.kind.size):
+    for p in range(sums.dimension.size):
         if places is not None:
             for u in range(weights.size):
                 weights[u] = sums.basis[p, places[h, u]] * moves.sign[h, u]
@@ -313,7 +312,7 @@ def _mend(
     two_sided: bool,  # noqa: FBT001
 ) -> None:
     """Compute a shuffle's ratios precisely where its error is small, and count them again."""
-    products = np.empty(sums.kind.size)
+    products = np.empty(sums.dimension.size)
     gram = np.empty((block.shape[0], block.shape[0]))
     total = np.empty(totals.shape[0])
     for v in range(BLOCK):
@@ -348,7 +347,7 @@ def scan_matrices(
 ) -> Scanned:
     """Pass once over the voxels with a batch of shuffles; like `products.scan`, with one of `wilks` and `welch`."""
     n_blocks, n_shuffles, n_units = blocks.shape[0], moves.sign.shape[0], moves.sign.shape[1]
-    n_products = sums.kind.size
+    n_products = sums.dimension.size
     largest = np.full(n_shuffles, -np.inf, np.float32)
     reached = np.zeros((n_blocks, BLOCK), np.int32)
     rows = np.empty((n_units, BLOCK), np.float32)

@@ -356,7 +356,7 @@ def _batch_size(scores: ShuffledScores, everything: Moves, enhancements: Enhance
     n_shuffles, n_units = everything.sign.shape
     size = LARGEST_BATCH_OF_MAPS if enhancements.with_tfce else LARGEST_BATCH
     n_rows = everything.patterns.shape[1] or n_units
-    by_time = BATCH_WORK / (scores.products.kind.size * n_rows * scores.n_voxels)
+    by_time = BATCH_WORK / (scores.products.dimension.size * n_rows * scores.n_voxels)
     # A listed voxel takes 60 bytes while the list grows and is sorted. Ten times as many as by chance are reckoned
     # with: only shuffles next to the identity have more, where effects are large.
     listed = 60 * min(1.0, 10 * enhancements.expected_share) if enhancements.with_clusters else 0.0

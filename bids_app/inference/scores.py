@@ -217,7 +217,7 @@ def _null_residuals(design: Design, contrast: Contrast, rest: Floats) -> Residua
 
 def _sums(entries: list[tuple[int, Floats]]) -> Sums:
     dimension = np.array([dimension for dimension, _ in entries], np.int32)
-    return Sums(dimension, np.array([row for _, row in entries]), np.zeros(len(entries), np.int8))
+    return Sums(dimension, np.array([row for _, row in entries]))
 
 
 def _plan_for_wilks(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
