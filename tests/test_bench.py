@@ -12,6 +12,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # its modules find each other as a script's do
 
 import bench  # noqa: E402
+import pagespeed  # noqa: E402
 import startup  # noqa: E402
 import study as whole  # noqa: E402
 from contestants import Contestant, between_of, make_data  # noqa: E402
@@ -176,6 +177,22 @@ def test_a_whole_study_is_timed_to_its_last_map(tmp_path: Path) -> None:
     assert len(list((tmp_path / f"study-{MM}mm" / "input").rglob("*.nii.gz"))) == 144
     # some ten of t and F, means and errors of nine conditions, the mask
     assert times.n_maps == len(list((tmp_path / f"study-{MM}mm" / "out0").rglob("*.nii.gz"))) > 30
+
+
+def test_the_report_is_drawn_again_from_the_files(tmp_path: Path) -> None:
+    """Only the report: no map is written again."""
+    plain = {"Effects": ["stimulus"], "Report": {"Atlases": [], "Interactive": False}}
+    study = whole.write_study(tmp_path, MM, **plain)
+    whole.measure(study, 1, 1)
+    maps = {path: path.stat().st_mtime_ns for path in (study / "out0").rglob("*.nii.gz")}
+    page = (study / "out0" / "report.html").stat().st_mtime_ns
+    times = pagespeed.measure(study / "out0", 1, 1)
+    assert times.wall.median > 0.5  # loading the program alone
+    assert times.cpu.median > 0.5
+    assert 0.05 < times.page_mb < 15
+    assert times.folder_mb > 0
+    assert (study / "out0" / "report.html").stat().st_mtime_ns > page
+    assert {path: path.stat().st_mtime_ns for path in maps} == maps
 
 
 def test_a_cell_is_measured_in_its_own_process(data: Path) -> None:
