@@ -22,6 +22,7 @@ from bids_app.report.words import coordinate
 Projection = tuple[NDArray[Any], Extent]
 
 GAP_MM = 6.0
+SIGN_MM = 10.6  # room that a sign of the words above three slices takes
 BAR_MM = 54.0  # room for the colour scale
 GREYS = 40  # shades of the background: more are not seen, and make the files larger
 
@@ -67,6 +68,7 @@ def clusters_png(
     """Draw three slices through each of some places, (words, (3,) mm), two places in a row."""
     widths, height = _three(canvas)
     wide, high = sum(widths) + 2 * GAP_MM, height + 26
+    n_signs = max(16, int(wide / SIGN_MM))
     n_columns = min(2, len(places))
     n_rows = -(-len(places) // n_columns)
     with map_sheet(n_columns * (wide + 14) + BAR_MM / 0.56, n_rows * high + 34, 0.56) as (figure, place):
@@ -75,7 +77,7 @@ def clusters_png(
             row, column = divmod(index, n_columns)
             left, bottom = column * (wide + 14), (n_rows - 1 - row) * high
             _ortho_row(place, (left, bottom), Layer(volume), cut, scale, canvas)
-            place.text(drawable(shortened(words, 64)), left + 3, bottom + height + 4, size=7.5)
+            place.text(drawable(shortened(words, n_signs)), left + 3, bottom + height + 4, size=7.5)
         paint_colour_bar(place, scale, n_columns * (wide + 14) + 14, min(n_rows * high, 320.0))
         return map_png(figure)
 
