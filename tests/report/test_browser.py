@@ -29,6 +29,7 @@ from builders.studies import CELLS, write_maps
 HOSTILE = 'A > "B" <script>alert(1)</script> \N{GREEK SMALL LETTER ALPHA} \N{CJK UNIFIED IDEOGRAPH-8138}'
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 WIDE, PHONE = 1280, 390
+A4 = 688  # pixels between the margins of a printed page
 SECTIONS = ["Summary", "Inputs", "Model", "Results", "Diagnostics"]
 SECTIONS += ["Assumptions, and how to read the results", "Methods text", "Provenance"]
 
@@ -259,12 +260,14 @@ def test_tables_are_sorted_and_copied(visit: Open, report: Path) -> None:
 
 
 def test_everything_is_printed(visit: Open, report: Path) -> None:
-    """What is folded away on the screen is on paper, the navigation is not."""
-    page = visit(report).page
+    """What is folded away on the screen is on paper, the navigation is not; and nothing is cut off at A4's margin."""
+    page = visit(report, A4).page
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     assert page.evaluate("[...document.querySelectorAll('main details')].every(d => d.open)")
     assert page.evaluate("[...document.querySelectorAll('nav')].every(n => !n.checkVisibility())")
+    beyond = "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+    assert page.evaluate(f"{beyond}.map(e => e.outerHTML.slice(0, 200))") == []
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert not page.evaluate("[...document.querySelectorAll('main details')].every(d => d.open)")
     assert page.pdf().count(b"/Type /Page\n") > 5
