@@ -72,6 +72,9 @@ def unpack(environ: MutableMapping[str, str] = os.environ, cpuinfo: Path = CPUIN
     nor the home folder can be written: numba then stops, and is given an empty folder. What the user set stays: with a
     NUMBA_CACHE_DIR numba's cache is not touched, with a NUMBA_CPU_NAME the kernels are those of that processor.
 
+    A user whom the system does not know, as `docker run --user` may have them, has no home folder where HOME is unset,
+    and libraries that ask for one stop: the temporary folder is then their HOME.
+
     Returns
     -------
     Path or None
@@ -82,10 +85,14 @@ def unpack(environ: MutableMapping[str, str] = os.environ, cpuinfo: Path = CPUIN
     OutputError
         When there is no folder for temporary files.
     """
+    folder = None
+    if "HOME" not in environ and os.path.expanduser("~") == "~":  # noqa: PTH111 - Path.home() fails without a home
+        folder = _temporary_folder()
+        environ["HOME"] = str(folder)
     baked = Path(environ[BAKED]) if environ.get(BAKED) else None
     if baked is None and ("NUMBA_CACHE_DIR" in environ or _numba_finds_a_place(environ)):
-        return None
-    folder = _temporary_folder()
+        return folder
+    folder = folder or _temporary_folder()
     if "MPLCONFIGDIR" not in environ:
         environ["MPLCONFIGDIR"] = str(folder / "matplotlib")
         if baked:

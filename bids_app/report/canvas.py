@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
@@ -127,8 +128,7 @@ def load_canvas(
     reason : why they are not, for the captions
     """
     if use_mni:
-        template = _grey(volume_of(load_mni152_template(resolution=1)))
-        return Canvas(mask, affine, template, _outlines(), MNI_WINDOW, "", load_cortex(mask, affine))
+        return Canvas(mask, affine, _template(), _outlines(), MNI_WINDOW, "", load_cortex(mask, affine))
     values = np.ones(int(mask.sum())) if mean is None else mean
     low, high = np.percentile(values, [2, 98])
     shades = 0.25 + 0.6 * np.clip((values - low) / max(high - low, 1e-12), 0, 1)
@@ -177,6 +177,13 @@ def _window(mask: Booleans, affine: Floats) -> tuple[tuple[float, float], ...]:
     )
 
 
+@cache
+def _template() -> Volume:
+    """Load the MNI background, once per process."""
+    return _grey(volume_of(load_mni152_template(resolution=1)))
+
+
+@cache
 def _outlines() -> dict[str, Outline]:
     """Take nilearn's brain outlines as pixels: drawing their curves anew would take a second for each figure."""
     found = {}

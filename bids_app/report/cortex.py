@@ -7,6 +7,7 @@ more than a look-up, where drawing its twenty thousand triangles anew would take
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from nilearn.datasets import load_fsaverage, load_fsaverage_data
@@ -17,6 +18,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int32]
 
+SIDES = ("left", "right")
 MESH = "fsaverage5"
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # from the white matter to the pial surface
 PIXELS_PER_UNIT = 1.6  # of the inflated mesh, twice as fine as the page shows
@@ -72,25 +74,33 @@ def load_cortex(mask: Booleans, affine: Floats) -> Cortex:
     mask : (i, j, k) bool
     affine : (4, 4) voxel index to mm
     """
-    white, pial, inflated = (load_fsaverage(MESH)[name] for name in ("white_matter", "pial", "inflated"))
-    sulcal = load_fsaverage_data(mesh=MESH, data_type="sulcal")
-    meshes, voxels = [], []
-    for side in ("left", "right"):
+    white, pial = (load_fsaverage(MESH)[name] for name in ("white_matter", "pial"))
+    voxels = []
+    for side in SIDES:
         inner, outer = (np.asarray(surface.parts[side].coordinates, np.float64) for surface in (white, pial))
         voxels.append(_voxels_below(inner, outer, mask, affine))
+    return Cortex(np.concatenate(voxels), _views())
+
+
+@cache
+def _views() -> tuple[View, ...]:
+    """Look at the inflated cortex from all sides, once per process."""
+    inflated = load_fsaverage(MESH)["inflated"]
+    sulcal = load_fsaverage_data(mesh=MESH, data_type="sulcal")
+    meshes = []
+    for side in SIDES:
         part = inflated.parts[side]
         depth = np.asarray(sulcal.data.parts[side], np.float64).ravel()
         meshes.append(_Mesh(np.asarray(part.coordinates, np.float64), np.asarray(part.faces, np.intp), depth))
     left, right = meshes
     second = len(left.points)  # the number of the right hemisphere's first vertex
-    views = (
+    return (
         _look(left, "left"),
         _look(left, "right"),
         _look(right, "right", second),
         _look(right, "left", second),
         _look(_side_by_side(left, right), "below"),
     )
-    return Cortex(np.concatenate(voxels), views)
 
 
 def _voxels_below(inner: Floats, outer: Floats, mask: Booleans, affine: Floats) -> Integers:
