@@ -31,11 +31,11 @@ from bids_app.inference.products import (
     SMALL_ERROR,
     Moves,
     Scanned,
-    add_four,
-    add_weighted,
     compare,
     doubled,
+    flip,
     list_above,
+    move,
     tabulate_products,
 )
 
@@ -271,31 +271,6 @@ def _totals(block: Singles, member: Integers, totals: Floats) -> None:
 
 
 @_compiled
-def _form_products(
-    blocks: Singles,
-    b: int,
-    sums: Sums,
-    moves: Moves,
-    h: int,
-    patterns: Integers | None,
-    places: Integers | None,
-    tables: Singles,
-    weights: Singles,
-    products: Singles,
-) -> None:
-    """Form the products of one shuffle at a block of voxels, (n_products, BLOCK)."""
-    products[:] = 0
-    for p in range(sums.dimension.size):
-        if places is not None:
-            for u in range(weights.size):
-                weights[u] = sums.basis[p, places[h, u]] * moves.sign[h, u]
-            add_weighted(blocks, b, sums.dimension[p], weights, products[p])
-        if patterns is not None:
-            for g in range(0, patterns.shape[1], 4):
-                add_four(tables, p, patterns, h, g, products[p])
-
-
-@_compiled
 def _mend(
     block: Singles,
     b: int,
@@ -352,7 +327,7 @@ def scan_matrices(
     reached = np.zeros((n_blocks, BLOCK), np.int32)
     rows = np.empty((n_units, BLOCK), np.float32)
     tables = np.empty((n_products, moves.patterns.shape[1] << moves.width, BLOCK), np.float32)
-    weights, products = np.empty(n_units, np.float32), np.empty((n_products, BLOCK), np.float32)
+    weights, products = np.empty((n_products, n_units), np.float32), np.empty((n_products, BLOCK), np.float32)
     explained, error = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     ratio = np.empty(BLOCK, np.float32)
     shuffle, voxel, listed = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.float32)
@@ -367,7 +342,10 @@ def scan_matrices(
         if welch is not None:
             _totals(blocks[b], welch.member, totals)
         for h in range(n_shuffles):
-            _form_products(blocks, b, sums, moves, h, patterns, places, tables, weights, products)
+            if places is not None:
+                move(blocks, b, sums.dimension, sums.basis, places, moves.sign, h, weights, products)
+            if patterns is not None:
+                flip(tables, patterns, h, products)
             if wilks is not None:
                 _block_of_wilks(products, wilks, explained, error)
             if welch is not None:

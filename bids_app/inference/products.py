@@ -118,53 +118,79 @@ def tabulate_products(
 
 
 @_inner
-def add_four(tables: Singles, p: int, patterns: Integers, h: int, g: int, product: Singles) -> None:
-    """Add four entries of the sign tables to a product, (BLOCK,)."""
+def _add_four(tables: Singles, p: int, patterns: Integers, h: int, g: int, product: Singles) -> None:
+    """Add four entries of the sign tables to row p of the products, (n_products, BLOCK)."""
     i, j, k, l = patterns[h, g], patterns[h, g + 1], patterns[h, g + 2], patterns[h, g + 3]  # noqa: E741
     for v in range(BLOCK):
-        product[v] += (tables[p, i, v] + tables[p, j, v]) + (tables[p, k, v] + tables[p, l, v])
+        product[p, v] += (tables[p, i, v] + tables[p, j, v]) + (tables[p, k, v] + tables[p, l, v])
 
 
 @_inner
-def add_weighted(blocks: Singles, b: int, d: int, weights: Singles, product: Singles) -> None:
-    """Add all units' scores, weighted, to a product, (BLOCK,)."""
-    whole = weights.size - weights.size % 4
+def _add_weighted(blocks: Singles, b: int, d: int, weights: Singles, p: int, product: Singles) -> None:
+    """Add all units' scores, weighted by row p of (n_products, n_units), to row p of (n_products, BLOCK)."""
+    n_units = weights.shape[1]
+    whole = n_units - n_units % 4
     for u in range(0, whole, 4):
-        i, j, k, l = weights[u], weights[u + 1], weights[u + 2], weights[u + 3]  # noqa: E741
+        i, j, k, l = weights[p, u], weights[p, u + 1], weights[p, u + 2], weights[p, u + 3]  # noqa: E741
         for v in range(BLOCK):
-            product[v] += (i * blocks[b, d, u, v] + j * blocks[b, d, u + 1, v]) + (
+            product[p, v] += (i * blocks[b, d, u, v] + j * blocks[b, d, u + 1, v]) + (
                 k * blocks[b, d, u + 2, v] + l * blocks[b, d, u + 3, v]
             )
-    for u in range(whole, weights.size):
+    for u in range(whole, n_units):
         for v in range(BLOCK):
-            product[v] += weights[u] * blocks[b, d, u, v]
+            product[p, v] += weights[p, u] * blocks[b, d, u, v]
 
 
 @_inner
-def _add_square(
+def _add_three_weighted(blocks: Singles, b: int, d: int, weights: Singles, p: int, product: Singles) -> None:
+    """Do the same for three products of one dimension, each score being loaded once."""
+    n_units, q, r = weights.shape[1], p + 1, p + 2
+    whole = n_units - n_units % 4
+    for u in range(0, whole, 4):
+        p0, p1, p2, p3 = weights[p, u], weights[p, u + 1], weights[p, u + 2], weights[p, u + 3]
+        q0, q1, q2, q3 = weights[q, u], weights[q, u + 1], weights[q, u + 2], weights[q, u + 3]
+        r0, r1, r2, r3 = weights[r, u], weights[r, u + 1], weights[r, u + 2], weights[r, u + 3]
+        for v in range(BLOCK):
+            i, j, k, l = (  # noqa: E741
+                blocks[b, d, u, v], blocks[b, d, u + 1, v], blocks[b, d, u + 2, v], blocks[b, d, u + 3, v],
+            )  # fmt: skip
+            product[p, v] = product[p, v] + p0 * i + p1 * j + p2 * k + p3 * l
+            product[q, v] = product[q, v] + q0 * i + q1 * j + q2 * k + q3 * l
+            product[r, v] = product[r, v] + r0 * i + r1 * j + r2 * k + r3 * l
+    for u in range(whole, n_units):
+        for v in range(BLOCK):
+            i = blocks[b, d, u, v]
+            product[p, v] += weights[p, u] * i
+            product[q, v] += weights[q, u] * i
+            product[r, v] += weights[r, u] * i
+
+
+@_inner
+def _sum_squares(
     product: Singles,
-    kind: int,
+    kind: Bytes,
     signed: bool,  # noqa: FBT001
     constant: np.float32,
     explained: Singles,
     error: Singles,
 ) -> None:
-    """Add the square of a product, (BLOCK,), to where it belongs, and clear the product."""
-    if kind == TESTED and signed:
-        for v in range(BLOCK):
-            explained[v] += product[v] * abs(product[v])
-            error[v] -= constant * (product[v] * product[v])
-            product[v] = 0
-    elif kind == TESTED:
-        for v in range(BLOCK):
-            explained[v] += product[v] * product[v]
-            error[v] -= constant * (product[v] * product[v])
-            product[v] = 0
-    else:
-        side = np.float32(1) if kind == TOTAL else -constant
-        for v in range(BLOCK):
-            error[v] += side * (product[v] * product[v])
-            product[v] = 0
+    """Sum up what the products explain and what is left, (BLOCK,)."""
+    for v in range(BLOCK):
+        explained[v] = 0
+        error[v] = constant
+    for p in range(kind.size):
+        if kind[p] == TESTED and signed:
+            for v in range(BLOCK):
+                explained[v] += product[p, v] * abs(product[p, v])
+                error[v] -= constant * (product[p, v] * product[p, v])
+        elif kind[p] == TESTED:
+            for v in range(BLOCK):
+                explained[v] += product[p, v] * product[p, v]
+                error[v] -= constant * (product[p, v] * product[p, v])
+        else:
+            side = np.float32(1) if kind[p] == TOTAL else -constant
+            for v in range(BLOCK):
+                error[v] += side * (product[p, v] * product[p, v])
 
 
 @_inner
@@ -214,13 +240,46 @@ def _flip_and_compare(
 ) -> tuple[np.int32, np.int32]:
     """Do all of the above in one go for the commonest case: signs change, and one product makes up a t."""
     for g in range(4, patterns.shape[1], 4):
-        add_four(tables, 0, patterns, h, g, product)
+        _add_four(tables, 0, patterns, h, g, product)
     i, j, k, l = patterns[h, 0], patterns[h, 1], patterns[h, 2], patterns[h, 3]  # noqa: E741
     n_above, n_small = np.int32(0), np.int32(0)
     for v in range(BLOCK):
-        s = product[v] + ((tables[0, i, v] + tables[0, j, v]) + (tables[0, k, v] + tables[0, l, v]))
-        product[v] = 0
+        s = product[0, v] + ((tables[0, i, v] + tables[0, j, v]) + (tables[0, k, v] + tables[0, l, v]))
+        product[0, v] = 0
         error[v] = np.float32(1) - s * s
+        ratio[v] = s * abs(s) / error[v]
+        size = abs(ratio[v]) if two_sided else ratio[v]
+        reached[b, v] += np.int32(size >= bound[b, v])
+        n_above += np.int32(size > bar)
+        n_small += np.int32(error[v] < np.float32(SMALL_ERROR))
+    return n_above, n_small
+
+
+@_inner
+def _compare_t(
+    product: Singles,
+    error: Singles,
+    ratio: Singles,
+    bound: Singles,
+    reached: Integers,
+    b: int,
+    bar: np.float32,
+    two_sided: bool,  # noqa: FBT001
+) -> tuple[np.int32, np.int32]:
+    """Sum up and compare in one go for a t of fixed total: the first product is tested, the others are nuisance."""
+    n_products = product.shape[0]
+    for v in range(BLOCK):
+        error[v] = 1
+    for p in range(1, n_products - 1, 2):
+        for v in range(BLOCK):
+            error[v] -= product[p, v] * product[p, v] + product[p + 1, v] * product[p + 1, v]
+    if n_products % 2 == 0:
+        for v in range(BLOCK):
+            error[v] -= product[n_products - 1, v] * product[n_products - 1, v]
+    n_above, n_small = np.int32(0), np.int32(0)
+    for v in range(BLOCK):
+        s = product[0, v]
+        error[v] -= s * s
         ratio[v] = s * abs(s) / error[v]
         size = abs(ratio[v]) if two_sided else ratio[v]
         reached[b, v] += np.int32(size >= bound[b, v])
@@ -271,29 +330,18 @@ def _mend(
 
 
 @_inner
-def _flipped_sums(
-    tables: Singles,
-    patterns: Integers,
-    h: int,
-    kind: Bytes,
-    signed: bool,  # noqa: FBT001
-    constant: np.float32,
-    product: Singles,
-    explained: Singles,
-    error: Singles,
-) -> None:
-    """Sum up what one shuffle explains and what is left at a block of voxels, (BLOCK,), where only signs change."""
-    for v in range(BLOCK):
-        explained[v] = 0
-        error[v] = constant
-    for p in range(kind.size):
-        for g in range(0, patterns.shape[1], 4):
-            add_four(tables, p, patterns, h, g, product)
-        _add_square(product, kind[p], signed, constant, explained, error)
+def flip(tables: Singles, patterns: Integers, h: int, product: Singles) -> None:
+    """Form the products of one shuffle at a block of voxels, (n_products, BLOCK), where only signs change."""
+    i, j, k, l = patterns[h, 0], patterns[h, 1], patterns[h, 2], patterns[h, 3]  # noqa: E741
+    for p in range(product.shape[0]):
+        for v in range(BLOCK):
+            product[p, v] = (tables[p, i, v] + tables[p, j, v]) + (tables[p, k, v] + tables[p, l, v])
+        for g in range(4, patterns.shape[1], 4):
+            _add_four(tables, p, patterns, h, g, product)
 
 
 @_inner
-def _moved_sums(
+def move(
     blocks: Singles,
     b: int,
     dimension: Integers,
@@ -302,22 +350,24 @@ def _moved_sums(
     sign: Bytes,
     h: int,
     weights: Singles,
-    kind: Bytes,
-    signed: bool,  # noqa: FBT001
-    constant: np.float32,
     product: Singles,
-    explained: Singles,
-    error: Singles,
 ) -> None:
-    """Do the same where units move."""
-    for v in range(BLOCK):
-        explained[v] = 0
-        error[v] = constant
-    for p in range(kind.size):
-        for u in range(weights.size):
-            weights[u] = basis[p, place[h, u]] * sign[h, u]
-        add_weighted(blocks, b, dimension[p], weights, product)
-        _add_square(product, kind[p], signed, constant, explained, error)
+    """Do the same where units move; `weights`, (n_products, n_units), is scratch."""
+    n_products = dimension.size
+    for p in range(n_products):
+        for u in range(weights.shape[1]):
+            weights[p, u] = basis[p, place[h, u]] * sign[h, u]
+        for v in range(BLOCK):
+            product[p, v] = 0
+    p = 0
+    while p < n_products:
+        d = dimension[p]
+        if p + 2 < n_products and dimension[p + 1] == d and dimension[p + 2] == d:
+            _add_three_weighted(blocks, b, d, weights, p, product)
+            p += 3
+        else:
+            _add_weighted(blocks, b, d, weights, p, product)
+            p += 1
 
 
 @_inner
@@ -387,13 +437,14 @@ def scan(
     # taken out of their tuples once: in the inner loop that would cost more than the arithmetic
     dimension, basis, kind, signed = products.dimension, products.basis, products.kind, products.signed
     sign, constant = moves.sign, np.float32(products.constant)
-    single = patterns is not None and signed and kind.size == 1
+    # a total that no shuffle changes leaves the tested product, which comes first, and nuisance
+    is_t = signed and constant > 0
     largest = np.full(n_shuffles, -np.inf, np.float32)
     reached = np.zeros((n_blocks, BLOCK), np.int32)
     rows = np.empty((n_units, BLOCK), np.float32)
     tables = np.empty((kind.size, moves.patterns.shape[1] << moves.width, BLOCK), np.float32)
-    weights = np.empty(n_units, np.float32)
-    product, explained = np.zeros(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    weights, product = np.empty((kind.size, n_units), np.float32), np.zeros((kind.size, BLOCK), np.float32)
+    explained = np.empty(BLOCK, np.float32)
     error, ratio = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     shuffle, voxel, listed = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.float32)
     n_listed = 0
@@ -403,20 +454,22 @@ def scan(
         for h in range(n_shuffles):
             lowest = min(largest[h], np.float32(bar))
             n_above, n_small = np.int32(0), np.int32(0)
+            is_done = False
             if places is not None:
-                _moved_sums(
-                    blocks, b, dimension, basis, places, sign, h,
-                    weights, kind, signed, constant, product, explained, error,
-                )  # fmt: skip
-                n_above, n_small = compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
+                move(blocks, b, dimension, basis, places, sign, h, weights, product)
             if patterns is not None:
-                if single:
+                if is_t and kind.size == 1:
                     n_above, n_small = _flip_and_compare(
                         tables, patterns, h, product, error, ratio, bound, reached, b, lowest, two_sided
                     )
+                    is_done = True
                 else:
-                    _flipped_sums(tables, patterns, h, kind, signed, constant, product, explained, error)
-                    n_above, n_small = compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
+                    flip(tables, patterns, h, product)
+            if is_t and not is_done:
+                n_above, n_small = _compare_t(product, error, ratio, bound, reached, b, lowest, two_sided)
+            elif not is_done:
+                _sum_squares(product, kind, signed, constant, explained, error)
+                n_above, n_small = compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
             if n_small > 0:
                 _mend(blocks, b, products, moves.place[h], moves.sign[h], error, ratio, bound, reached, two_sided)
             if maps.shape[0] > 0:
