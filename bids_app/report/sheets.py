@@ -96,7 +96,7 @@ def map_png(figure: mpl_figure.Figure) -> bytes:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
-    colours, index = _palette(pixels // 8 * 8 + 4)
+    colours, index = _palette(pixels // 8)
     picture = Image.fromarray(index, mode="P")
     picture.putpalette(colours.ravel().tolist())
     buffer = io.BytesIO()
@@ -109,19 +109,21 @@ def _palette(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.u
 
     Parameters
     ----------
-    pixels : (rows, columns, 3)
+    pixels : (rows, columns, 3) of 32 steps: so few colours are counted without sorting
 
     Returns
     -------
-    colours : (n_colours, 3)
+    colours : (n_colours, 3) of 256 steps
     index : (rows, columns) number of each pixel's colour
     """
-    packed = pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    found, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    rgb = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
-    kept = np.sort(np.argsort(-counts, kind="stable")[:256])
-    nearest = ((rgb[:, None] - rgb[kept]) ** 2).sum(axis=2).argmin(axis=1)
-    return rgb[kept].astype(np.uint8), nearest.astype(np.uint8)[inverse].reshape(packed.shape)
+    packed = pixels.astype(np.int32) @ np.array([1024, 32, 1], np.int32)
+    counts = np.bincount(packed.ravel(), minlength=32**3)
+    found = np.flatnonzero(counts)
+    rgb = np.stack([found >> 10, found >> 5 & 31, found & 31], axis=1).astype(np.int32)
+    kept = np.sort(np.argsort(-counts[found], kind="stable")[:256])
+    nearest = np.zeros(32**3, np.uint8)
+    nearest[found] = ((rgb[:, None] - rgb[kept]) ** 2).sum(axis=2).argmin(axis=1)
+    return (rgb[kept] * 8 + 4).astype(np.uint8), nearest[packed]
 
 
 @contextmanager
