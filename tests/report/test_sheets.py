@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import pyplot
 
 from bids_app.report import canvas as canvases
-from bids_app.report import figures
+from bids_app.report import figures, sheets
 from builders.drawings import (
     draw,
     make_contrast,
@@ -43,3 +44,16 @@ def test_names_are_drawn_as_they_are_whatever_their_signs(own: canvases.Canvas) 
     design = make_design(contrast)
     assert figures.draw_contrasts(design).png.startswith(b"\x89PNG")
     assert figures.draw_design(design).png.startswith(b"\x89PNG")
+
+
+def test_a_map_keeps_its_most_frequent_colours(rng: np.random.Generator) -> None:
+    """The 256 most frequent of 32 steps each stay as they are, the others become the nearest of them."""
+    colours = np.array([(r, g, b) for r in range(0, 32, 4) for g in range(0, 32, 4) for b in range(0, 32, 4)], np.uint8)
+    times = 1 + rng.permutation(len(colours))  # no two are equally frequent
+    pixels = rng.permutation(np.repeat(colours, times, axis=0))[:, None]
+    kept, index = sheets._palette(pixels)
+    frequent = colours[np.argsort(-times)[:256]]
+    assert {tuple(colour) for colour in kept} == {tuple(colour * 8 + 4) for colour in frequent}
+    wanted, found = pixels[:, 0].astype(int) * 8 + 4, kept[index[:, 0]].astype(int)
+    distances = ((wanted[:, None] - kept[None].astype(int)) ** 2).sum(axis=2)
+    assert np.array_equal(((wanted - found) ** 2).sum(axis=1), distances.min(axis=1))
