@@ -243,7 +243,8 @@ def _incomplete(
 def _absence_notes(absent: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Say which maps are missing where that stops nothing."""
     named = [f"sub-{subject} ({', '.join(names)})" for subject, names in absent.items()]
-    return [f"{sum(map(len, absent.values()))} maps are missing: {listed(named)}"] if absent else []
+    n_absent = sum(map(len, absent.values()))
+    return [f"{n_absent} map{'s are' if n_absent > 1 else ' is'} missing: {listed(named)}"] if absent else []
 
 
 def _check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> None:

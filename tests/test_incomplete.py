@@ -372,6 +372,7 @@ def test_every_kind_of_test_is_previewed_reported_and_rebuilt(
     for sentence in sentences:
         assert sentence in text
     first = (tmp_path / "out" / "report.html").read_text()
+    assert ("6 of 9; who is left out" in first) is ("VarianceGroups" in block)
     assert main([*command, "--reports-only"]) == 0
     second = (tmp_path / "out" / "report.html").read_text()
     assert [line for line in first.splitlines() if "<td" in line] == [

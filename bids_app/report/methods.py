@@ -173,7 +173,7 @@ def _absence_sentences(node: NodeSection) -> list[str]:
     if n_absent:
         by_maps = [c.name for c in design.contrasts if statistic_kind(design, c) == "maps"]
         fewer = [c for c in design.contrasts if c.name not in by_maps and c.name in design.parts]
-        sentences.append(f"{n_absent} maps were missing.")
+        sentences.append("One map was missing." if n_absent == 1 else f"{n_absent} maps were missing.")
         if fewer:
             numbers = [f"{c.name} in {len(design.of(c).subjects)} subjects" for c in fewer]
             sentences.append(f"Contrasts were tested in the subjects who had what they need: {_listed(numbers)}.")
