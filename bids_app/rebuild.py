@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -100,7 +99,7 @@ def _report_node(node: SavedNode, options: RunOptions) -> NodeSection:
     asked = node.spec.settings.permutation
     lattice = Lattice.from_mask(node.mask, asked.connectivity if asked else 26)
     plans = plan_permutations(node.spec, design, lattice, node.facts.run.seed)
-    sheet = replace(open_sheet(node.spec, node.facts, node.mask, options), folder=node.folder)
+    sheet = open_sheet(node.spec, node.facts, node.mask, options, node.folder)
     sections = []
     for contrast, plan in zip(design.contrasts, plans, strict=True):
         with stage(contrast.name):

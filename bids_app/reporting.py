@@ -33,7 +33,12 @@ class Sheet:
 
 
 def open_sheet(
-    node: NodeSpec, facts: NodeFacts, mask: Booleans, options: RunOptions, atlases: tuple[Atlas, ...] | None = None
+    node: NodeSpec,
+    facts: NodeFacts,
+    mask: Booleans,
+    options: RunOptions,
+    folder: outputs.NodeFolder,
+    atlases: tuple[Atlas, ...] | None = None,
 ) -> Sheet:
     """Load what a node is drawn on.
 
@@ -43,6 +48,7 @@ def open_sheet(
     facts : of the node
     mask : (i, j, k) analysis mask
     options : RunOptions
+    folder : where the pictures go
     atlases : on the grid of the maps; None: those that the node names are loaded where they are needed
     """
     settings = node.settings
@@ -59,7 +65,7 @@ def open_sheet(
     n_methods = len(settings.parametric) + (len(settings.permutation.statistics) if settings.permutation else 0)
     n_pictures = 3 * n_methods * len(facts.design.contrasts)
     n_processes = drawing.count_processes(n_pictures, options.n_jobs, 1e6 * (options.mem_mb or usable_memory_mb()))
-    return Sheet(node, canvas, node_folder(node, facts, options.output_dir), n_processes, atlases)
+    return Sheet(node, canvas, folder, n_processes, atlases)
 
 
 def node_folder(node: NodeSpec, facts: NodeFacts, output_dir: Path) -> outputs.NodeFolder:

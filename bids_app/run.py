@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import islice
 from platform import python_version
 
 import numpy as np
@@ -33,7 +34,7 @@ from bids_app.report import canvas as canvases
 from bids_app.report import checks, content, contrastfigures, figures, means, nilearnreport
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, tabulate, top_voxels
-from bids_app.reporting import open_sheet, report_contrast, report_node, write_page
+from bids_app.reporting import Sheet, node_folder, open_sheet, report_contrast, report_node, write_page
 from bids_app.resources import container, how_to_bind, usable_memory_mb
 from bids_app.results import NodeFacts, Results, RunFacts
 from bids_app.saved import as_saved, encode_results, encode_run, make_record
@@ -42,6 +43,9 @@ from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_
 from bids_app.terminal import matters, open_shown, stage
 
 log = logging.getLogger("bids_app")
+
+# Results of contrasts that wait for their figures: share of the memory, and bytes for each voxel
+SHARE_OF_WAITING, BYTES_OF_RESULTS = 0.1, 300
 
 PACKAGES = (
     "nilearn",
@@ -231,24 +235,24 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
 def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tuple[NodeFacts, content.NodeSection]:
     """Run every contrast of a node and write its files; returns what the page tells of it, and its part of the page."""
     facts = _node_facts(study, run_facts)
-    sheet = open_sheet(study.node, facts, study.maps.mask, options, study.brain.atlases)
-    facts, folder = replace(facts, pictures=_draw_input(study, sheet.canvas)), sheet.folder
+    folder = node_folder(study.node, facts, options.output_dir)
     outputs.drop_record(folder)
     outputs.write_inputs(folder, study.inputs, study.maps, study.design)
     outputs.write_conditions(folder, study.maps, study.design)
     outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
-    sections, kept = [], {}
-    nulls = permute(study.maps.values, study.node, study.design, study.plans, _means(study.maps, options))
-    for contrast, plan in zip(study.design.contrasts, study.plans, strict=True):
-        log.info("%s: %s", contrast.name, preview.tested_against(study.design, contrast, plan))
-        with stage(contrast.name) as say:
-            say(_shuffle_words(plan))
-            results = analyse_contrast(study, contrast, *next(nulls))
-            outputs.write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
-            # the page shows what the files hold, so that it can be made of them again
-            results = as_saved(results)
-            kept[contrast.label] = encode_results(results)
-            sections.append(report_contrast(results, sheet))
+    sheet: Sheet | None = None
+    sections: list[content.ContrastSection] = []
+    kept: dict[str, object] = {}
+    with closing(_write_contrasts(study, folder, options)) as written:
+        # maps and tables of all contrasts come first, as far as memory holds what their figures show
+        while several := tuple(islice(written, _most_waiting(study, options))):
+            with stage("Figures") as say:
+                say(f"{len(several)} contrast{'s' if len(several) > 1 else ''}")
+                sheet = sheet or open_sheet(study.node, facts, study.maps.mask, options, folder, study.brain.atlases)
+                sections += [report_contrast(results, sheet) for results in several]
+                kept |= {results.fit.contrast.label: encode_results(results) for results in several}
+    sheet = sheet or open_sheet(study.node, facts, study.maps.mask, options, folder, study.brain.atlases)
+    facts = replace(facts, pictures=_draw_input(study, sheet.canvas))
     if study.node.settings.report.nilearn:
         with stage("nilearn's report"):
             page = nilearnreport.draw_report(study.maps, study.design, study.node.name, mni=study.uses_mni)
@@ -260,6 +264,26 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
         log.warning("removed %d files that an earlier run wrote for this node and this one did not", len(removed))
         log.debug("removed: %s", ", ".join(removed))
     return facts, section
+
+
+def _write_contrasts(study: Study, folder: outputs.NodeFolder, options: RunOptions) -> Generator[Results, None, None]:
+    """Analyse contrast by contrast, write maps and tables, and yield the results as the files hold them.
+
+    The page is made of these, so that it can be made of the files again.
+    """
+    nulls = permute(study.maps.values, study.node, study.design, study.plans, _means(study.maps, options))
+    for contrast, plan in zip(study.design.contrasts, study.plans, strict=True):
+        log.info("%s: %s", contrast.name, preview.tested_against(study.design, contrast, plan))
+        with stage(contrast.name) as say:
+            say(_shuffle_words(plan))
+            results = analyse_contrast(study, contrast, *next(nulls))
+            outputs.write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
+        yield as_saved(results)
+
+
+def _most_waiting(study: Study, options: RunOptions) -> int:
+    """Say of how many contrasts the results are kept until their figures are drawn."""
+    return max(1, int(SHARE_OF_WAITING * _memory(options) / (BYTES_OF_RESULTS * study.maps.values.shape[1])))
 
 
 def _node_facts(study: Study, run_facts: RunFacts) -> NodeFacts:
@@ -297,7 +321,7 @@ def _folder(study: Study, options: RunOptions) -> outputs.NodeFolder:
 def _means(maps: MaskedMaps, options: RunOptions) -> Means:
     """Tell the permutation test how many threads and how much memory it may use."""
     in_memory = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
-    memory = max(_memory(options) - in_memory, LEAST_MEMORY)
+    memory = max((1 - SHARE_OF_WAITING) * _memory(options) - in_memory, LEAST_MEMORY)
     return Means(options.n_jobs, memory, options.scratch, quiet=options.verbosity < 0)
 
 

@@ -32,7 +32,6 @@ from bids_app.inference.products import (
     Moves,
     Scanned,
     compare,
-    doubled,
     flip,
     list_above,
     move,
@@ -362,9 +361,7 @@ def scan_matrices(
                     maps[h, b * BLOCK + v] = ratio[v]
             if n_above + n_small == 0:
                 continue
-            if n_listed + BLOCK > listed.size:
-                shuffle, voxel, listed = doubled(shuffle), doubled(voxel), doubled(listed)
-            highest, n_listed = list_above(
+            highest, n_listed, shuffle, voxel, listed = list_above(
                 ratio, np.float32(bar), two_sided, h, b, n_voxels, shuffle, voxel, listed, n_listed
             )
             largest[h] = max(largest[h], highest)

@@ -371,7 +371,7 @@ def move(
 
 
 @_inner
-def doubled(full: Any) -> Any:  # noqa: ANN401 - of any kind of number
+def _doubled(full: Any) -> Any:  # noqa: ANN401 - of any kind of number
     """Return an array of twice the length that begins like the one given."""
     longer = np.empty(2 * full.size, full.dtype)
     for i in range(full.size):
@@ -391,8 +391,13 @@ def list_above(
     voxel: Integers,
     listed: Singles,
     n_listed: int,
-) -> tuple[np.float32, int]:
-    """List the voxels of a block above the bar; returns the highest ratio of the block and the length of the list."""
+) -> tuple[np.float32, int, Integers, Integers, Singles]:
+    """List the voxels of a block above the bar.
+
+    Returns the highest ratio of the block, the length of the list, and its columns, longer ones where they were full.
+    """
+    if n_listed + BLOCK > listed.size:
+        shuffle, voxel, listed = _doubled(shuffle), _doubled(voxel), _doubled(listed)
     highest = np.float32(-np.inf)
     for v in range(min(BLOCK, n_voxels - b * BLOCK)):
         value = abs(ratio[v]) if two_sided else ratio[v]
@@ -400,7 +405,7 @@ def list_above(
         if value > bar:
             shuffle[n_listed], voxel[n_listed], listed[n_listed] = h, b * BLOCK + v, ratio[v]
             n_listed += 1
-    return highest, n_listed
+    return highest, n_listed, shuffle, voxel, listed
 
 
 @_compiled
@@ -477,9 +482,7 @@ def scan(
                     maps[h, b * BLOCK + v] = ratio[v]
             if n_above + n_small == 0:
                 continue
-            if n_listed + BLOCK > listed.size:
-                shuffle, voxel, listed = doubled(shuffle), doubled(voxel), doubled(listed)
-            highest, n_listed = list_above(
+            highest, n_listed, shuffle, voxel, listed = list_above(
                 ratio, np.float32(bar), two_sided, h, b, n_voxels, shuffle, voxel, listed, n_listed
             )
             largest[h] = max(largest[h], highest)
