@@ -177,20 +177,26 @@ def _sum_squares(
     """Sum up what the products explain and what is left, (BLOCK,)."""
     for v in range(BLOCK):
         explained[v] = 0
-        error[v] = constant
-    for p in range(kind.size):
+        error[v] = 0
+    p = 0
+    while p < kind.size:
         if kind[p] == TESTED and signed:
             for v in range(BLOCK):
                 explained[v] += product[p, v] * abs(product[p, v])
-                error[v] -= constant * (product[p, v] * product[p, v])
         elif kind[p] == TESTED:
             for v in range(BLOCK):
                 explained[v] += product[p, v] * product[p, v]
-                error[v] -= constant * (product[p, v] * product[p, v])
-        else:
-            side = np.float32(1) if kind[p] == TOTAL else -constant
+        elif p + 1 < kind.size and kind[p + 1] == kind[p]:  # each pass over the block loads and stores the sum
             for v in range(BLOCK):
-                error[v] += side * (product[p, v] * product[p, v])
+                error[v] += product[p, v] * product[p, v] + product[p + 1, v] * product[p + 1, v]
+            p += 1
+        else:
+            for v in range(BLOCK):
+                error[v] += product[p, v] * product[p, v]
+        p += 1
+    if constant > 0:  # what was summed up is nuisance, else it is the error itself
+        for v in range(BLOCK):
+            error[v] = constant - (abs(explained[v]) + error[v])
 
 
 @_inner
