@@ -34,6 +34,7 @@ SECONDS_PER_NODE = 4.0
 # Python, its packages and the atlases; what is held of a contrast for each voxel: some thirty maps in double precision
 BASE_MEMORY = 0.7e9
 BYTES_PER_VOXEL = 250
+SHARE_OF_WAITING = 0.1  # of the memory, at most, for results of contrasts that wait for their figures
 
 SPHERICITY = {
     "none": "sphericity is assumed",
@@ -97,8 +98,10 @@ def cost(maps: MaskedMaps, design: Design, plans: Sequence[Plan | None], means: 
     if seconds:
         parts.append(f"relabellings {_duration(shuffled)} ({of_each})")
     data = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
-    least = BASE_MEMORY + 2 * data + BYTES_PER_VOXEL * maps.values.shape[1]
-    most = BASE_MEMORY + data + means.memory
+    of_contrast = BYTES_PER_VOXEL * maps.values.shape[1]
+    waiting = min(len(design.contrasts) * of_contrast, SHARE_OF_WAITING * means.memory)
+    least = BASE_MEMORY + 2 * data + of_contrast + waiting
+    most = BASE_MEMORY + (data + means.memory) / (1 - SHARE_OF_WAITING)
     memory = (
         f"{max(1.0, maps.values.nbytes / 1e6):,.0f} MB of data{'' if data else ' in a file of the work folder'}; about "
         f"{least / 1e9:.1f} GB at the peak without relabellings, which take what is useful of the {most / 1e9:.1f} GB "

@@ -44,9 +44,6 @@ from bids_app.terminal import matters, open_shown, stage
 
 log = logging.getLogger("bids_app")
 
-# Results of contrasts that wait for their figures: share of the memory, and bytes for each voxel
-SHARE_OF_WAITING, BYTES_OF_RESULTS = 0.1, 300
-
 PACKAGES = (
     "nilearn",
     "nibabel",
@@ -283,7 +280,8 @@ def _write_contrasts(study: Study, folder: outputs.NodeFolder, options: RunOptio
 
 def _most_waiting(study: Study, options: RunOptions) -> int:
     """Say of how many contrasts the results are kept until their figures are drawn."""
-    return max(1, int(SHARE_OF_WAITING * _memory(options) / (BYTES_OF_RESULTS * study.maps.values.shape[1])))
+    of_contrast = preview.BYTES_PER_VOXEL * study.maps.values.shape[1]
+    return max(1, int(preview.SHARE_OF_WAITING * _memory(options) / of_contrast))
 
 
 def _node_facts(study: Study, run_facts: RunFacts) -> NodeFacts:
@@ -321,7 +319,7 @@ def _folder(study: Study, options: RunOptions) -> outputs.NodeFolder:
 def _means(maps: MaskedMaps, options: RunOptions) -> Means:
     """Tell the permutation test how many threads and how much memory it may use."""
     in_memory = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
-    memory = max((1 - SHARE_OF_WAITING) * _memory(options) - in_memory, LEAST_MEMORY)
+    memory = max((1 - preview.SHARE_OF_WAITING) * _memory(options) - in_memory, LEAST_MEMORY)
     return Means(options.n_jobs, memory, options.scratch, quiet=options.verbosity < 0)
 
 
