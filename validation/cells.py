@@ -14,6 +14,8 @@ FLIPS = "Sign-flips without nuisance (default of within effects and one-sample t
 POOLED = "Sign-flips with the pooled error"
 PERMUTATIONS = "Permutations without nuisance (default of group differences and covariates)"
 VARIANCES = "Permutations with unequal group variances (the assumption of equal covariance does not hold)"
+WELCH = "Sign-flips with a variance for each group (`VarianceGroups`)"
+MULTIVARIATE = 'Hotelling\'s T2 and Wilks\' lambda (`"Sphericity": "multivariate"`)'
 NUISANCE = "Freedman-Lane: two nuisance covariates, or a group difference as nuisance"
 SKEWED = "Sign-flips of asymmetric errors (the assumption of symmetry does not hold)"
 BLOCKS = "Twins correlated 0.5"
@@ -32,8 +34,14 @@ NOTES = {
         "Exact where subjects are exchangeable, whatever the distribution of their errors. With the pooled error it is "
         "approximate, as above."
     ),
-    VARIANCES: (
-        "Subjects are not exchangeable here. The remedy, flips with a Welch-type statistic, is not part of this page."
+    VARIANCES: "Subjects are not exchangeable here. The next section has the remedy.",
+    WELCH: (
+        "The same data. Residuals change sign, which leaves every group its variance, and the statistic is Welch's, "
+        "Winkler's G. Group means are nuisance to each other, so that it is approximate, as with nuisance covariates."
+    ),
+    MULTIVARIATE: (
+        "The cells' covariance is estimated and not assumed. The statistic hangs on all scores of a subject at once, "
+        "which flip or swap as one: exact where the flips and permutations of the other statistics are."
     ),
     NUISANCE: "Residuals are shuffled, which are dependent even where the errors are not: approximate.",
     SKEWED: "The null hypothesis is about the mean, and flips need symmetry about it.",
@@ -86,6 +94,10 @@ class Cell:
     """Whether each subject has a noise SD of its own, 0.5 to 2."""
     twins: Literal["", "named", "unnamed"] = ""
     """Pairs of subjects correlated 0.5, named to the engine as exchangeability blocks or not."""
+    variance_groups: bool = False
+    """Whether the groups are named as having variances of their own."""
+    multivariate: bool = False
+    """Whether F is Hotelling's or Wilks'."""
     n_shuffles: int = 200
     n_datasets: int = 1000
 
@@ -98,16 +110,28 @@ class Cell:
     def key(self) -> int:
         """A number that only what is simulated and tested decides: it seeds the cell, wherever it stands in the list.
 
-        Words, claims and the number of data sets do not count.
+        Words, claims and the number of data sets do not count, nor does what is not asked for.
         """
-        aside = ("section", "words", "claim", "known", "n_datasets")
+        aside = {"section", "words", "claim", "known", "n_datasets"}
+        aside |= {name for name in ("variance_groups", "multivariate") if not getattr(self, name)}
         parts = [f"{field.name}={getattr(self, field.name)}" for field in fields(self) if field.name not in aside]
         return zlib.crc32("; ".join(parts).encode())
 
 
 def all_cells() -> tuple[Cell, ...]:
     """Every cell, section by section."""
-    sections = (_flips, _pooled, _permutations, _variances, _nuisance, _skewed, _blocks, _not_defaults)
+    sections = (
+        _flips,
+        _pooled,
+        _multivariate,
+        _permutations,
+        _variances,
+        _welch,
+        _nuisance,
+        _skewed,
+        _blocks,
+        _not_defaults,
+    )
     return tuple(cell for section in sections for cell in section())
 
 
@@ -191,6 +215,31 @@ def _variances() -> Iterator[Cell]:
     yield replace(unequal, statistics=ALL_FOUR)
 
 
+def _welch() -> Iterator[Cell]:
+    cell = Cell(WELCH, "two groups, equal SD", "one map", "groups", (5, 15), claim="approximate", variance_groups=True)
+    yield cell
+    unequal = replace(cell, words="SD 2 to 1", group_sd=(2.0, 1.0))
+    for sizes in ((5, 15), (10, 10), (15, 5), (10, 30)):
+        yield replace(unequal, sizes=sizes)
+    yield replace(unequal, sizes=(8, 12), group_sd=(3.0, 1.0), words="SD 3 to 1")
+    yield replace(unequal, within="A, r = 1", words="SD 2 to 1, group x two levels")
+    yield replace(unequal, statistics=ALL_FOUR)
+
+
+def _multivariate() -> Iterator[Cell]:
+    flips = Cell(MULTIVARIATE, "main effect", "A, r = 2", "mean", (16,), "F", multivariate=True)
+    for level_sd in (0.0, 1.0):
+        yield replace(flips, level_sd=level_sd)
+    yield replace(flips, sizes=(8,), level_sd=0.5)
+    yield replace(flips, words="interaction", within="A x B, r = 4", sizes=(12,), level_sd=0.5)
+    yield replace(flips, noise="t(3)", level_sd=0.5)
+    groups = replace(flips, words="group x main effect", between="groups", sizes=(6, 10))
+    for level_sd in (0.0, 1.0):
+        yield replace(groups, level_sd=level_sd)
+    yield replace(groups, words="three groups x main effect", sizes=(4, 5, 7), level_sd=0.5)
+    yield replace(flips, level_sd=0.5, statistics=ALL_FOUR)
+
+
 def _nuisance() -> Iterator[Cell]:
     flips = Cell(NUISANCE, "one-sample", "one map", "mean, nuisance", (16,), claim="approximate")
     before = {8: (0.07, 0.07), 12: (0.06, 0.06), 16: (0.05, 0.06), 20: (0.05, 0.06), 30: None}
@@ -268,4 +317,16 @@ def parametric_cells() -> tuple[Cell, ...]:
         replace(levels, level_sd=1.0, known=(0.20, 0.20)),
         replace(twins, known=(0.11, 0.11)),
         replace(twins, words="two groups", between="groups", sizes=(5, 15), group_sd=(2.0, 1.0), twins=""),
+        replace(
+            twins,
+            words="two groups",
+            between="groups",
+            sizes=(5, 15),
+            group_sd=(2.0, 1.0),
+            twins="",
+            claim="approximate",
+            variance_groups=True,
+        ),
+        replace(cell, level_sd=1.0, multivariate=True),
+        replace(cell, words="group x main effect", between="groups", sizes=(6, 10), level_sd=1.0, multivariate=True),
     )

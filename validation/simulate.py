@@ -117,14 +117,18 @@ def make_design(cell: Cell, rng: np.random.Generator) -> tuple[Design, Contrast]
         within=weights / np.linalg.norm(weights) if len(weights) == 1 else np.linalg.qr(weights.T)[0].T,
         between=hypothesis,
         error_term=cell.error_term,
-        sphericity="none",
+        sphericity="multivariate" if cell.multivariate else "none",
     )
     n, k = cell.n_subjects, weights.shape[1]
     cells, subjects = tuple(map(str, range(k))), tuple(map(str, range(n)))
     columns = tuple(map(str, range(between.shape[1])))
     blocks = tuple(str(subject // 2) for subject in range(n)) if cell.twins == "named" else ()
+    groups = tuple(np.repeat(list(map(str, range(len(cell.sizes)))), cell.sizes)) if cell.variance_groups else ()
     matrix = np.tile(np.eye(k), (n, 1))
-    return Design(matrix, cells, subjects, cells, between, columns, (contrast,), blocks=blocks), contrast
+    design = Design(
+        matrix, cells, subjects, cells, between, columns, (contrast,), blocks=blocks, variance_groups=groups
+    )
+    return design, contrast
 
 
 def _between(cell: Cell, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -135,6 +135,14 @@ def _data(cell: Cell) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _test(cell: Cell) -> str:
+    if cell.multivariate:
+        return "F multivariate"
+    if cell.variance_groups:
+        return f"{cell.test}, Welch's"
+    return f"{cell.test} {cell.error_term}" if cell.within.startswith("A") else cell.test
+
+
 def _known(cell: Cell) -> str:
     if cell.known is None:
         return ""
@@ -158,8 +166,7 @@ def _table(rows: Sequence[tuple[Cell, Counts]]) -> str:
         judged = judge_all(cell, counts)
         shuffles, level = attainable(cell)
         all_or_some = "all " if shuffles.exhaustive else ""
-        test = f"{cell.test} {cell.error_term}" if cell.within.startswith("A") else cell.test
-        test += ", one-sided" if cell.sided == "positive" and cell.test == "t" else ""
+        test = _test(cell) + (", one-sided" if cell.sided == "positive" and cell.test == "t" else "")
         verdicts = list(dict.fromkeys(judged[key].verdict for key in keys if key != "any"))
         lines.append(
             _row(
@@ -177,10 +184,11 @@ def _parametric_table(rows: Sequence[tuple[Cell, tuple[int, int]]]) -> str:
     lines = [_row(head), _row(["---"] * len(head))]
     for cell, (hits, n) in rows:
         judged = judge(cell, "voxel", hits, n, ALPHA)
-        test = f"{cell.test} {cell.error_term}" if cell.within.startswith("A") else cell.test
         data = _data(cell) or ("SD 2 to 1" if cell.group_sd else "twins" if cell.twins else "")
         known = _known(cell)
-        lines.append(_row([cell.words, cell.within, _sizes(cell), data, test, judged.text, known, judged.verdict]))
+        lines.append(
+            _row([cell.words, cell.within, _sizes(cell), data, _test(cell), judged.text, known, judged.verdict])
+        )
     return "\n".join(lines)
 
 
