@@ -24,7 +24,7 @@ from bids_app.glm import ContrastFit
 from bids_app.inference.correction import ContrastInference
 from bids_app.report.atlases import NO_LABEL, Atlas
 from bids_app.report.canvas import BOTH_SIGNS, Canvas, Volume, full_opacity, highest, masked_volume, volume_of
-from bids_app.report.words import ATLAS_HEADS, coordinate, in_order, method_words, sided_words
+from bids_app.report.words import ATLAS_HEADS, coordinate, in_order, method_words, short_label, sided_words
 
 Floats = NDArray[np.float64]
 
@@ -174,4 +174,4 @@ def _upright(atlas: Atlas) -> Volume:
 
 
 def _named(labels: dict[int, str]) -> dict[int, str]:
-    return {number: name for number, name in labels.items() if number and name not in UNLABELLED}
+    return {number: short_label(name) for number, name in labels.items() if number and name not in UNLABELLED}

@@ -11,7 +11,7 @@ import numpy as np
 
 from bids_app.report import canvas as canvases
 from bids_app.report.contrastfigures import draw_contrast
-from bids_app.report.viewer import LEVELS, place_hash, place_words, script_hash, viewer_page
+from bids_app.report.viewer import LEVELS, _named, place_hash, place_words, script_hash, viewer_page
 from builders.drawings import MASK, SHAPE, make_contrast, make_fit, make_inference, make_scene
 
 
@@ -77,3 +77,8 @@ def test_the_highest_peaks_can_be_jumped_to(own: canvases.Canvas) -> None:
 def test_places_are_written_for_addresses_and_for_people() -> None:
     assert place_hash((42, -51.5, 0)) == "42,-51.5,0"
     assert place_words((42, -51.5, 0)) == "(42, \N{MINUS SIGN}51.5, 0)"
+
+
+def test_regions_are_called_as_in_the_tables() -> None:
+    labels = {0: "Background", 1: "Fusiform_R", 2: "ctx-lh-fusiform", 3: "Unknown"}
+    assert _named(labels) == {1: "Fusiform R", 2: "L fusiform"}
