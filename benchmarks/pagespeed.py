@@ -6,7 +6,6 @@ own, so that loading the program and reading the maps are part of it. Making the
 
 from __future__ import annotations
 
-import json
 import resource
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from pathlib import Path
 from estimates import Estimate
 
 LIMIT = 40.0  # seconds, on two cores
-N_SHUFFLES = 1000  # of the demonstration; they are not part of what is timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +38,13 @@ class PageTimes:
         return [*rows, ["report.html, MB", f"{self.page_mb:.1f}"], ["figures beside it, MB", f"{self.folder_mb:.1f}"]]
 
 
-def analyse_demo(folder: Path, jobs: int, n_shuffles: int = N_SHUFFLES) -> Path:
+def analyse_demo(folder: Path, jobs: int) -> Path:
     """Simulate the demonstration and analyse it.
 
     Parameters
     ----------
     folder : of all data
     jobs : threads and processes
-    n_shuffles : of each contrast
 
     Returns
     -------
@@ -56,9 +53,6 @@ def analyse_demo(folder: Path, jobs: int, n_shuffles: int = N_SHUFFLES) -> Path:
     """
     study = folder / "demo"
     subprocess.run([sys.executable, "-m", "bids_app.demo", str(study)], check=True, stdout=subprocess.DEVNULL)
-    document = json.loads((study / "model.json").read_text(encoding="utf-8"))
-    document["Nodes"][0]["Model"]["Software"]["grouplevel"]["Permutation"]["N"] = n_shuffles
-    (study / "model.json").write_text(json.dumps(document), encoding="utf-8")
     _run(study / "output", jobs, "--model", str(study / "model.json"))
     return study / "output"
 

@@ -34,7 +34,7 @@ from bids_app.report import canvas as canvases
 from bids_app.report import checks, content, contrastfigures, figures, means, nilearnreport
 from bids_app.report.atlases import load_atlases, space_has_atlases
 from bids_app.report.tables import Brain, Limits, tabulate, top_voxels
-from bids_app.reporting import Sheet, node_folder, open_sheet, report_contrast, report_node, write_page
+from bids_app.reporting import node_folder, open_sheet, report_contrast, report_node, write_page
 from bids_app.resources import container, how_to_bind, usable_memory_mb
 from bids_app.results import NodeFacts, Results, RunFacts
 from bids_app.saved import as_saved, encode_results, encode_run, make_record
@@ -126,7 +126,8 @@ def _preview(study: Study, options: RunOptions) -> None:
     node, inputs, maps, design, plans = study.node, study.inputs, study.maps, study.design, study.plans
     sys.stdout.write(preview.describe(node, inputs, maps, design, plans))
     sys.stdout.write(preview.cost(maps, design, plans, _means(maps, options)))
-    sys.stdout.write(preview.replacement(_folder(study, options)))
+    folder = outputs.NodeFolder(options.output_dir, study.node.name, study.inputs.entities, {})
+    sys.stdout.write(preview.replacement(folder))
 
 
 def _analyse(
@@ -237,18 +238,18 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
     outputs.write_inputs(folder, study.inputs, study.maps, study.design)
     outputs.write_conditions(folder, study.maps, study.design)
     outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
-    sheet: Sheet | None = None
     sections: list[content.ContrastSection] = []
     kept: dict[str, object] = {}
     with closing(_write_contrasts(study, folder, options)) as written:
         # maps and tables of all contrasts come first, as far as memory holds what their figures show
-        while several := tuple(islice(written, _most_waiting(study, options))):
+        several = tuple(islice(written, _most_waiting(study, options)))
+        sheet = open_sheet(study.node, facts, study.maps.mask, options, folder, study.brain.atlases)
+        while several:
             with stage("Figures") as say:
                 say(f"{len(several)} contrast{'s' if len(several) > 1 else ''}")
-                sheet = sheet or open_sheet(study.node, facts, study.maps.mask, options, folder, study.brain.atlases)
                 sections += [report_contrast(results, sheet) for results in several]
                 kept |= {results.fit.contrast.label: encode_results(results) for results in several}
-    sheet = sheet or open_sheet(study.node, facts, study.maps.mask, options, folder, study.brain.atlases)
+            several = tuple(islice(written, _most_waiting(study, options)))
     facts = replace(facts, pictures=_draw_input(study, sheet.canvas))
     if study.node.settings.report.nilearn:
         with stage("nilearn's report"):
@@ -304,16 +305,6 @@ def _node_facts(study: Study, run_facts: RunFacts) -> NodeFacts:
         pictures=(),
         notes=(*study.design.notes, *(note for plan in study.plans if plan for note in plan.shuffles.notes)),
     )
-
-
-def _folder(study: Study, options: RunOptions) -> outputs.NodeFolder:
-    """Say where the results of a node go, and what their sidecars share."""
-    common = {
-        "ConditionList": study.design.cells,
-        "RandomSeed": options.random_seed,
-        "SoftwareVersion": __version__,
-    }
-    return outputs.NodeFolder(options.output_dir, study.node.name, study.inputs.entities, common)
 
 
 def _means(maps: MaskedMaps, options: RunOptions) -> Means:

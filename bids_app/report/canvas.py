@@ -1,7 +1,7 @@
 """What maps are drawn on, and in which colours: background, brain outlines, places.
 
-Background and outlines are nilearn's, loaded once per node, into a `Canvas`. Places are in mm throughout, so that maps
-and background each keep their own grid and neither is resampled.
+Background and outlines are nilearn's, loaded once per process, into the `Canvas` of each node. Places are in mm
+throughout, so that maps and background each keep their own grid and neither is resampled.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Scale:
 def load_canvas(
     mask: Booleans, affine: Floats, mean: Floats | None = None, *, use_mni: bool, reason: str = ""
 ) -> Canvas:
-    """Load what the maps are drawn on, once per node.
+    """Load what the maps of a node are drawn on.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from bids_app.diagnostics import (
     SubjectDistances,
 )
 from bids_app.report.sheets import ACCENT, INK, QUIET, WARM, chart_png, chart_sheet, drawable, shortened
-from bids_app.report.words import coordinate
+from bids_app.report.words import place_words
 
 Floats = NDArray[np.float64]
 
@@ -90,7 +90,7 @@ def _influence(axes: Axes, peaks: Sequence[PeakInfluence], symbol: str) -> None:
                 fontsize=6.5,
                 color=WARM,
             )
-    places = [f"({', '.join(coordinate(value) for value in peak.place)})" for peak in peaks]
+    places = [place_words(peak.place) for peak in peaks]
     axes.set_yticks(np.arange(len(peaks)), places)
     axes.set_ylim(len(peaks) - 0.4, -0.6)
     axes.set_title(f"{symbol} at the peaks, without each subject", pad=6, fontsize=8)

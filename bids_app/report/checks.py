@@ -24,7 +24,7 @@ from bids_app.report.canvas import Canvas, Scale, volume_of
 from bids_app.report.checkcharts import residuals_png, subjects_png
 from bids_app.report.figures import Figure
 from bids_app.report.slices import Layer, slices_png
-from bids_app.report.words import MINUS, coordinate, format_p
+from bids_app.report.words import MINUS, decimal, format_p, place_words
 from bids_app.smoothness import METHOD, Smoothness
 
 Floats = NDArray[np.float64]
@@ -97,7 +97,7 @@ def influence_rows(peaks: Sequence[PeakInfluence]) -> list[tuple[str, ...]]:
         name, value = peak.most or ("", np.nan)
         left = peak.without[~np.isnan(peak.without)]
         middle = float(np.median(left)) if left.size else np.nan
-        rows.append((_place(peak), *map(_number, (peak.statistic, value)), f"sub-{name}" if name else "n/a",
+        rows.append((place_words(peak.place), *map(_number, (peak.statistic, value)), f"sub-{name}" if name else "n/a",
                      _number(middle)))  # fmt: skip
     return rows
 
@@ -124,7 +124,7 @@ def draw_coverage(
     most, glass = int(lacking.max()), bool(canvas.outlines)
     volume = volume_of(nib.Nifti1Image(lacking.astype(np.float32), affine))
     scale = Scale(float(most), 0.0, float(most), "subjects")
-    place = f"({', '.join(coordinate(float(value)) for value in cut)}) mm"
+    place = f"{place_words(cut)} mm"
     rule = "A voxel that one subject lacks is not analysed."
     if least < 1:
         rule = f"A voxel is analysed where at least {100 * least:g} % of the subjects have it, in those."
@@ -161,14 +161,16 @@ def _outlier_words(distances: SubjectDistances) -> Finding:
 def _influence_words(peaks: Sequence[PeakInfluence], symbol: str) -> Finding:
     """Speak of the highest peak, and of those that hang on one subject."""
     first = peaks[0]
-    words = f"{symbol} = {_number(first.statistic)} at {_place(first)} mm"
+    words = f"{symbol} = {_number(first.statistic)} at {place_words(first.place)} mm"
     if first.most is None:
         return Finding("Influence of single subjects", f"{words}; it cannot be told without any one subject.")
     name, value = first.most
     words += f" would be {_number(value)} without sub-{name}, the lowest that leaving out one subject gives."
     carried = [peak for peak in peaks if peak.most is not None and _share(peak) < CARRIES]
     if carried:
-        listed = "; ".join(f"{_place(peak)} on sub-{peak.most[0]}" for peak in carried if peak.most is not None)
+        listed = "; ".join(
+            f"{place_words(peak.place)} on sub-{peak.most[0]}" for peak in carried if peak.most is not None
+        )
         words += f" Peaks that lose over a third of their {symbol} without one subject: {listed}."
     return Finding("Influence of single subjects", words, bool(carried))
 
@@ -245,10 +247,9 @@ def _agreement_words(agreement: PAgreement) -> Finding:
         )
     parametric, permuted = agreement.largest
     assert agreement.place is not None
-    place = ", ".join(coordinate(value) for value in agreement.place)
     words = (
         f"Of single voxels, uncorrected, where p is at least {FEW}/{agreement.n_shuffles:,}: they differ most at "
-        f"({place}) mm, permutation p = {_p(permuted)}, parametric p = {_p(parametric)}."
+        f"{place_words(agreement.place)} mm, permutation p = {_p(permuted)}, parametric p = {_p(parametric)}."
     )
     ratio = agreement.median_ratio
     if ratio is None:
@@ -292,12 +293,8 @@ def _figures(contrast: Contrast, diagnostics: Diagnostics, found: Sequence[Findi
     )
 
 
-def _place(peak: PeakInfluence) -> str:
-    return f"({', '.join(coordinate(value) for value in peak.place)})"
-
-
 def _number(value: float) -> str:
-    return "n/a" if np.isnan(value) else f"{value:.2f}".replace("-", MINUS)
+    return "n/a" if np.isnan(value) else decimal(value)
 
 
 def _percent(share: float) -> str:

@@ -21,15 +21,18 @@ from bids_app.report.figures import Figure, Viewer
 from bids_app.report.slices import Layer, clusters_png, sagittal_png, slices_png
 from bids_app.report.surfaces import ON_CORTEX, surface_page, surface_png
 from bids_app.report.tables import ResultTables
-from bids_app.report.viewer import Landmark, place_words, viewer_page
+from bids_app.report.viewer import Landmark, viewer_page
 from bids_app.report.words import (
     ATLAS_HEADS,
+    NO_REGION,
     NULL_KEYS,
     coordinate,
+    decimal,
     in_order,
     method_words,
     null_title,
     number_words,
+    place_words,
     short_label,
     sided_words,
     threshold_words,
@@ -224,12 +227,16 @@ def _cluster_pictures(scene: Scene, inference: ContrastInference) -> Figure:
 
 def _cluster_words(row: Mapping[Any, Any], test: str) -> str:
     """Say of a cluster its number, size, height and region."""
-    atlas = next((name for name in ATLAS_HEADS if name in row), None)
-    region = short_label(str(row[atlas])) if atlas else ""
-    statistic = f"{row['peak_statistic']:.2f}".replace("-", "\N{MINUS SIGN}")
     n_voxels = int(row["extent_voxels"])
-    words = f"{row['cluster_id']}: {n_voxels:,} voxel{'s' if n_voxels != 1 else ''}, {test} = {statistic}"
-    return f"{words}, {region}" if region not in ("", "\N{EN DASH}") else words
+    size = f"{n_voxels:,} voxel{'s' if n_voxels != 1 else ''}"
+    return f"{row['cluster_id']}: {size}, {_height_words(row, test)}"
+
+
+def _height_words(row: Mapping[Any, Any], test: str) -> str:
+    """Say how high the peak of a row is, and in which region of the first atlas."""
+    regions = [short_label(str(row[name])) for name in ATLAS_HEADS if name in row][:1]
+    height = f"{test} = {decimal(row['peak_statistic'])}"
+    return ", ".join([height, *(region for region in regions if region != NO_REGION)])
 
 
 def _null_histograms(scene: Scene) -> Figure:
@@ -301,11 +308,7 @@ def _highest(peaks: pd.DataFrame, number: int) -> list[dict[Any, Any]]:
 def _landmark(row: Mapping[Any, Any], contrast: Contrast) -> Landmark:
     """Name a peak for the list of the viewer."""
     place = (float(row["peak_x"]), float(row["peak_y"]), float(row["peak_z"]))
-    atlas = next((name for name in ATLAS_HEADS if name in row), None)
-    region = short_label(str(row[atlas])) if atlas else ""
-    statistic = f"{row['peak_statistic']:.2f}".replace("-", "\N{MINUS SIGN}")
-    words = f"{place_words(place)} {contrast.test} = {statistic}"
-    return Landmark(place, f"{words}, {region}" if region not in ("", "\N{EN DASH}") else words)
+    return Landmark(place, f"{place_words(place)} {_height_words(row, contrast.test)}")
 
 
 def _outline(scene: Scene) -> tuple[Volume | None, str]:
@@ -330,8 +333,8 @@ def _surviving(fit: ContrastFit, inference: ContrastInference, canvas: Canvas) -
 
 def _peak_x(table: ResultTables) -> list[float]:
     """Give the x of the highest peaks, each once, from left to right."""
-    peaks = table.peaks.sort_values("peak_statistic", key=np.abs, ascending=False, kind="stable")
-    return sorted(list(dict.fromkeys(float(x) for x in peaks["peak_x"]))[:N_PEAK_SLICES])
+    x = dict.fromkeys(float(row["peak_x"]) for row in _highest(table.peaks, len(table.peaks)))
+    return sorted(list(x)[:N_PEAK_SLICES])
 
 
 def _scale(fit: ContrastFit, *, thresholded: bool) -> Scale:
@@ -345,7 +348,7 @@ def _scale(fit: ContrastFit, *, thresholded: bool) -> Scale:
 
 
 def _xyz(place: Floats) -> str:
-    return f"({', '.join(coordinate(float(value)) for value in place)}) mm"
+    return f"{place_words(place)} mm"
 
 
 def _background_words(canvas: Canvas) -> str:

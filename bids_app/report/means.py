@@ -16,7 +16,7 @@ from bids_app.report.charts import means_png
 from bids_app.report.contrastfigures import primary
 from bids_app.report.figures import Figure
 from bids_app.report.tables import Brain, ResultTables
-from bids_app.report.words import ATLAS_HEADS, MINUS, coordinate, method_words
+from bids_app.report.words import ATLAS_HEADS, MINUS, method_words, place_words
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -98,7 +98,7 @@ def peak_means(
         return None
     of_groups = [group_means(values[:, voxels], design.place, group) for group in groups]
     mean, error = np.stack([mean for mean, _ in of_groups]), np.stack([error for _, error in of_groups])
-    places = tuple(f"({', '.join(coordinate(float(x)) for x in place)})" for place in xyz)
+    places = tuple(place_words(place) for place in xyz)
     caption = (
         f"Condition means{' of each group' if design.groups else ''} at the highest peaks ({method_words(first)}), in "
         f"the units of the input maps; bars: \N{PLUS-MINUS SIGN} 1 {error_words(len(conditions))}. "

@@ -17,6 +17,7 @@ from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -69,15 +70,24 @@ class Place:
         )
         return self.figure.add_axes(box)
 
-    def text(self, text: str, left: float, bottom: float, size: float = 8.0) -> None:
-        """Write a few light words."""
-        self.figure.text((left + 4.0) / self.width, (bottom + 4.0) / self.height, text, color=LIGHT, fontsize=size)
+    def text(self, text: str, left: float, bottom: float, size: float = 8.0, width: float = np.inf) -> None:
+        """Write a few light words, and no more of them than fit into a width."""
+        x, y = (left + 4.0) / self.width, (bottom + 4.0) / self.height
+        self._fit(self.figure.text(x, y, drawable(text), color=LIGHT, fontsize=size), width)
 
     def title(self, text: str) -> None:
-        """Write a line at the top."""
-        fitting = drawable(shortened(text, int(self.width / 5.2)))
-        y = 1 - 13.0 / self.height
-        self.figure.text(7.0 / self.width, y, fitting, color=LIGHT, fontsize=9, va="center_baseline", weight="bold")
+        """Write a line at the top, and no more of it than fits."""
+        x, y = 7.0 / self.width, 1 - 13.0 / self.height
+        line = self.figure.text(x, y, drawable(text), color=LIGHT, fontsize=9, va="center_baseline", weight="bold")
+        self._fit(line, self.width - 10.0)
+
+    def _fit(self, written: Text, width: float) -> None:
+        """Cut what is wider, and show it."""
+        text, pixels = written.get_text(), width / self.width * self.figure.bbox.width
+        n_signs = len(text)
+        while n_signs > 1 and written.get_window_extent().width > pixels:
+            n_signs -= 1
+            written.set_text(shortened(text, n_signs))
 
 
 @contextmanager

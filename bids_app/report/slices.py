@@ -16,14 +16,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bids_app.report.canvas import Canvas, Extent, Floats, Outline, Scale, Volume
-from bids_app.report.sheets import FAINT, LIGHT, NIGHT, Place, drawable, map_png, map_sheet, shortened
+from bids_app.report.sheets import FAINT, LIGHT, NIGHT, Place, map_png, map_sheet
 from bids_app.report.words import coordinate
 
 Projection = tuple[NDArray[Any], Extent]
 
 GAP_MM = 6.0
-SIGN_MM = 10.6  # room that a sign of the words above three slices takes
-BAR_MM = 54.0  # room for the colour scale
+BAR_MM = 72.0  # room for the colour scale and its numbers, on a sheet that is not shrunk
 GREYS = 40  # shades of the background: more are not seen, and make the files larger
 
 
@@ -68,7 +67,6 @@ def clusters_png(
     """Draw three slices through each of some places, (words, (3,) mm), two places in a row."""
     widths, height = _three(canvas)
     wide, high = sum(widths) + 2 * GAP_MM, height + 26
-    n_signs = max(16, int(wide / SIGN_MM))
     n_columns = min(2, len(places))
     n_rows = -(-len(places) // n_columns)
     with map_sheet(n_columns * (wide + 14) + BAR_MM / 0.56, n_rows * high + 34, 0.56) as (figure, place):
@@ -77,7 +75,7 @@ def clusters_png(
             row, column = divmod(index, n_columns)
             left, bottom = column * (wide + 14), (n_rows - 1 - row) * high
             _ortho_row(place, (left, bottom), Layer(volume), cut, scale, canvas)
-            place.text(drawable(shortened(words, n_signs)), left + 3, bottom + height + 4, size=7.5)
+            place.text(words, left + 3, bottom + height + 4, 7.5, wide)
         paint_colour_bar(place, scale, n_columns * (wide + 14) + 14, min(n_rows * high, 320.0))
         return map_png(figure)
 
@@ -112,8 +110,7 @@ def mosaic_png(title: str, projections: Mapping[str, Projection], scale: Scale, 
             axes = place.axes(column * width, bottom, width, z1 - z0)
             _paint_projection(axes, projection, canvas.outlines.get("x"), scale)
             _frame(axes, canvas.window[1], canvas.window[2])
-            text = drawable(shortened(f"sub-{label}", 16))
-            place.text(text, column * width + 5, bottom + z1 - z0 + 2, size=7.5)
+            place.text(f"sub-{label}", column * width + 5, bottom + z1 - z0 + 2, 7.5, width - 8)
         paint_colour_bar(place, scale, n_columns * width + 10, min(n_rows * height, 260.0))
         return map_png(figure)
 

@@ -16,12 +16,11 @@ from bids_app.images import unmask
 from bids_app.report.canvas import BOTH_SIGNS, ONE_SIGN, Canvas, Scale
 from bids_app.report.cortex import MESH, PIXELS_PER_UNIT, Cortex, View
 from bids_app.report.sheets import NIGHT, map_png, map_sheet
-from bids_app.report.slices import paint_colour_bar
+from bids_app.report.slices import BAR_MM, paint_colour_bar
 
 Floats = NDArray[np.float64]
 
 GAP = 8.0
-BAR = 46.0
 SHRINK = 0.72
 ON_CORTEX = (
     "On the cortex (fsaverage5, inflated): for each place the largest absolute value between white matter and pial "
@@ -38,7 +37,7 @@ def surface_png(title: str, values: Floats, scale: Scale, cortex: Cortex) -> byt
     tall = 2 * height + GAP
     places = [(0.0, tall - height), (0.0, 0.0), (width + GAP, tall - height), (width + GAP, 0.0)]
     places.append((2 * (width + GAP), (tall - sizes[4][1]) / 2))
-    total = 2 * (width + GAP) + sizes[4][0] + GAP + BAR
+    total = 2 * (width + GAP) + sizes[4][0] + GAP + BAR_MM / SHRINK
     with map_sheet(total, tall + 24, SHRINK) as (figure, place):
         place.title(title)
         for (left, bottom), (wide, high), panel in zip(places, sizes, panels, strict=True):
@@ -49,7 +48,7 @@ def surface_png(title: str, values: Floats, scale: Scale, cortex: Cortex) -> byt
         place.text("R", 2 * width + GAP - 8, tall - 10)
         place.text("R", places[4][0] + 2, tall - 10)  # from below, right is left
         place.text("L", places[4][0] + sizes[4][0] - 8, tall - 10)
-        paint_colour_bar(place, scale, total - BAR + 8, tall)
+        paint_colour_bar(place, scale, total - BAR_MM / SHRINK + 8, tall)
         return map_png(figure)
 
 

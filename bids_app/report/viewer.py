@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 
 from bids_app.glm import ContrastFit
 from bids_app.inference.correction import ContrastInference
-from bids_app.report.atlases import NO_LABEL, Atlas
+from bids_app.report.atlases import Atlas
 from bids_app.report.canvas import BOTH_SIGNS, Canvas, Volume, full_opacity, highest, masked_volume, volume_of
-from bids_app.report.words import ATLAS_HEADS, coordinate, in_order, method_words, short_label, sided_words
+from bids_app.report.words import ATLAS_HEADS, NO_REGION, in_order, method_words, short_label, sided_words
 
 Floats = NDArray[np.float64]
 
 LEVELS = 32000  # whole numbers that the statistic is rounded to, on each side of zero
-UNLABELLED = {NO_LABEL, "Unknown", ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +110,6 @@ def place_hash(xyz: Sequence[float]) -> str:
     return ",".join(f"{float(value):g}" for value in xyz)
 
 
-def place_words(xyz: Sequence[float]) -> str:
-    """Write a place for people: (42, -51, -18)."""
-    return f"({', '.join(coordinate(float(value)) for value in xyz)})"
-
-
 def script_hash(script: str) -> str:
     """Name a script in a content security policy, so that no other one can run."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"
@@ -174,4 +168,6 @@ def _upright(atlas: Atlas) -> Volume:
 
 
 def _named(labels: dict[int, str]) -> dict[int, str]:
-    return {number: short_label(name) for number, name in labels.items() if number and name not in UNLABELLED}
+    """Shorten the names of an atlas's regions, number -> name, as the tables do; 0 is no region."""
+    short = {number: short_label(name) for number, name in labels.items() if number}
+    return {number: name for number, name in short.items() if name != NO_REGION}

@@ -30,6 +30,7 @@ NULL_TITLES = {
     "tfce": "Maximum TFCE",
 }
 NULL_KEYS = {"voxelFWE": "voxel", "clusterSizeFWE": "clusterSize", "clusterMassFWE": "clusterMass", "tfceFWE": "tfce"}
+NO_REGION = "\N{EN DASH}"  # in place of an atlas label
 ATLAS_HEADS = {"aal": "AAL", "desikan_killiany": "Desikan-Killiany", "harvard_oxford": "Harvard-Oxford"}
 
 
@@ -130,6 +131,11 @@ def coordinate(value: float) -> str:
     return text.replace("-", MINUS) if rounded else "0"
 
 
+def place_words(xyz: Iterable[float]) -> str:
+    """Write a place in mm, (x, y, z): (42, -51, -18)."""
+    return f"({', '.join(coordinate(float(value)) for value in xyz)})"
+
+
 def decimal(value: float) -> str:
     """Write a number with two decimals."""
     return f"{value:.2f}".replace("-", MINUS)
@@ -141,7 +147,7 @@ def short_label(label: str) -> str:
     words = [_region(part) for part in parts]
     named = [word for word in words if word]
     if not named:
-        return "\N{EN DASH}"
+        return NO_REGION
     rest = len(named) - 2
     return "; ".join(named[:2]) + (f" +{rest}" if rest > 0 else "")
 

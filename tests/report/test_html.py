@@ -6,10 +6,9 @@ import base64
 import dataclasses
 import itertools
 
-import pandas as pd
 import pytest
 
-from bids_app.report import content, html, pagetables
+from bids_app.report import content, html
 from bids_app.report.words import short_label
 from builders.pages import PNG, Reader, make_contrast, make_node, make_page, make_section
 
@@ -133,14 +132,6 @@ def test_missing_voxels_are_counted_by_subject(page: str) -> None:
     text = Reader(page).text
     assert "Maps of 1 subject miss voxels" in text
     assert "sub-027" in text.replace("\n", "").replace(" ", "")
-
-
-def test_long_tables_are_cut_and_say_so(strong_t: content.ContrastSection) -> None:
-    result = strong_t.results[0]
-    peaks = pd.concat([result.tables.peaks.iloc[:1]] * (pagetables.MAX_ROWS + 3), ignore_index=True)
-    longer = dataclasses.replace(result, tables=dataclasses.replace(result.tables, peaks=peaks))
-    table = pagetables.peaks_table(longer, strong_t)
-    assert (len(table.rows), table.n_hidden) == (pagetables.MAX_ROWS, 3)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as MplFigure
+from matplotlib.text import Text
 
 from bids_app.glm import ContrastFit
 from bids_app.report import canvas as canvases
-from bids_app.report import figures
+from bids_app.report import figures, sheets, slices, surfaces
 from builders.drawings import (
     AFFINE,
     MASK,
@@ -87,3 +89,33 @@ def test_the_mosaic_takes_any_number_of_subjects(n_subjects: int, mni: canvases.
     figure = figures.draw_mosaics(images, mni, name="mosaic", title="z", caption="z maps.")[0]
     assert n_red(figure) > 0
     assert f"{n_subjects} glass brains" in figure.alt
+
+
+def test_nothing_written_is_cut_off(mni: canvases.Canvas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Titles, regions and the numbers of the colour scale, at their longest, end before the edge of the picture."""
+    seen: list[str] = []
+
+    def measure(figure: MplFigure) -> bytes:
+        png = sheets.map_png(figure)
+        for text in figure.findobj(lambda part: isinstance(part, Text) and part.get_visible() and part.get_text()):
+            box = text.get_window_extent()
+            assert -1 <= box.x0 <= box.x1 <= figure.bbox.width + 1, text.get_text()
+            assert -1 <= box.y0 <= box.y1 <= figure.bbox.height + 1, text.get_text()
+            seen.append(text.get_text())
+        return png
+
+    for module in (slices, surfaces):
+        monkeypatch.setattr(module, "map_png", measure)
+    scale = canvases.Scale(0.0123, -0.0123, 0.0123, "effect")
+    values = np.linspace(-0.0123, 0.0123, N_VOXELS)
+    volume, peak = canvases.masked_volume(values, mni), np.array([-44.5, -88.5, -21.5])
+    title, words = "A contrast of some length: Cluster mass (FWE), p \N{LESS-THAN OR EQUAL TO} 0.05", "W" * 99
+    slices.slices_png(title, slices.Layer(volume), peak, scale, mni, glass=True)
+    slices.clusters_png(title, volume, [(words[:20], peak)], scale, mni)
+    slices.sagittal_png(title, volume, [-44.5, 3.0, 60.0], scale, mni)
+    for n_subjects in (3, 60):
+        shown = {f"{number:02d}": slices.projected(volume, 0) for number in range(n_subjects)}
+        slices.mosaic_png("Effects of interest", shown, scale, mni)
+    assert mni.cortex is not None
+    surfaces.surface_png(title, values, scale, mni.cortex)
+    assert seen.count("\N{MINUS SIGN}0.0123") == 6

@@ -11,7 +11,8 @@ import numpy as np
 
 from bids_app.report import canvas as canvases
 from bids_app.report.contrastfigures import draw_contrast
-from bids_app.report.viewer import LEVELS, _named, place_hash, place_words, script_hash, viewer_page
+from bids_app.report.viewer import LEVELS, _named, place_hash, script_hash, viewer_page
+from bids_app.report.words import place_words
 from builders.drawings import MASK, SHAPE, make_contrast, make_fit, make_inference, make_scene
 
 
