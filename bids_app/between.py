@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from bids_app.errors import DataError, ModelError
 from bids_app.participants import Participants, column, is_numeric, numeric_column
 from bids_app.spec import GroupLevelSettings, nearest, shown
+from bids_app.subspaces import column_space, unit_rows
 
 Floats = NDArray[np.float64]
 
 INTERCEPT = "intercept"
+DEPENDENT = 1e-6  # share of a column's variation that no others explain, below which its effect is rounding
+LEAST_SPREAD = 1e-10  # of the size of a covariate's numbers: what varies less does not, in double precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,36 +185,46 @@ def _covariate(
         note = f"covariate {name}: text, hence a factor of {len(levels)} levels ({', '.join(levels)})"
         return [f"{name}.{level}" for level in levels[:-1]], values, note
     numbers = numeric_column(participants, name, subjects)
+    if np.ptp(numbers) < LEAST_SPREAD * np.abs(numbers).max():
+        numbers = np.full_like(numbers, numbers[0])
     spread = f"from {numbers.min():g} to {numbers.max():g}"
     if center == "none":
         return [name], [numbers], f"covariate {name}: {spread}, not centred"
     if center == "grand":
-        return [name], [numbers - numbers.mean()], f"covariate {name}: {spread}, centred on its mean {numbers.mean():g}"
+        return [name], [_centred(numbers)], f"covariate {name}: {spread}, centred on its mean {numbers.mean():g}"
     means = {cell: numbers[[own == cell for own in of_subject]].mean() for cell in set(of_subject)}
     said = ", ".join(f"{' '.join(cell) or 'all'} {mean:g}" for cell, mean in sorted(means.items()))
-    centred = numbers - np.array([means[own] for own in of_subject])
+    centred = np.empty_like(numbers)
+    for cell in means:
+        members = [own == cell for own in of_subject]
+        centred[members] = _centred(numbers[members])
     return [name], [centred], f"covariate {name}: {spread}, centred on the mean of each group ({said})"
+
+
+def _centred(values: Floats) -> Floats:
+    """Take the mean off columns; values that are all alike leave exactly zero."""
+    deviations = values - values[0]
+    return np.asarray(deviations - deviations.mean(axis=0))
 
 
 def _check_columns(matrix: Floats, names: Sequence[str], participants: Participants, where: str) -> None:
     """Refuse columns that do not vary, or follow from others, or leave no degrees of freedom."""
     n_subjects, n_columns = matrix.shape
-    rank = 0
-    scaled = matrix / np.maximum(np.linalg.norm(matrix, axis=0), np.finfo(float).tiny)
+    deviations = _centred(matrix)  # an offset is no dependence
     for index, name in enumerate(names):
-        if rank >= n_subjects:  # any further column would follow from all others, which is not what is wrong
+        if index >= n_subjects:  # any further column would follow from all others, which is not what is wrong
             break
-        own = int(np.linalg.matrix_rank(scaled[:, : index + 1], tol=1e-8))
-        if own == rank:
-            weights = np.linalg.lstsq(scaled[:, :index], scaled[:, index], rcond=None)[0]
+        left = column_space(matrix[:, :index]).residuals(matrix[:, index, None])
+        if index and np.linalg.norm(left) <= DEPENDENT * np.linalg.norm(deviations[:, index]):
+            unit = unit_rows(deviations.T).T
+            weights = np.linalg.lstsq(unit[:, :index], unit[:, index], rcond=None)[0]
             others = [other for other, weight in zip(names, weights, strict=False) if abs(weight) > 1e-6]
             reason = f"follows from {', '.join(others)}" if others else "does not vary over the subjects analysed"
             raise DataError(
                 f"{participants.source}: the column {shown(name)} {reason}, so that the model ({where}) cannot tell "
                 "its effect. Take it out of Between or Covariates."
             )
-        rank = own
-    if rank >= n_subjects:
+    if n_columns >= n_subjects:
         raise DataError(
             f"{where}: {n_columns} between-subject columns ({', '.join(names)}) for {n_subjects} subjects leave no "
             "degrees of freedom for the error. Take columns out, or add subjects."

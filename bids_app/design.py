@@ -30,10 +30,13 @@ from bids_app.spec import (
     effect_names,
     factor_cells,
 )
+from bids_app.subspaces import column_space, unit_rows
+from bids_app.variancegroups import LEAST_RESIDUAL_DF
 
 Floats = NDArray[np.float64]
 
-TOLERANCE = 1e-9  # weights are typed by people; anything smaller is rounding of their fractions
+TOLERANCE = 1e-9  # weights are typed by people; what is smaller, of a row's largest or their sum, is rounding
+EXTREME_WEIGHT = 1e100  # nobody's weights: their squares would leave the range of numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class Contrast:
     @property
     def sums_to_zero(self) -> bool:
         """Whether it compares cells; otherwise it tests a mean against the baseline."""
-        return bool(np.all(np.abs(self.cell_weights.sum(axis=1)) < TOLERANCE))
+        return _sum_to_zero(self.cell_weights)
 
     @property
     def needs(self) -> NDArray[np.bool_]:
@@ -174,12 +177,12 @@ class Design:
     @property
     def rank(self) -> int:
         """Rank of the design matrix."""
-        return int(np.linalg.matrix_rank(self.matrix))
+        return column_space(self.matrix).rank
 
     @property
     def df_between(self) -> int:
         """v, what B leaves of the subjects' degrees of freedom."""
-        return len(self.subjects) - int(np.linalg.matrix_rank(self.between))
+        return len(self.subjects) - column_space(self.between).rank
 
 
 def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | None = None) -> Design:
@@ -287,14 +290,13 @@ def _parts(
 
 def _check_estimable(contrast: Contrast, part: Design, node: NodeSpec) -> None:
     """Refuse a comparison of cells that no chain of subjects connects, or that leaves no error."""
-    columns = cell_columns(part)
-    rows = contrast.cell_weights
-    if not np.allclose(rows @ np.linalg.pinv(columns) @ columns, rows, atol=1e-8):
+    space = column_space(cell_columns(part))
+    if not space.is_estimable(contrast.cell_weights):
         raise DataError(
             f"{node.where}: too many maps are missing for {contrast.name}: no subjects connect the conditions that it "
             "compares. Add maps, or leave the contrast out."
         )
-    if part.n_maps - len(part.subjects) - np.linalg.matrix_rank(columns) < 1:
+    if part.n_maps - len(part.subjects) - space.rank < 1:
         raise DataError(
             f"{node.where}: too many maps are missing for {contrast.name}: {part.n_maps} maps of {len(part.subjects)} "
             "subjects leave no degrees of freedom for the error. Add maps."
@@ -351,10 +353,11 @@ def in_words(weights: Floats, names: Sequence[str]) -> str:
 
 def _side(weights: Floats, names: Sequence[str], sign: int) -> str:
     """One side of a comparison: a mean where the weights are equal and sum to one, otherwise a weighted sum."""
-    chosen = [(w, name) for w, name in zip(sign * weights, names, strict=True) if w > TOLERANCE]
+    least = TOLERANCE * float(np.abs(weights).max())
+    chosen = [(w, name) for w, name in zip(sign * weights, names, strict=True) if w > least]
     if not chosen:
         return ""
-    equal = max(w for w, _ in chosen) - min(w for w, _ in chosen) < TOLERANCE
+    equal = max(w for w, _ in chosen) - min(w for w, _ in chosen) <= least
     total = sum(w for w, _ in chosen)
     if equal and abs(total - 1) < 1e-6:
         listed = ", ".join(name for _, name in chosen)
@@ -407,18 +410,19 @@ def _variance_groups(
             f'{participants.source}: all {len(subjects)} subjects have the same value in the column "{name}", which '
             f"VarianceGroups names ({listed}). Expected two groups or more: take VarianceGroups out."
         )
-    leverage = np.diag(between.matrix @ np.linalg.pinv(between.matrix))
+    free = 1 - column_space(between.matrix).leverages
     for label in sizes:
         members = np.array([own == label for own in groups])
-        if sizes[label] < 2 or np.sum(1 - leverage[members]) < 1e-6:
+        if sizes[label] < 2 or np.sum(free[members]) < LEAST_RESIDUAL_DF:
             raise DataError(
                 f'{participants.source}: the variance of the group "{label}" in the column "{name}" cannot '
                 f"be estimated ({listed}): expected two members or more, and fewer columns in the model than members. "
                 "Join groups, or take VarianceGroups out."
             )
     note = (
-        f"variance groups: column \"{name}\" of {participants.source} ({listed}); Welch's t and F (Winkler's G) where "
-        "a contrast has one dimension, and residuals change sign"
+        f'variance groups: column "{name}" of {participants.source} ({listed}); Welch\'s t and the Welch-James F where '
+        "a contrast has one dimension within subjects; the ordinary F, whose parametric p assumes equal covariances, "
+        "where it has more; residuals change sign"
     )
     return groups, (note,)
 
@@ -502,7 +506,13 @@ def _mean_over_cells(layout: _Layout) -> Floats:
 
 
 def _check_rank(rows: Floats, spec: ContrastSpec) -> None:
-    rank = int(np.linalg.matrix_rank(rows))
+    largest = np.abs(rows).max(axis=1)
+    if wrong := [size for size in largest if not 1 / EXTREME_WEIGHT < size < EXTREME_WEIGHT]:
+        raise ModelError(
+            f"{spec.where} ({spec.name}): found weights of up to {wrong[0]:.3g} in a row. Expected numbers such as "
+            '1, -1 or "1/3", of any scale from 1e-100 to 1e100.'
+        )
+    rank = int(np.linalg.matrix_rank(unit_rows(rows), tol=1e-6))
     if rank < len(rows):
         raise ModelError(
             f"{spec.where} ({spec.name}): its {len(rows)} rows of weights have rank {rank}. Expected rows "
@@ -514,7 +524,7 @@ def _check_sum(weights: Floats, name: str, where: str) -> None:
     """Refuse weights whose sum is zero to the eye and a baseline to the computer."""
     for row in weights:
         total, size = abs(row.sum()), np.abs(row).sum()
-        if TOLERANCE < total < 0.01 * size:
+        if TOLERANCE * size < total < 0.01 * size:
             raise ModelError(
                 f"{where} ({name}): the weights sum to {row.sum():.3g}, which is neither zero nor a mean: the contrast "
                 'would mix a difference of conditions with their mean. Write fractions as text, such as "1/3".'
@@ -553,7 +563,7 @@ def _contrast(
     generated: bool = True,
 ) -> Contrast:
     within = _orthonormal(cell_weights)
-    zero_sum = bool(np.all(np.abs(cell_weights.sum(axis=1)) < TOLERANCE))
+    zero_sum = _sum_to_zero(cell_weights)
     settings = layout.node.settings
     pooled = settings.error_term == "pooled" and zero_sum
     weights = np.kron(between, cell_weights)
@@ -584,11 +594,17 @@ def _formula(cell_weights: Floats, between: Floats, layout: _Layout) -> str:
 
 def _orthonormal(rows: Floats) -> Floats:
     """Orthonormal basis of the row space; a single row keeps its sign, which the sign of t hangs on."""
+    unit = unit_rows(rows)
     if len(rows) == 1:
-        return np.asarray(rows / np.linalg.norm(rows))
-    basis = np.asarray(np.linalg.qr(rows.T)[0].T)
+        return unit
+    basis = np.asarray(np.linalg.qr(unit.T)[0].T)
     basis[:, np.all(rows == 0, axis=0)] = 0  # exactly: a cell without weight may have no map
     return basis
+
+
+def _sum_to_zero(rows: Floats) -> bool:
+    """Whether every row compares: its sum is rounding of its weights, whatever their scale."""
+    return bool(np.all(np.abs(rows.sum(axis=1)) <= TOLERANCE * np.abs(rows).sum(axis=1)))
 
 
 def _check_labels(contrasts: Sequence[Contrast], node: NodeSpec) -> None:
@@ -611,7 +627,7 @@ def _check_labels(contrasts: Sequence[Contrast], node: NodeSpec) -> None:
 def _is_mean(contrast: Contrast, n_groups: int) -> bool:
     """Whether L averages over subjects, rather than comparing groups or taking a slope; group columns come first."""
     groups, others = contrast.between[:, :n_groups], contrast.between[:, n_groups:]
-    return len(groups) == 1 and abs(float(groups.sum()) - 1) < TOLERANCE and not np.any(others)
+    return len(groups) == 1 and not _sum_to_zero(groups) and not np.any(others)
 
 
 def _notes(contrasts: Sequence[Contrast], node: NodeSpec, replaced: Sequence[str], n_groups: int) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bids_app.design import Contrast, Design
 from bids_app.glm import ContrastFit, can_be_tested, contrast_scores, fit_contrast, with_scores
+from bids_app.subspaces import column_space
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -350,11 +351,11 @@ def complete_voxels(values: Singles, design: Design) -> Singles:
 
 def leverages(design: Design) -> Floats:
     """Leverage of each subject, the diagonal of B B+, (n_subjects,)."""
-    return np.asarray(np.einsum("sb,bs->s", design.between, np.linalg.pinv(design.between)))
+    return column_space(design.between).leverages
 
 
 def _residual_forming(design: Design) -> Floats:
-    return np.asarray(np.eye(len(design.subjects)) - design.between @ np.linalg.pinv(design.between))
+    return column_space(design.between).residuals(np.eye(len(design.subjects)))
 
 
 def _residuals(values: Singles, design: Design, contrast: Contrast) -> Iterator[Floats]:
@@ -369,10 +370,10 @@ def _residuals_along(values: Singles, design: Design, contrast: Contrast) -> Ite
     if len(contrast.within) == 1:
         yield from (residuals[0] for residuals in _residuals(values, design, contrast))  # M has the sign of the weights
         return
-    forming, inverse = _residual_forming(design), np.linalg.pinv(design.between)
+    forming, (tested, _) = _residual_forming(design), column_space(design.between).split(contrast.between)
     for start in range(0, values.shape[1], BLOCK):
         scores = contrast_scores(values[:, start : start + BLOCK], design, contrast.within)
-        effect = contrast.between @ inverse @ scores  # (r, q, V)
+        effect = tested @ scores  # (r, q, V)
         if effect.shape[1] == 1:
             direction = effect[:, 0].T  # (V, r)
         else:

@@ -7,9 +7,10 @@ over the cells, L (q, b) weights over the columns of B; v = S - rank B. On the s
     SSH = sum_j (L G_j)' [L (B'B)+ L']+ (L G_j),    F = (SSH / (q r)) / (SSE / df_error)
 
 `partitioned` takes SSE from the residual scores of the contrast's own r dimensions (r v df), `pooled` from all k - 1
-within-subject dimensions ((k - 1) v df). Three kinds of tests differ from these: Hotelling's and Wilks'
-(`multivariate`), Welch's (`variancegroups`), and pooled ones of incomplete cells, which are fitted to the maps by
-ordinary least squares.
+within-subject dimensions ((k - 1) v df). SSH is computed as the squared length of the scores in the q directions that
+the hypothesis is about (`subspaces`), so that no unit of a column matters. Three kinds of tests differ from these:
+Hotelling's and Wilks' (`multivariate`), Welch's (`variancegroups`), and pooled ones of incomplete cells, which are
+fitted to the maps by ordinary least squares.
 
 References
 ----------
@@ -19,18 +20,27 @@ Lecoutre 1991, doi 10.3102/10769986016004371 (Huynh-Feldt with groups).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
 
 from bids_app.design import Contrast, Design, cell_columns
-from bids_app.effectsizes import hedges_g, partial_eta_squared, unit_standard_error
+from bids_app.distributions import f_to_z, log_f_tails, t_to_p, t_to_z
+from bids_app.effectsizes import (
+    EffectSize,
+    correlation_limits,
+    effect_scale,
+    effect_size_of,
+    eta_limits,
+    hedges_g,
+    partial_eta_squared,
+)
 from bids_app.multivariate import is_regular, rao_df, wilks_ratio
-from bids_app.variancegroups import variance_model, welch_test
+from bids_app.subspaces import column_space, unit_rows
+from bids_app.variancegroups import LEAST_RESIDUAL_DF, variance_model, welch_test
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -54,7 +64,7 @@ class ContrastFit:
     variance: Floats | None
     """t only: squared standard error of the effect."""
     effect_size: Floats | None
-    """t: Hedges' g, where it exists (not for one degree of freedom, nor for a slope); F: partial eta squared."""
+    """As `effect_size_name` says; none where Hedges' g does not exist, for one degree of freedom."""
     effect_size_interval: tuple[Floats, Floats] | None
     """Limits of its 95 % confidence interval."""
     epsilon: Floats | None
@@ -69,6 +79,8 @@ class ContrastFit:
     """Subjects of the contrast."""
     statistic_name: str = ""
     """What t or F it is, where it is not the ordinary one."""
+    effect_size_name: EffectSize = "etasq"
+    """hedgesg of a t, partialr of a covariate's t, etasq of an F."""
 
 
 Kind = Literal["sums", "maps", "wilks", "welch"]
@@ -82,9 +94,10 @@ class _Estimates:
     effect: Floats  # L G of the first score, in orthonormal units: meaningful for t
     variance: Floats  # its squared standard error
     df_error: Floats  # of the parametric p
-    df_nominal: Floats  # of effect sizes; Welch's are smaller
+    df_nominal: Floats  # Welch's are smaller
     epsilon: Floats
-    unit: Floats  # standard error of the effect in standard deviations; NaN where there is none
+    unit: Floats  # standard error of L G in standard deviations of the score
+    correlation: Floats  # partial correlation of the score with what L G is about, signed like the effect
     sound: NDArray[np.bool_]  # whether the residuals are more than rounding
 
 
@@ -120,11 +133,15 @@ def fit_contrast(values: Singles, design: Design, contrast: Contrast) -> Contras
     """
     blocks = [_estimate(block, design.of(contrast), contrast) for block in _blocks(values, design)]
     whole = _Estimates(*(np.concatenate([getattr(block, name) for block in blocks]) for name in _Estimates.__slots__))
-    fit = _t_fit if contrast.test == "t" else _f_fit
+    design = design.of(contrast)
+    nominal = error_df(design, contrast)
+    size = effect_size_of(design, contrast)
+    fit = _t_fit(contrast, whole, nominal, size) if contrast.test == "t" else _f_fit(contrast, whole, nominal)
     return replace(
-        fit(contrast, whole, error_df(design, contrast)),
-        n_subjects=len(design.of(contrast).subjects),
+        fit,
+        n_subjects=len(design.subjects),
         statistic_name=statistic_name(design, contrast),
+        effect_size_name=size,
     )
 
 
@@ -134,7 +151,7 @@ def statistic_name(design: Design, contrast: Contrast) -> str:
     if kind == "wilks":
         return "Hotelling's T2 as F" if q == 1 else "Wilks' lambda as Rao's F"
     if kind == "welch":
-        return "Welch's t (Winkler's G)" if contrast.test == "t" else "Welch's F (Winkler's G)"
+        return "Welch's t" if contrast.test == "t" else "Welch-James F"
     return "least squares on incomplete maps" if kind == "maps" else ""
 
 
@@ -143,7 +160,7 @@ def error_df(design: Design, contrast: Contrast) -> float:
     design = design.of(contrast)
     kind, v = statistic_kind(design, contrast), design.df_between
     if kind == "maps":
-        return float(design.n_maps - len(design.subjects) - np.linalg.matrix_rank(cell_columns(design)))
+        return float(design.n_maps - len(design.subjects) - column_space(cell_columns(design)).rank)
     if kind == "wilks":
         return rao_df(len(contrast.between), len(contrast.within), v)[1]
     dimensions = len(design.cells) - 1 if contrast.error_term == "pooled" else len(contrast.within)
@@ -245,8 +262,8 @@ def _estimate(values: Singles, design: Design, contrast: Contrast) -> _Estimates
         return _estimate_alike(values, design, contrast)
     patterns, which = np.unique(there, axis=1, return_inverse=True)
     n_voxels = values.shape[1]
-    a, b, c, d, e, f, g = np.full((7, n_voxels), np.nan)
-    whole = _Estimates(a, b, c, d, e, f, g, np.zeros(n_voxels, np.bool_))
+    unknown = {name: np.full(n_voxels, np.nan) for name in _Estimates.__slots__}
+    whole = _Estimates(**unknown | {"sound": np.zeros(n_voxels, np.bool_)})
     for number, keep in enumerate(patterns.T):
         voxels = np.flatnonzero(which.ravel() == number)
         part = design.restricted(keep)
@@ -273,17 +290,17 @@ def can_be_tested(design: Design, contrast: Contrast) -> bool:
     if len(design.subjects) < 2 or design.df_between < 1:
         return False
     if statistic_kind(design, contrast) == "maps":
-        columns, rows = cell_columns(design), contrast.cell_weights
-        is_told = np.allclose(rows @ np.linalg.pinv(columns) @ columns, rows, atol=1e-8)
-        return bool(is_told and error_df(design, contrast) >= 1)
-    if design.variance_groups and statistic_kind(design, contrast) == "welch":
-        room = variance_model(design.variance_groups, design.between, contrast.between).room
-        if room.size < 2 or np.any(room < 1e-6):
-            return False
+        is_told = column_space(cell_columns(design)).is_estimable(contrast.cell_weights)
+        return is_told and error_df(design, contrast) >= 1
     if contrast.sphericity == "multivariate" and design.df_between < len(contrast.within):
         return False
-    projection = np.linalg.pinv(design.between) @ design.between
-    return bool(np.allclose(contrast.between @ projection, contrast.between, atol=1e-8))
+    space = column_space(design.between)
+    if not space.is_estimable(contrast.between):
+        return False
+    if statistic_kind(design, contrast) == "welch":
+        df_residual = variance_model(design.variance_groups, space, space.split(contrast.between)[0]).df_residual
+        return df_residual.size > 1 and bool(np.all(df_residual > LEAST_RESIDUAL_DF))
+    return True
 
 
 def _estimate_alike(values: Singles, design: Design, contrast: Contrast) -> _Estimates:
@@ -291,56 +308,57 @@ def _estimate_alike(values: Singles, design: Design, contrast: Contrast) -> _Est
     kind = statistic_kind(design, contrast)
     if kind == "maps":
         return _from_maps(values, design, contrast)
-    b, hypothesis = design.between, contrast.between
+    space = column_space(design.between)
+    tested, _ = space.split(contrast.between)
     scores = contrast_scores(values, design, contrast.within)
-    inverse = np.linalg.pinv(b)
-    estimates = inverse @ scores  # (r, b, V)
-    residuals = scores - b @ estimates
-    differences = hypothesis @ estimates  # (r, q, V)
-    metric = np.linalg.pinv(hypothesis @ inverse @ inverse.T @ hypothesis.T)  # [L (B'B)+ L']+
+    along = tested @ scores  # (r, q, V): SSH is their sum of squares
+    residuals = space.residuals(scores)
     total = _squares(scores)
-    sound = _is_more_than_rounding(_squares(residuals), total, values[design.place[design.place >= 0]])
+    maps = values[design.place[design.place >= 0]]
+    sound = _is_more_than_rounding(_squares(residuals), total, maps)
     if kind == "wilks":
-        return _wilks(differences, metric, residuals, design, sound)
+        return _wilks(along, residuals, design, sound)
     if kind == "welch":
-        return _welch(differences, residuals, design, contrast, sound)
+        return _welch(along[0], residuals[0], design, contrast, sound)
     others = contrast_scores(values, design, error_space(design, contrast))
-    error = _squares(residuals) + _squares(others - b @ (inverse @ others))
-    df_error = error_df(design, contrast)
-    explained = np.einsum("rqv,qp,rpv->v", differences, metric, differences, optimize=True)
+    error = _squares(residuals) + _squares(space.residuals(others))
     return _of_sums(
-        differences[0, 0],
-        (explained, error),
-        (float(contrast.rank), df_error),
-        (_leverage(design, contrast), unit_standard_error(design, contrast)),
-        sound=_is_more_than_rounding(error, total + _squares(others), values[design.place[design.place >= 0]]),
+        along[0, 0],
+        (_squares(along), error),
+        (float(contrast.rank), error_df(design, contrast)),
+        space.effect_length(contrast.between),
+        sound=_is_more_than_rounding(error, total + _squares(others), maps),
         epsilon=None if contrast.sphericity == "none" else _epsilon(residuals, design, contrast),
     )
 
 
 def _of_sums(
-    effect: Floats,
+    along: Floats,
     squares: tuple[Floats, Floats],
     df: tuple[float, float],
-    spread: tuple[float, float | None],
+    length: float,
     *,
     sound: NDArray[np.bool_],
     epsilon: Floats | None = None,
 ) -> _Estimates:
-    """Make t (where the hypothesis has one dimension) and F of the explained and the error sum of squares."""
+    """Make t (where the hypothesis has one dimension) and F of the explained and the error sum of squares.
+
+    The effect is `length` times the scores `along` the direction that the hypothesis is about.
+    """
     explained, error = squares
-    leverage, unit = spread
     with np.errstate(divide="ignore", invalid="ignore"):  # where there is no error, see `has_error`
         statistic = (explained / df[0]) / (error / df[1])
-    same = np.ones(effect.shape)
+        correlation = np.sign(along) * np.sqrt(explained / (explained + error))
+    same = np.ones(along.shape)
     return _Estimates(
         statistic=statistic,
-        effect=effect,
-        variance=error / df[1] * leverage,
+        effect=length * along,
+        variance=length**2 * (error / df[1]),
         df_error=df[1] * same,
         df_nominal=df[1] * same,
         epsilon=np.nan * same if epsilon is None else epsilon,
-        unit=(np.nan if unit is None else unit) * same,
+        unit=length * same,
+        correlation=correlation,
         sound=sound,
     )
 
@@ -350,36 +368,52 @@ def _is_more_than_rounding(error: Floats, total: Floats, maps: Singles) -> NDArr
     return np.asarray((error > 1e-20 * data) & (error > 1e-12 * total))
 
 
-def _wilks(
-    differences: Floats, metric: Floats, residuals: Floats, design: Design, sound: NDArray[np.bool_]
-) -> _Estimates:
+def _wilks(along: Floats, residuals: Floats, design: Design, sound: NDArray[np.bool_]) -> _Estimates:
     """Hotelling's T2 or Wilks' lambda as F."""
-    r, q = differences.shape[:2]
+    r, q = along.shape[:2]
     error = np.einsum("rsv,psv->vrp", residuals, residuals, optimize=True)
-    hypothesis = np.einsum("rqv,qp,tpv->vrt", differences, metric, differences, optimize=True)
+    hypothesis = np.einsum("rqv,tqv->vrt", along, along, optimize=True)
     sound = sound & is_regular(error)
     ratio = np.full(sound.shape, np.nan)
     ratio[sound] = wilks_ratio(error[sound], hypothesis[sound], q)
     df = rao_df(q, r, design.df_between)
     nothing, df_error = np.full(sound.shape, np.nan), np.full(sound.shape, df[1])
-    return _Estimates(ratio * df[1] / df[0], nothing, nothing, df_error, df_error, nothing, nothing, sound)
+    return _Estimates(ratio * df[1] / df[0], nothing, nothing, df_error, df_error, nothing, nothing, nothing, sound)
 
 
 def _welch(
-    differences: Floats, residuals: Floats, design: Design, contrast: Contrast, sound: NDArray[np.bool_]
+    along: Floats, residuals: Floats, design: Design, contrast: Contrast, sound: NDArray[np.bool_]
 ) -> _Estimates:
-    """Winkler's G; sound voxels have an error in every group."""
-    model = variance_model(design.variance_groups, design.between, contrast.between)
-    of_group = model.member @ np.square(residuals[0])
+    """Welch's t or the Welch-James F; sound voxels have an error in every group.
+
+    Hedges' g is standardised by the root of the mean of the groups' variances.
+    """
+    space = column_space(design.between)
+    model = variance_model(design.variance_groups, space, space.split(contrast.between)[0])
+    of_group = model.member @ np.square(residuals)
     sound = sound & np.all(of_group > 1e-12 * of_group.sum(axis=0), axis=0)
-    nothing = np.full(sound.shape, np.nan)
-    g, variance, df_error = nothing.copy(), nothing.copy(), nothing.copy()
-    test = welch_test(model, differences[0][:, sound], residuals[0][:, sound])
-    g[sound], variance[sound], df_error[sound] = test.g, test.spread[:, 0, 0], test.df_error
-    unit = unit_standard_error(design, contrast)
-    units = np.full(sound.shape, np.nan if unit is None else unit)
-    nominal = np.full(sound.shape, float(design.df_between))
-    return _Estimates(g, differences[0, 0], variance, df_error, nominal, nothing, units, sound)
+    test = welch_test(model, along[:, sound], residuals[:, sound])
+    length = space.effect_length(contrast.between)
+
+    def everywhere(values: Floats) -> Floats:
+        whole = np.full(sound.shape, np.nan)
+        whole[sound] = values
+        return whole
+
+    explained = np.square(along).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation = np.sign(along[0]) * np.sqrt(explained / (explained + of_group.sum(axis=0)))
+    return _Estimates(
+        statistic=everywhere(test.f),
+        effect=length * along[0],
+        variance=length**2 * everywhere(test.covariance[:, 0, 0]),
+        df_error=everywhere(test.df_error),
+        df_nominal=np.full(sound.shape, float(design.df_between)),
+        epsilon=np.full(sound.shape, np.nan),
+        unit=length * everywhere(np.sqrt(test.covariance[:, 0, 0] / test.variances.mean(axis=0))),
+        correlation=correlation,
+        sound=sound,
+    )
 
 
 def map_space(design: Design, contrast: Contrast) -> tuple[Floats, Floats]:
@@ -392,12 +426,7 @@ def map_space(design: Design, contrast: Contrast) -> tuple[Floats, Floats]:
     rest : (n, n_maps) orthonormal
         What the null hypothesis leaves.
     """
-    columns = cell_columns(design)
-    rows = contrast.cell_weights @ np.linalg.pinv(columns)
-    tested = rows / np.linalg.norm(rows) if len(rows) == 1 else np.linalg.qr(rows.T)[0].T
-    left = columns - tested.T @ (tested @ columns)
-    vectors, values, _ = np.linalg.svd(left, full_matrices=False)
-    return np.asarray(tested), np.asarray(vectors[:, values > 1e-9 * np.linalg.norm(columns)].T)
+    return column_space(cell_columns(design)).split(contrast.cell_weights)
 
 
 def centred_maps(values: ArrayLike, design: Design) -> Floats:
@@ -415,14 +444,11 @@ def _from_maps(values: Singles, design: Design, contrast: Contrast) -> _Estimate
     explained = np.square(tested @ maps).sum(axis=0)
     total = _squares(maps[None])
     error = total - explained - np.square(rest @ maps).sum(axis=0)
-    weights = contrast.cell_weights / np.linalg.norm(contrast.cell_weights, axis=1, keepdims=True)
-    rows = weights @ np.linalg.pinv(cell_columns(design))
-    leverage = float(rows[0] @ rows[0])
     return _of_sums(
-        (rows @ maps)[0],
+        (tested @ maps)[0],
         (explained, error),
         (float(contrast.rank), error_df(design, contrast)),
-        (leverage, float(np.sqrt(leverage))),
+        column_space(cell_columns(design)).effect_length(unit_rows(contrast.cell_weights)),
         sound=_is_more_than_rounding(error, total, values[design.place[design.place >= 0]]),
     )
 
@@ -445,18 +471,11 @@ def _epsilon(residuals: Floats, design: Design, contrast: Contrast) -> Floats:
     return np.asarray(np.clip(huynh_feldt, 1 / r, 1.0), np.float64)
 
 
-def _leverage(design: Design, contrast: Contrast) -> float:
-    """h = L (B'B)+ L': the variance of the estimate in units of the score's error variance."""
-    b, hypothesis = design.between, contrast.between
-    return float((hypothesis @ np.linalg.pinv(b.T @ b) @ hypothesis.T)[0, 0])
-
-
-def _t_fit(contrast: Contrast, found: _Estimates, nominal: float) -> ContrastFit:
+def _t_fit(contrast: Contrast, found: _Estimates, nominal: float, name: EffectSize) -> ContrastFit:
     length = float(np.linalg.norm(contrast.cell_weights))  # back to the user's units
     t = found.effect / np.sqrt(found.variance)
     df, varying = _df_of(found, nominal)
-    size, lower, upper = _by_df(found, lambda df, voxels: _g_of_voxels(t[voxels], df, found.unit[voxels]))
-    has_size = not np.all(np.isnan(size))
+    size, limits = _size_of_t(t, found, contrast, name)
     return ContrastFit(
         contrast=contrast,
         statistic=t,
@@ -464,8 +483,8 @@ def _t_fit(contrast: Contrast, found: _Estimates, nominal: float) -> ContrastFit
         p=t_to_p(t, df, contrast.sided),
         effect=length * found.effect,
         variance=length**2 * found.variance,
-        effect_size=size if has_size else None,
-        effect_size_interval=(lower, upper) if has_size else None,
+        effect_size=size,
+        effect_size_interval=limits,
         epsilon=None,
         df_effect=1.0,
         df_error=nominal,
@@ -473,23 +492,36 @@ def _t_fit(contrast: Contrast, found: _Estimates, nominal: float) -> ContrastFit
     )
 
 
+def _size_of_t(
+    t: Floats, found: _Estimates, contrast: Contrast, name: EffectSize
+) -> tuple[Floats | None, tuple[Floats, Floats] | None]:
+    """Hedges' g, or a covariate's partial correlation, with its interval where there is one."""
+    if name == "partialr":
+        # Fisher's interval knows no groups with variances of their own
+        has_limits = np.array_equal(found.df_error, found.df_nominal, equal_nan=True)
+        return found.correlation, correlation_limits(found.correlation, found.df_nominal) if has_limits else None
+    unit = effect_scale(contrast.between[0]) * found.unit
+    g, lower, upper = hedges_g(t, found.df_error, found.df_nominal, unit)
+    return (None, None) if np.all(np.isnan(g)) else (g, (lower, upper))
+
+
 def _f_fit(contrast: Contrast, found: _Estimates, nominal: float) -> ContrastFit:
     f, rank = found.statistic, float(contrast.rank)
     df_error, varying = _df_of(found, nominal)
-    size, lower, upper = _by_df(found, lambda df, voxels: _eta_of_voxels(f[voxels], rank, df))
     epsilon = None if np.all(np.isnan(found.epsilon)) else found.epsilon
     correction = 1.0 if epsilon is None else epsilon
     df = (rank * correction, df_error * correction)
     log_upper, _ = log_f_tails(f, *df)
+    z = f_to_z(f, *df)
     return ContrastFit(
         contrast=contrast,
         statistic=f,
-        z=f_to_z(f, *df),
+        z=z,
         p=np.exp(log_upper),
         effect=None,
         variance=None,
-        effect_size=size,
-        effect_size_interval=(lower, upper),
+        effect_size=partial_eta_squared(f, rank, found.df_nominal),
+        effect_size_interval=eta_limits(z, *df, df_nominal=found.df_nominal * correction),
         epsilon=epsilon,
         df_effect=rank,
         df_error=nominal,
@@ -501,89 +533,3 @@ def _df_of(found: _Estimates, nominal: float) -> tuple[Floats | float, Floats | 
     """Error degrees of freedom: one number, or where they vary those of each voxel, and the latter again."""
     varies = not np.all(found.df_error == nominal)
     return (found.df_error, found.df_error) if varies else (nominal, None)
-
-
-def _by_df(
-    found: _Estimates, size: Callable[[float, NDArray[np.intp]], tuple[Floats, Floats, Floats]]
-) -> tuple[Floats, Floats, Floats]:
-    """Effect size and limits of all voxels, those with the same degrees of freedom at a time."""
-    whole = tuple(np.full(found.statistic.shape, np.nan) for _ in range(3))
-    for df in np.unique(found.df_nominal[~np.isnan(found.df_nominal)]):
-        voxels = np.flatnonzero(found.df_nominal == df)
-        for values, part in zip(whole, size(float(df), voxels), strict=True):
-            values[voxels] = part
-    return whole[0], whole[1], whole[2]
-
-
-def _g_of_voxels(t: Floats, df: float, unit: Floats) -> tuple[Floats, Floats, Floats]:
-    """Hedges' g with its limits; NaN where it does not exist."""
-    found = hedges_g(t, df, 1.0)
-    if found is None:
-        return unit * np.nan, unit * np.nan, unit * np.nan
-    g, (lower, upper) = found
-    return unit * g, unit * lower, unit * upper
-
-
-def _eta_of_voxels(f: Floats, df1: float, df2: float) -> tuple[Floats, Floats, Floats]:
-    """Return partial eta squared with its limits."""
-    eta_squared, (lower, upper) = partial_eta_squared(f, df1, df2)
-    return eta_squared, lower, upper
-
-
-def t_to_p(t: Floats, df: ArrayLike, sided: str) -> Floats:
-    """p of t for `sided` two, positive or negative."""
-    log_both, log_lower = log_f_tails(t**2, 1.0, df)
-    if sided == "two":
-        return np.asarray(np.exp(log_both))
-    extreme = t > 0 if sided == "positive" else t < 0
-    return np.where(extreme, 0.5 * np.exp(log_both), 0.5 + 0.5 * np.exp(log_lower))
-
-
-def t_to_z(t: Floats, df: ArrayLike) -> Floats:
-    """Signed normal deviate of the one-tailed p of t; finite far beyond p = 1e-300."""
-    log_both, _ = log_f_tails(t**2, 1.0, df)
-    return np.asarray(np.sign(t) * -special.ndtri_exp(log_both - np.log(2)))
-
-
-def f_to_z(f: ArrayLike, df1: ArrayLike, df2: ArrayLike) -> Floats:
-    """Return the normal deviate of the upper tail of F; negative below its median, finite far beyond p = 1e-300."""
-    log_upper, log_lower = log_f_tails(np.maximum(f, np.finfo(np.float64).tiny), df1, df2)
-    z = np.where(log_upper < np.log(0.5), -special.ndtri_exp(log_upper), special.ndtri_exp(log_lower))
-    return np.asarray(z, np.float64)
-
-
-def t_isf(p: float, df: float) -> float:
-    """t with upper-tail probability p."""
-    return float(stats.t.isf(p, df))
-
-
-def f_isf(p: float, df1: float, df2: float) -> float:
-    """F with upper-tail probability p."""
-    return float(stats.f.isf(p, df1, df2))
-
-
-def log_f_tails(f: ArrayLike, df1: ArrayLike, df2: ArrayLike) -> tuple[Floats, Floats]:
-    """Logarithms of P(F > f) and P(F <= f), accurate where the probabilities themselves underflow.
-
-    Parameters
-    ----------
-    f, df1, df2 : broadcastable
-        f not negative.
-    """
-    f, df1, df2 = (np.asarray(x, np.float64) for x in (f, df1, df2))
-    whole = df2 + df1 * f
-    upper, lower = df2 / whole, df1 * f / whole
-    return _log_betainc(df2 / 2, df1 / 2, upper, lower), _log_betainc(df1 / 2, df2 / 2, lower, upper)
-
-
-def _log_betainc(a: Floats, b: Floats, x: Floats, complement: Floats) -> Floats:
-    """log I_x(a, b), with 1 - x given; by the series in x where I_x underflows (there x is small)."""
-    a, b, x, complement = np.broadcast_arrays(a, b, x, complement)
-    with np.errstate(divide="ignore"):
-        result = np.asarray(np.log(special.betainc(a, b, x)))
-    deep = (result < -600) & (x > 0)
-    if np.any(deep):
-        a, b, x, complement = a[deep], b[deep], x[deep], complement[deep]
-        series = special.hyp2f1(a + b, 1.0, a + 1.0, x)
-        result[deep] = a * np.log(x) + b * np.log(complement) - np.log(a) - special.betaln(a, b) + np.log(series)
-    return np.asarray(result)

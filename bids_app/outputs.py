@@ -25,6 +25,7 @@ from bids_app.conditions import Group, all_subjects, condition_maps, error_words
 from bids_app.dataset import InputMaps
 from bids_app.design import Contrast, Design, file_label
 from bids_app.discovery import SourceDataset
+from bids_app.effectsizes import EffectSize
 from bids_app.errors import OutputError
 from bids_app.exchangeability import Shuffles
 from bids_app.glm import ContrastFit, error_df, statistic_name
@@ -54,16 +55,18 @@ STATISTICS = {
         "Hedges' g, small-sample corrected: the effect in standard deviations, over subjects, of the contrast's own "
         "scores, or of all within-subject scores where ErrorTerm is pooled"
     ),
+    "partialr": "Partial correlation of the subjects' scores with what the contrast weighs, t / sqrt(t^2 + df)",
     "etasq": "Partial eta squared: SSH / (SSH + SSE)",
     "epsilon": "Departure from sphericity; both degrees of freedom of the parametric p and z are multiplied by it",
     "dof": "Error degrees of freedom of the voxel, before any correction by epsilon",
 }
 INTERVALS = {
     "hedgesg": "limit of the 95 % confidence interval of Hedges' g, from the noncentral t distribution",
+    "partialr": "limit of the 95 % confidence interval of the partial correlation, by Fisher's z, variance 1/(df - 1)",
     "etasq": (
-        "limit of the 95 % confidence interval of partial eta squared, from the noncentral F distribution at nominal "
-        "degrees of freedom. The lower limit is 0 until p < 0.025; the interval that excludes 0 where p < 0.05 is that "
-        "of 90 %. Both limits are 0 where F is below the 2.5th percentile that it has without an effect"
+        "limit of the 95 % confidence interval of partial eta squared, from the noncentral F distribution at the "
+        "degrees of freedom of p. The lower limit is 0 until p < 0.025; the interval that excludes 0 where p < 0.05 is "
+        "that of 90 %. Both limits are 0 where F is below the 2.5th percentile that it has without an effect"
     ),
 }
 METHODS = {
@@ -402,16 +405,17 @@ def write_contrast(
     def write(name: str, values: NDArray[np.float64], content: Json, outside: float = 0.0) -> None:
         """One statistic map with its sidecar."""
         path = folder.keep(folder.file(f"{stem}_{name}_statmap.nii.gz"))
-        dtype = np.float64 if name == "stat-p" else np.float32  # single precision ends at 1e-45
-        volume = unmask(values.astype(dtype), maps.mask, outside)
+        volume = unmask(values.astype(type_on_disk(name, values)), maps.mask, outside)
         write_image(path, volume, maps.affine, mni=_is_mni(folder.entities))
         folder.sidecar(path, content | about)
 
+    size = fit.effect_size_name
     for stat, values in _statistics(fit):
-        write(f"stat-{stat}", values, {"Description": STATISTICS[stat]}, outside=1.0 if stat == "p" else 0.0)
+        content = {"Description": STATISTICS[stat]} | (_about_size(fit) if stat == size else {})
+        write(f"stat-{stat}", values, content, outside=1.0 if stat == "p" else 0.0)
     for limit, values in zip(("lower", "upper"), fit.effect_size_interval or (), strict=False):
-        size = _effect_size_name(fit)
-        write(f"stat-{size}_desc-{limit}95", values, {"Description": f"{limit.capitalize()} {INTERVALS[size]}"})
+        content = {"Description": f"{limit.capitalize()} {INTERVALS[size]}"} | _about_size(fit)
+        write(f"stat-{size}_desc-{limit}95", values, content)
     if null:
         as_z = any(inference.is_across for inference, _ in results)
         _write_null(folder, stem, null, about, as_z=as_z)
@@ -567,7 +571,18 @@ def _described(columns: Mapping[str, str]) -> Json:
     return {name: {"Description": text} for name, text in columns.items()}
 
 
-def map_names(contrast: Contrast) -> dict[str, str]:
+def type_on_disk(name: str, values: NDArray[np.float64]) -> type[np.floating]:
+    """Choose the type of a map: single precision, unless it is p, which may be below 1e-45, or out of range.
+
+    A slope on a covariate of 1e-12, or its variance, can be.
+    """
+    size = np.abs(values[np.isfinite(values) & (values != 0)])
+    limits = np.finfo(np.float32)
+    in_range = size.size == 0 or (size.max() < limits.max and size.max() > 1e6 * limits.tiny)
+    return np.float32 if in_range and name != "stat-p" else np.float64
+
+
+def map_names(contrast: Contrast, effect_size: EffectSize) -> dict[str, str]:
     """Name the maps of a contrast's fit as on disk: field of `ContrastFit` -> stat."""
     return {
         "effect": "effect",
@@ -575,7 +590,7 @@ def map_names(contrast: Contrast) -> dict[str, str]:
         "statistic": contrast.test,
         "z": "z",
         "p": "p",
-        "effect_size": "hedgesg" if contrast.test == "t" else "etasq",
+        "effect_size": effect_size,
         "epsilon": "epsilon",
         "df_of_voxel": "dof",
     }
@@ -583,12 +598,22 @@ def map_names(contrast: Contrast) -> dict[str, str]:
 
 def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Name the maps that there are."""
-    named = ((stat, getattr(fit, field)) for field, stat in map_names(fit.contrast).items())
+    names = map_names(fit.contrast, fit.effect_size_name)
+    named = ((stat, getattr(fit, field)) for field, stat in names.items())
     return ((stat, values) for stat, values in named if values is not None)
 
 
-def _effect_size_name(fit: ContrastFit) -> str:
-    return map_names(fit.contrast)["effect_size"]
+def _about_size(fit: ContrastFit) -> Json:
+    """Say what is special about an effect size where groups have variances of their own."""
+    if not fit.statistic_name.startswith("Welch"):
+        return {}
+    special = {
+        "hedgesg": "square root of the mean of the variances of the VarianceGroups; interval at Welch's df",
+        "partialr": "none: a correlation over all subjects, by ordinary least squares; no interval is given, because "
+        "Fisher's assumes one variance",
+        "etasq": "none: from the Welch-James F at nominal degrees of freedom, q F / (q F + df)",
+    }
+    return {"Standardiser": special[fit.effect_size_name]}
 
 
 def _about(fit: ContrastFit) -> Json:

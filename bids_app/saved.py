@@ -28,7 +28,7 @@ from bids_app.images import UNREADABLE, Booleans
 from bids_app.inference.clusters import Lattice
 from bids_app.inference.correction import ContrastInference, parametric
 from bids_app.inference.permutation import NullDistribution
-from bids_app.outputs import NodeFolder, figure_path, map_names, run_record
+from bids_app.outputs import NodeFolder, figure_path, map_names, run_record, type_on_disk
 from bids_app.permuting import Plan
 from bids_app.records import Json, Loaders, decode, encode
 from bids_app.report.figures import Figure
@@ -76,14 +76,17 @@ def as_saved(results: Results) -> Results:
     `observed` of the null distribution is no map of its own and no part of a report: it is empty.
     """
     fit, null = results.fit, results.null
-    arrays = {name: getattr(fit, name) for name in map_names(fit.contrast) if name != "p"}
-    rounded: dict[str, Any] = {name: None if each is None else _single(each) for name, each in arrays.items()}
+    names = map_names(fit.contrast, fit.effect_size_name)
+    rounded: dict[str, Any] = {
+        name: None if (values := getattr(fit, name)) is None else _on_disk(f"stat-{stat}", values)
+        for name, stat in names.items()
+    }
     interval = fit.effect_size_interval
-    limits = None if interval is None else (_single(interval[0]), _single(interval[1]))
+    limits = None if interval is None else (_on_disk("", interval[0]), _on_disk("", interval[1]))
     if null is not None:
         null = replace(null, maxima={key: _nine_digits(values) for key, values in null.maxima.items()}, observed={})
     inferences = tuple(
-        each if each.null is None else replace(each, p=_p_of(_single(-np.log10(each.p))), null=null)
+        each if each.null is None else replace(each, p=_p_of(_on_disk("", -np.log10(each.p))), null=null)
         for each in results.inferences
     )
     tables = tuple(replace(t, clusters=_rounded(t.clusters), peaks=_rounded(t.peaks)) for t in results.tables)
@@ -207,10 +210,10 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, lattice
 
 def _read_fit(node: SavedNode, contrast: Contrast, kept: Json, stem: str) -> ContrastFit:
     """Read the maps of the parametric fit; which ones there are hangs on the contrast."""
-    size = map_names(contrast)["effect_size"]
+    size = kept["effect_size_name"]
     optional = {"effect", "variance", "effect_size", "epsilon", "df_of_voxel"}
     maps: dict[str, Any] = {}
-    for name, stat in map_names(contrast).items():
+    for name, stat in map_names(contrast, size).items():
         path = node.folder.file(f"{stem}_stat-{stat}_statmap.nii.gz")
         maps[name] = None if name in optional and not path.exists() else _values(path, node.mask)
     limits = [node.folder.file(f"{stem}_stat-{size}_desc-{side}95_statmap.nii.gz") for side in ("lower", "upper")]
@@ -319,9 +322,9 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: cannot be read ({reason}). The file is damaged: run the analysis again.")
 
 
-def _single(values: NDArray[Any]) -> Floats:
+def _on_disk(name: str, values: NDArray[Any]) -> Floats:
     """Round to what a map holds."""
-    return np.asarray(values, np.float32).astype(np.float64)
+    return np.asarray(values.astype(type_on_disk(name, values)), np.float64)
 
 
 def _p_of(logp: Floats) -> Floats:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bids_app.design import Contrast, Design
 from bids_app.glm import contrast_scores, error_space, with_scores
+from bids_app.subspaces import column_space
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -111,7 +112,7 @@ def _forward(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 def _fit(values: Singles, design: Design, directions: Floats) -> tuple[Floats, Floats]:
     """Coefficients G of every dimension, (r, b, V), and the length of all residuals at each voxel, (V,)."""
-    inverse = np.linalg.pinv(design.between)
+    inverse = column_space(design.between).inverse
     estimates = np.empty((len(directions), design.between.shape[1], values.shape[1]))
     length = np.empty(values.shape[1])
     for start in range(0, values.shape[1], BLOCK):

@@ -1,14 +1,20 @@
-"""Groups with variances of their own: the statistic G, which is Welch's t and F for groups without covariates.
+"""Groups with variances of their own: Welch's t and F, and what they are cases of, the test of Welch and James.
 
-Letters: S subjects, B (S, b) the between-subject design, L (q, b) the hypothesis, V voxels. With n_g members of a
-group, r_g the trace of its part of the residual-forming matrix and w_g = r_g / SSE_g, T = sum n_g w_g:
+Letters: S subjects, B (S, b) the between-subject design, L (q, b) the hypothesis, V voxels. beta = B+ D by least
+squares; group g has r_g, the trace of its part of the residual-forming matrix, and s2_g = SSE_g / r_g. With (B+)_g the
+columns of B+ that belong to its subjects, C_g = s2_g L (B+)_g (B+)_g' L' is its share of the covariance of L beta,
+C = sum C_g, and
 
-    G = (L beta)' [L (B' diag(w) B)^-1 L']^-1 (L beta) / (q Lambda),    Lambda = 1 + 2 (q - 1) d / (q (q + 2))
-    d = sum_g (1 - n_g w_g / T)^2 / r_g,    p from F on q and q (q + 2) / (3 d) degrees of freedom
+    T = (L beta)' C^-1 (L beta),    A = 1/2 sum_g [tr((C^-1 C_g)^2) + tr(C^-1 C_g)^2] / r_g
+    F = T / (q + 2 A - 6 A / (q + 2))  on  q  and  q (q + 2) / (3 A)  degrees of freedom
+
+One row: t = L beta / sqrt(C) on 1 / A degrees of freedom, which are Satterthwaite's. The rows of L B+ may be replaced
+by any others that span the same, so they come orthonormal.
 
 References
 ----------
-Winkler et al. 2014, doi 10.1016/j.neuroimage.2014.01.060 (G); Welch 1951, doi 10.1093/biomet/38.3-4.330.
+Johansen 1980, doi 10.1093/biomet/67.1.85; James 1951, doi 10.1093/biomet/38.3-4.324; Welch 1951,
+doi 10.1093/biomet/38.3-4.330; Satterthwaite 1946, doi 10.2307/3002019.
 """
 
 from __future__ import annotations
@@ -19,76 +25,78 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_app.subspaces import ColumnSpace
+
 Floats = NDArray[np.float64]
+
+LEAST_RESIDUAL_DF = 1e-6  # of a group: with less, the model fits its subjects whatever they are
 
 
 @dataclass(frozen=True, slots=True)
 class VarianceModel:
-    """What G needs of the design, whatever the data."""
+    """What the test needs of the design, whatever the data."""
 
     member: Floats
     """(n_groups, n_subjects) 1 for the members of a group."""
-    size: Floats
-    """n_g (n_groups,)."""
-    room: Floats
-    """r_g (n_groups,) residual degrees of freedom."""
-    squares: Floats
-    """B_g' B_g (n_groups, b, b)."""
-    hypothesis: Floats
-    """L (q, b)."""
+    df_residual: Floats
+    """r_g (n_groups,)."""
+    shares: Floats
+    """(n_groups, q, q) covariance of the tested directions that a group of variance 1 contributes; their sum is I."""
 
 
 @dataclass(frozen=True, slots=True)
 class WelchTest:
-    """G of every voxel."""
+    """The test of every voxel."""
 
-    g: Floats
-    """(n_voxels,)."""
-    spread: Floats
-    """L (B' diag(w) B)^-1 L' (n_voxels, q, q), for q = 1 the squared standard error of L beta."""
+    f: Floats
+    """(n_voxels,) for one row t squared."""
+    covariance: Floats
+    """C (n_voxels, q, q) of the scores along the tested directions."""
+    variances: Floats
+    """s2_g (n_groups, n_voxels)."""
     df_error: Floats
     """(n_voxels,)."""
 
 
-def variance_model(groups: Sequence[str], between: Floats, hypothesis: Floats) -> VarianceModel:
-    """Lay out what G needs.
+def variance_model(groups: Sequence[str], space: ColumnSpace, tested: Floats) -> VarianceModel:
+    """Lay out what the test needs.
 
     Parameters
     ----------
     groups : label of each subject's group
-    between : B (n_subjects, b)
-    hypothesis : L (q, b)
+    space : of B
+    tested : (q, n_subjects) orthonormal, what the hypothesis is about
     """
     labels = sorted(set(groups))
     member = np.array([[float(own == label) for own in groups] for label in labels])
-    leftover = np.eye(len(groups)) - between @ np.linalg.pinv(between)
     return VarianceModel(
         member=member,
-        size=member.sum(axis=1),
-        room=member @ np.diag(leftover),
-        squares=np.einsum("gs,sb,sc->gbc", member, between, between, optimize=True),
-        hypothesis=hypothesis,
+        df_residual=member @ (1 - space.leverages),
+        shares=np.einsum("gs,qs,ps->gqp", member, tested, tested, optimize=True),
     )
 
 
-def welch_test(model: VarianceModel, differences: Floats, residuals: Floats) -> WelchTest:
-    """Compute G.
+def welch_test(model: VarianceModel, along: Floats, residuals: Floats) -> WelchTest:
+    """Compute F and its degrees of freedom.
 
     Parameters
     ----------
     model : VarianceModel
-    differences : L beta (q, n_voxels)
+    along : (q, n_voxels) scores along the tested directions
     residuals : (n_subjects, n_voxels)
     """
-    q = len(model.hypothesis)
-    weights = model.room[:, None] / (model.member @ np.square(residuals))  # w_g (n_groups, V)
-    information = np.einsum("gv,gbc->vbc", weights, model.squares, optimize=True)
-    spread = model.hypothesis @ np.linalg.pinv(information, hermitian=True) @ model.hypothesis.T
-    total = model.size @ weights
-    d = (np.square(1 - model.size[:, None] * weights / total) / model.room[:, None]).sum(axis=0)
-    form = np.einsum("qv,vqp,pv->v", differences, np.linalg.inv(spread), differences, optimize=True)
+    q = len(along)
+    variances = (model.member @ np.square(residuals)) / model.df_residual[:, None]
+    of_group = np.einsum("gv,gqp->vgqp", variances, model.shares)
+    covariance = of_group.sum(axis=1)
+    inverse = np.linalg.inv(covariance)
+    part = inverse[:, None] @ of_group  # C^-1 C_g
+    squared_trace = np.square(np.einsum("vgqq->vg", part))
+    a = ((np.einsum("vgqp,vgpq->vg", part, part) + squared_trace) / model.df_residual).sum(axis=1) / 2
+    t_squared = np.einsum("qv,vqp,pv->v", along, inverse, along, optimize=True)
     return WelchTest(
-        g=form / (q * (1 + 2 * (q - 1) * d / (q * (q + 2)))),
-        spread=spread,
-        df_error=q * (q + 2) / (3 * d),
+        f=t_squared / (q + 2 * a - 6 * a / (q + 2)),
+        covariance=covariance,
+        variances=variances,
+        df_error=q * (q + 2) / (3 * a),
     )

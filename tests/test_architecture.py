@@ -56,38 +56,45 @@ MAY_IMPORT = {
     "dataset": Allowed(("errors", "spec", "discovery", "mapstable", "filters"), ("pandas",)),
     "images": Allowed(("errors", "dataset"), ("nibabel", "nilearn", "numpy", "joblib")),
     "participants": Allowed(("errors", "spec", "discovery"), ("numpy", "pandas")),
-    "between": Allowed(("errors", "spec", "participants"), ("numpy",)),
-    "design": Allowed(("errors", "spec", "dataset", "participants", "between"), ("numpy", "pandas")),
-    "exchangeability": Allowed(("errors", "design"), ("numpy",)),
-    "effectsizes": Allowed(("design",), ("numpy", "scipy")),
+    "subspaces": Allowed((), ("numpy",)),
+    "distributions": Allowed((), ("numpy", "scipy")),
+    "between": Allowed(("errors", "spec", "participants", "subspaces"), ("numpy",)),
+    "design": Allowed(
+        ("errors", "spec", "dataset", "participants", "between", "subspaces", "variancegroups"), ("numpy", "pandas")
+    ),
+    "exchangeability": Allowed(("errors", "design", "subspaces"), ("numpy",)),
+    "effectsizes": Allowed(("design", "distributions"), ("numpy", "scipy")),
     "conditions": Allowed(("design",), ("numpy",)),
     "multivariate": Allowed((), ("numpy",)),
-    "variancegroups": Allowed((), ("numpy",)),
-    "glm": Allowed(("design", "effectsizes", "multivariate", "variancegroups"), ("numpy", "scipy")),
-    "smoothness": Allowed(("design", "glm"), ("numpy",)),
-    "diagnostics": Allowed(("design", "glm"), ("numpy",)),
+    "variancegroups": Allowed(("subspaces",), ("numpy",)),
+    "glm": Allowed(
+        ("design", "distributions", "effectsizes", "multivariate", "subspaces", "variancegroups"), ("numpy", "scipy")
+    ),
+    "smoothness": Allowed(("design", "glm", "subspaces"), ("numpy",)),
+    "diagnostics": Allowed(("design", "glm", "subspaces"), ("numpy",)),
     "inference.__init__": Allowed(),
     "inference.clusters": Allowed((), ("numpy", "numba", "scipy.ndimage")),
-    "inference.heights": Allowed(("glm",), ("numpy", "numba", "scipy.stats")),
+    "inference.heights": Allowed(("distributions",), ("numpy", "numba", "scipy.stats")),
     "inference.products": Allowed((), ("numpy", "numba")),
     "inference.matrices": Allowed(("inference.products",), ("numpy", "numba")),
     "inference.scores": Allowed(
         (
-            "design", "exchangeability", "glm", "multivariate", "variancegroups",
+            "design", "exchangeability", "glm", "multivariate", "subspaces", "variancegroups",
             "inference.products", "inference.matrices",
         ),
         ("numpy",),
     ),
     "inference.permutation": Allowed(
         (
-            "design", "exchangeability", "glm",
+            "design", "distributions", "exchangeability", "glm",
             "inference.clusters", "inference.heights", "inference.products", "inference.matrices", "inference.scores",
         ),
         ("numpy", "numba", "scipy.stats"),
     ),
     "inference.tail": Allowed((), ("numpy",)),
     "inference.correction": Allowed(
-        ("glm", "inference.clusters", "inference.permutation", "inference.tail"), ("numpy", "scipy.stats")
+        ("distributions", "glm", "inference.clusters", "inference.permutation", "inference.tail"),
+        ("numpy", "scipy.stats"),
     ),
     "checkpoints": Allowed(("errors", "inference.permutation"), ("numpy",)),
     "terminal": Allowed((), ("rich",)),
@@ -170,7 +177,7 @@ MAY_IMPORT = {
     ),
     "outputs": Allowed(
         (
-            "errors", "spec", "discovery", "dataset", "images", "design", "exchangeability", "glm",
+            "errors", "spec", "discovery", "dataset", "images", "design", "effectsizes", "exchangeability", "glm",
             "conditions", "inference.*", "report.atlases", "report.tables", "report.figures", "resources",
         ),
         ("nibabel", "numpy", "pandas"),

@@ -114,7 +114,7 @@ def test_a_multivariate_test_and_unequal_variances_are_said(preview: Preview) ->
     assert "no sphericity is assumed" in text
     text = unwrapped(preview(VarianceGroups="group", Effects=["group"]))
     assert "variances one in each group of the column group: p (3), c (5)" in text
-    assert "F(1, 5), Welch's F (Winkler's G), upper tail error its own" in text
+    assert "F(1, 5), Welch-James F, upper tail error its own" in text
     assert "5 df, nominal: each voxel has its own" in text
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bids_app.glm import ContrastFit, f_isf, t_isf
+from bids_app.distributions import f_isf, t_isf
+from bids_app.glm import ContrastFit
 from bids_app.inference.clusters import Lattice, cluster_values
 from bids_app.inference.permutation import TIE_TOLERANCE, NullDistribution
 from bids_app.inference.tail import (

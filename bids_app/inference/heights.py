@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bids_app.glm import f_to_z, t_to_z
+from bids_app.distributions import f_to_z, t_to_z
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""The statistics of a shuffle that small matrices make: Wilks' lambda, Hotelling's T2 among it, and Winkler's G.
+"""The statistics of a shuffle that small matrices make: Wilks' lambda, Hotelling's T2 among it, and Welch's t and F.
 
 As in `products`, the sums over units are formed block of voxels by block; what differs is how a statistic comes of
 them. Where that is a formula (Hotelling's T2 without nuisance, Welch's t of groups) it is evaluated for a whole block,
@@ -9,8 +9,8 @@ With the rows a of products s_a (r,), tested ones first,
 
     lambda = det(I - sum over all a of s_a s_a') / det(I - sum over the nuisance rows of s_a s_a').
 
-G: with u_gk the sum over the members of group g of column k of an orthonormal basis Q of the design, and a_k the sum of
-these over the groups, SSE_g = |e_g|^2 - 2 a' u_g + a' Q_g'Q_g a, and |e_g|^2 is what no flip changes.
+Welch: with u_gk the sum over the members of group g of column k of an orthonormal basis Q of the design, and a_k the
+sum of these over the groups, SSE_g = |e_g|^2 - 2 a' u_g + a' Q_g'Q_g a, and |e_g|^2 is what no flip changes.
 
 References
 ----------
@@ -61,15 +61,15 @@ class Wilks(NamedTuple):
 
 
 class Welch(NamedTuple):
-    """How G is made of the products."""
+    """How Welch's t and F are made of the products."""
 
     member: Integers  # (n_units,) group of each unit
     product: Integers  # (n_groups, n_columns) which product is u_gk; -1: it is zero
     squares: Floats  # (n_groups, n_columns, n_columns) Q_g'Q_g
-    hypothesis: Floats  # C (q, n_columns): L beta = C a
-    size: Floats  # (n_groups,) members
-    room: Floats  # (n_groups,) r_g
-    df_error: float  # nominal: the ratio is G q / df
+    hypothesis: Floats  # (q, n_columns) times a: the scores along the tested directions
+    shares: Floats  # (n_groups, q, q) of their covariance, for a variance of 1
+    df_residual: Floats  # (n_groups,) r_g
+    df_error: float  # nominal: the ratio is F q / df
     signed: bool
     is_plain: bool  # one column for each group and one row: Welch's t
 
@@ -140,7 +140,7 @@ def _wilks_ratio(products: Floats, total: Floats, wilks: Wilks) -> tuple[float, 
 
 @_compiled
 def _welch_ratio(products: Floats, total: Floats, welch: Welch) -> tuple[float, float]:
-    """G q / df of one voxel, and the smallest share of a group's sum of squares that is error.
+    """F q / df of one voxel, and the smallest share of a group's sum of squares that is error.
 
     Parameters
     ----------
@@ -156,8 +156,8 @@ def _welch_ratio(products: Floats, total: Floats, welch: Welch) -> tuple[float, 
             if welch.product[g, k] >= 0:
                 own[g, k] = products[welch.product[g, k]]
                 every[k] += own[g, k]
-    information = np.zeros((n_columns, n_columns))
-    weight = np.empty(n_groups)
+    covariance = np.zeros((q, q))
+    variance = np.empty(n_groups)
     smallest = 1.0
     for g in range(n_groups):
         error = total[g]
@@ -166,30 +166,39 @@ def _welch_ratio(products: Floats, total: Floats, welch: Welch) -> tuple[float, 
             for l in range(n_columns):  # noqa: E741
                 error += every[k] * every[l] * welch.squares[g, k, l]
         smallest = min(smallest, error / total[g])
-        weight[g] = welch.room[g] / max(error, LEAST_ERROR * total[g])
-        information += weight[g] * welch.squares[g]
-    solved = welch.hypothesis.T.copy()
-    _solve(information, solved)
-    spread = np.zeros((q, q))
+        variance[g] = max(error, LEAST_ERROR * total[g]) / welch.df_residual[g]
+        covariance += variance[g] * welch.shares[g]
     difference = np.zeros((q, 1))
     for i in range(q):
         for k in range(n_columns):
             difference[i, 0] += welch.hypothesis[i, k] * every[k]
-            for j in range(q):
-                spread[i, j] += welch.hypothesis[i, k] * solved[k, j]
     whitened = difference.copy()
-    _solve(spread, whitened)
+    _solve(covariance.copy(), whitened)
     form = 0.0
     for i in range(q):
         form += difference[i, 0] * whitened[i, 0]
-    whole = 0.0
-    for g in range(n_groups):
-        whole += welch.size[g] * weight[g]
-    d = 0.0
-    for g in range(n_groups):
-        d += (1 - welch.size[g] * weight[g] / whole) ** 2 / welch.room[g]
-    ratio = form / ((1 + 2 * (q - 1) * d / (q * (q + 2))) * welch.df_error)
+    scale = float(q)  # one row: q + 2 A - 6 A / (q + 2) is 1
+    if q > 1:
+        scale += 2 * (q - 1) / (q + 2) * _james_term(covariance, variance, welch)
+    ratio = form * q / (scale * welch.df_error)
     return (-ratio if welch.signed and difference[0, 0] < 0 else ratio), smallest
+
+
+@_compiled
+def _james_term(covariance: Floats, variance: Floats, welch: Welch) -> float:
+    """Return A, of the covariance (q, q) of the tested directions and the groups' variances (n_groups,)."""
+    q = covariance.shape[0]
+    a = 0.0
+    for g in range(variance.size):
+        part = variance[g] * welch.shares[g]
+        _solve(covariance.copy(), part)
+        trace, squares = 0.0, 0.0
+        for i in range(q):
+            trace += part[i, i]
+            for j in range(q):
+                squares += part[i, j] * part[j, i]
+        a += (squares + trace**2) / (2 * welch.df_residual[g])
+    return a
 
 
 @_compiled
@@ -215,8 +224,8 @@ def _block_of_wilks(products: Singles, wilks: Wilks, explained: Singles, error: 
 
 @_compiled
 def _block_of_welch(products: Singles, totals: Floats, welch: Welch, explained: Singles, error: Singles) -> None:
-    """Do the same for G; totals (n_groups, BLOCK) are |e_g|^2."""
-    n_groups = welch.size.size
+    """Do the same for Welch's t and F; totals (n_groups, BLOCK) are |e_g|^2."""
+    n_groups = welch.df_residual.size
     if welch.is_plain:
         for v in range(BLOCK):
             difference, variance, smallest = 0.0, 0.0, 1.0
@@ -225,7 +234,7 @@ def _block_of_welch(products: Singles, totals: Floats, welch: Welch, explained: 
                 left = totals[g, v] - sum_of_group * sum_of_group
                 smallest = min(smallest, left / totals[g, v])
                 difference += welch.hypothesis[0, g] * sum_of_group
-                variance += welch.hypothesis[0, g] ** 2 * left / welch.room[g]
+                variance += welch.hypothesis[0, g] ** 2 * left / welch.df_residual[g]
             ratio = difference * difference / (max(variance, LEAST_ERROR) * welch.df_error)
             explained[v] = (-ratio if welch.signed and difference < 0 else ratio) * smallest
             error[v] = smallest
@@ -333,7 +342,7 @@ def scan_matrices(
     n_listed = 0
     n_totals = 1
     if welch is not None:
-        n_totals = welch.size.size
+        n_totals = welch.df_residual.size
     totals = np.zeros((n_totals, BLOCK))
     for b in range(n_blocks):
         if patterns is not None:

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bids_app.design import Contrast, Design
+from bids_app.distributions import f_isf, f_to_z, t_isf, t_to_z
 from bids_app.exchangeability import Shuffles
-from bids_app.glm import error_df, f_isf, f_to_z, statistic_kind, t_isf, t_to_z
+from bids_app.glm import error_df, statistic_kind
 from bids_app.inference.clusters import Lattice, Scratch, cluster_values, largest_tfce, list_maxima, tfce
 from bids_app.inference.heights import Heights, as_statistic, as_z, height, heights_of
 from bids_app.inference.matrices import Welch, Wilks, scan_matrices

@@ -6,8 +6,8 @@ Q = [X, basis of Z] one of B,
     tested dimensions:  e_j = R_Z D_j,    the error's other dimensions:  e_j = R_B D_j,
     SSH* = sum over tested j of |X' P e_j|^2,    SSE* = sum |e_j|^2 - sum |Q' P e_j|^2 over the error's dimensions,
 
-and sum |e_j|^2 never changes. For Wilks' lambda the e_j are whitened, and for Winkler's G the sums are formed group by
-group (see `matrices`). Where maps are missing and the error is pooled, the same holds of the residual maps, all of a
+and sum |e_j|^2 never changes. For Wilks' lambda the e_j are whitened, and for Welch's tests the sums are formed group
+by group (see `matrices`). Where maps are missing and the error is pooled, the same holds of the residual maps, all of a
 subject's flipped together. Single maps move (within, free): with E what the nuisance part of the full model over
 maps leaves, the same sums of squares are those of products of P E with Kronecker products of rows of Q and M.
 
@@ -32,6 +32,7 @@ from bids_app.glm import centred_maps, contrast_scores, error_df, error_space, m
 from bids_app.inference.matrices import Sums, Welch, Wilks
 from bids_app.inference.products import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products
 from bids_app.multivariate import rao_root
+from bids_app.subspaces import column_space, unit_rows
 from bids_app.variancegroups import variance_model
 
 Floats = NDArray[np.float64]
@@ -186,11 +187,7 @@ def between_basis(design: Design, contrast: Contrast) -> tuple[Floats, Floats]:
 
     A single row of X points where L G is positive.
     """
-    rows = contrast.between @ np.linalg.pinv(design.between)  # L G = rows D
-    tested = rows / np.linalg.norm(rows) if len(rows) == 1 else np.linalg.qr(rows.T)[0].T
-    rest = design.between - tested.T @ (tested @ design.between)
-    vectors, values, _ = np.linalg.svd(rest, full_matrices=False)
-    return np.asarray(tested), np.asarray(vectors[:, values > 1e-9 * np.linalg.norm(design.between)].T)
+    return column_space(design.between).split(contrast.between)
 
 
 def _plan_for_incomplete(design: Design, contrast: Contrast) -> _Plan:
@@ -234,13 +231,11 @@ def _plan_for_wilks(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan
 def _plan_for_welch(design: Design, contrast: Contrast) -> _Plan:
     """Whole subjects change sign, and sums are formed in each variance group."""
     tested, rest = between_basis(design, contrast)
-    model = variance_model(design.variance_groups, design.between, contrast.between)
-    b, n_groups = design.between, len(model.size)
-    square = b.T @ b
-    if np.allclose(square, np.diag(np.diag(square)), atol=1e-12):
-        basis = (b / np.sqrt(np.diag(square))).T  # groups: a column each, which has no part in the others
-    else:
-        basis = np.vstack([tested, rest])
+    model = variance_model(design.variance_groups, column_space(design.between), tested)
+    n_groups = len(model.df_residual)
+    basis = unit_rows(design.between.T)
+    if not np.allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-12):
+        basis = np.vstack([tested, rest])  # otherwise groups: a column each, which has no part in the others
     entries: list[tuple[int, Floats]] = []
     product = np.full((n_groups, len(basis)), -1, np.int32)
     for g in range(n_groups):
@@ -248,15 +243,15 @@ def _plan_for_welch(design: Design, contrast: Contrast) -> _Plan:
             if np.any(np.abs(row) > 1e-12):
                 product[g, k] = len(entries)
                 entries.append((0, row))
-    hypothesis = contrast.between @ np.linalg.pinv(b) @ basis.T
+    hypothesis = tested @ basis.T
     signed = contrast.test == "t"
     form = Welch(
         member=np.argmax(model.member, axis=0).astype(np.int32),
         product=product,
         squares=np.einsum("gs,ks,ls->gkl", model.member, basis, basis, optimize=True),
         hypothesis=np.ascontiguousarray(-hypothesis if signed and contrast.sided == "negative" else hypothesis),
-        size=model.size,
-        room=model.room,
+        shares=model.shares,
+        df_residual=model.df_residual,
         df_error=error_df(design, contrast),
         signed=signed,
         is_plain=len(hypothesis) == 1 and np.array_equal(product >= 0, np.eye(n_groups, len(basis), dtype=bool)),
@@ -289,7 +284,7 @@ def _without_mean(rows: Floats) -> Floats:
     """Orthonormal basis of what rows span beyond the mean over subjects."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     _, values, basis = np.linalg.svd(centred, full_matrices=False)
-    return np.asarray(basis[values > 1e-9])
+    return np.asarray(basis[values > 1e-6])  # rows of unit length: what is smaller is rounding
 
 
 def _plan_for_maps(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from bids_app.report.content import ContrastSection, MethodResult, NodeSection
 from bids_app.report.words import NULL_KEYS
 
@@ -186,8 +184,8 @@ def _shuffles_residuals(section: ContrastSection, node: NodeSection) -> bool:
     """Whether the null hypothesis leaves columns whose removal makes the shuffles approximate."""
     if section.shuffling is None or section.shuffling.scheme not in ("sign-flip", "permute"):
         return False
-    tested = int(np.linalg.matrix_rank(section.contrast.between))
-    left = int(np.linalg.matrix_rank(node.design.between)) - tested
+    tested = len(section.contrast.between)
+    left = len(node.design.subjects) - node.design.df_between - tested
     return left > (1 if section.shuffling.scheme == "permute" else 0)
 
 

@@ -11,8 +11,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from bids_app.design import Contrast
+from bids_app.distributions import t_to_p, t_to_z
 from bids_app.exchangeability import sign_flips
-from bids_app.glm import ContrastFit, t_to_p, t_to_z
+from bids_app.glm import ContrastFit
 from bids_app.inference.clusters import Lattice
 from bids_app.inference.correction import (
     critical_value,

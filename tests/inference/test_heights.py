@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bids_app.glm import f_to_z, t_to_z
+from bids_app.distributions import f_to_z, t_to_z
 from bids_app.inference.heights import FAR, NEAR, as_statistic, as_z, height, heights_of, nodes
 
 DF = [(1, 1), (1, 15), (2, 4), (2, 22), (4, 60), (8, 120), (11, 121), (24, 5000), (2, 1e5)]

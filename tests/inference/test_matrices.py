@@ -1,4 +1,4 @@
-"""Hotelling's T2, Wilks' lambda and Winkler's G of every shuffle by brute force: shuffle, refit, small matrices.
+"""Hotelling's T2, Wilks' lambda and Welch's t and F of every shuffle by brute force: shuffle, refit, small matrices.
 
 The refit below goes by the definitions, voxel by voxel with numpy's own determinants and inverses; it knows nothing of
 whitened scores, sums by group, or sums of squares that do not change.
@@ -105,26 +105,26 @@ def wilks_by_refit(scores: Floats, design: Design, contrast: Contrast) -> Floats
     return np.asarray((1 - lam ** (1 / s)) / lam ** (1 / s) * df2 / (q * r))
 
 
-def g_by_refit(scores: Floats, design: Design, contrast: Contrast) -> Floats:
-    """G as statistics has it, one voxel after the other; t where there is one row, (V,)."""
+def welch_by_refit(scores: Floats, design: Design, contrast: Contrast) -> Floats:
+    """The test of Welch and James as Johansen has it, one voxel after the other; t where there is one row, (V,)."""
     b, hypothesis = design.between, contrast.between
-    q = len(hypothesis)
-    groups = np.array(design.variance_groups)
-    leftover = np.eye(S) - b @ np.linalg.pinv(b)
+    q, groups = len(hypothesis), np.array(design.variance_groups)
+    inverse = np.linalg.pinv(b)
+    leftover = np.eye(S) - b @ inverse
     found = []
     for y in scores[0].T:
-        beta, residuals = np.linalg.pinv(b) @ y, leftover @ y
-        weight, n = {}, {}
+        difference, residuals = hypothesis @ inverse @ y, leftover @ y
+        shares, df = [], []
         for label in np.unique(groups):
-            weight[label] = np.diag(leftover)[groups == label].sum() / np.square(residuals[groups == label]).sum()
-            n[label] = np.sum(groups == label)
-        w = np.array([weight[label] for label in groups])
-        spread = hypothesis @ np.linalg.inv(b.T @ np.diag(w) @ b) @ hypothesis.T
-        total = sum(n[label] * weight[label] for label in n)
-        d = sum((1 - n[label] * weight[label] / total) ** 2 / np.diag(leftover)[groups == label].sum() for label in n)
-        difference = hypothesis @ beta
-        g = difference @ np.linalg.inv(spread) @ difference / (q * (1 + 2 * (q - 1) * d / (q * (q + 2))))
-        found.append(np.sign(difference[0]) * np.sqrt(g) if contrast.test == "t" else g)
+            own = groups == label
+            df.append(np.diag(leftover)[own].sum())
+            rows = hypothesis @ inverse[:, own]
+            shares.append(np.square(residuals[own]).sum() / df[-1] * rows @ rows.T)
+        total = np.linalg.inv(sum(shares))
+        parts = [(total @ c, r) for c, r in zip(shares, df, strict=True)]
+        a = sum((np.trace(part @ part) + np.trace(part) ** 2) / r for part, r in parts) / 2
+        f = difference @ total @ difference / (q + 2 * a - 6 * a / (q + 2))
+        found.append(np.sign(difference[0]) * np.sqrt(f) if contrast.test == "t" else f)
     return np.array(found)
 
 
@@ -193,20 +193,22 @@ def test_the_multivariate_f_equals_refitting(
         ("groups and age", [[1, -1, 0, 0], [0, 1, -1, 0]], "F"),
     ],
 )
-def test_g_equals_refitting(between: str, rows: list[list[float]], test: str, values: NDArray[np.float32]) -> None:
-    """G, or its t, of 30 flips of the residuals, and the observed one against that of the parametric fit."""
+def test_welchs_t_and_f_equal_refitting(
+    between: str, rows: list[list[float]], test: str, values: NDArray[np.float32]
+) -> None:
+    """The F, or the t, of 30 flips of the residuals, and the observed one against that of the parametric fit."""
     design = make(between, rows, "one", test, variance_groups=tuple(GROUP))
     contrast = design.contrasts[0]
     assert statistic_kind(design, contrast) == "welch"
     shuffles = make_shuffles(contrast, design, 30, seed=1)
     assert shuffles.scheme == "sign-flip"
     residuals, _ = null_residuals(values.astype(float), design)
-    expected = np.array([g_by_refit(sign[:, None] * residuals, design, contrast) for sign in shuffles.sign])
+    expected = np.array([welch_by_refit(sign[:, None] * residuals, design, contrast) for sign in shuffles.sign])
     check(values, design, shuffles, expected)
     assert fit_contrast(values, design, contrast).statistic == pytest.approx(expected[0], rel=1e-9)
 
 
-def test_one_sided_g_has_the_sign_of_the_effect(values: NDArray[np.float32]) -> None:
+def test_one_sided_welch_has_the_sign_of_the_effect(values: NDArray[np.float32]) -> None:
     """The observed values of the two sides are opposite."""
     observed = {}
     for sided in ("positive", "negative"):
@@ -239,7 +241,7 @@ def test_a_large_statistic_is_precise(values: NDArray[np.float32]) -> None:
 
 
 def test_voxels_without_full_rank_or_without_spread_in_a_group_are_found(values: NDArray[np.float32]) -> None:
-    """Two equal dimensions have no T2, a group of equal scores no G."""
+    """Two equal dimensions have no T2, a group of equal scores no Welch's t."""
     values = values.reshape(S, K, V).copy()
     values[:, 2, 5] = 2 * values[:, 1, 5] - values[:, 0, 5]
     values[:, 3, 5] = 3 * values[:, 1, 5] - 2 * values[:, 0, 5]
