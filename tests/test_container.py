@@ -6,7 +6,9 @@ What the images do is checked where engines are: `.ci/test_images.py`.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -169,3 +171,50 @@ def test_the_descriptor_is_what_its_target_would_write() -> None:
         timeout=60,
     )
     assert done.stdout == (REPOSITORY / "boutiques.json").read_text(encoding="utf-8")
+
+
+def run_containers(folder: Path, **stubs: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run a copy of `.ci/containers` as root of a machine that has these commands; also return which were called."""
+    (folder / ".ci").mkdir()
+    (folder / "version").write_text("1")
+    script = shutil.copy(REPOSITORY / ".ci" / "containers", folder / ".ci")
+    usual = {"id": "echo 0", "git": "echo abc", "unshare": "true", "make": "exit 1", "apt-get": "exit 1"}
+    (folder / "bin").mkdir()
+    for name, line in {**usual, **stubs}.items():
+        stub = folder / "bin" / name
+        stub.write_text(f'#!/bin/sh\necho "{name} $*" >>"{folder}/called"\n{line}\n')
+        stub.chmod(0o755)
+    done = subprocess.run(
+        [script, folder / "work"],
+        env={**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    called = folder / "called"
+    return done, called.read_text().splitlines() if called.exists() else []
+
+
+def test_who_cannot_build_images_is_told_before_anything_is_installed(tmp_path: Path) -> None:
+    done, called = run_containers(tmp_path, id="echo 1000")
+    assert done.returncode == 1
+    assert "only root can build and run the images here" in done.stderr
+    assert not [line for line in called if line.startswith(("make", "apt-get"))]
+
+
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="there is no /dev/fuse, which is looked for before")
+def test_the_environment_of_the_checks_is_made_before_images_are_built(tmp_path: Path) -> None:
+    """In a fresh clone there is none; it must not be missed at the end of all the work."""
+    done, called = run_containers(tmp_path)
+    assert done.returncode != 0
+    assert "failed while it was to: make the virtual environment" in done.stderr
+    steps = [line for line in called if line.startswith(("make", "apt-get"))]
+    assert steps == ["make --silent .venv/.installed VENV=.venv"]
+    python = f"#!/bin/sh\\nexec {sys.executable} \"$@\""
+    made = f"mkdir -p .venv/bin; printf '{python}' >.venv/bin/python; chmod +x .venv/bin/python"
+    (tmp_path / "again").mkdir()
+    done, called = run_containers(tmp_path / "again", make=made)
+    assert "failed while it was to: install the engines' packages" in done.stderr
+    assert [line for line in called if line.startswith("apt-get")] == ["apt-get update -qq"]
