@@ -212,7 +212,7 @@ def test_the_environment_of_the_checks_is_made_before_images_are_built(tmp_path:
     assert "failed while it was to: make the virtual environment" in done.stderr
     steps = [line for line in called if line.startswith(("make", "apt-get"))]
     assert steps == ["make --silent .venv/.installed VENV=.venv"]
-    python = f"#!/bin/sh\\nexec {sys.executable} \"$@\""
+    python = f'#!/bin/sh\\nexec {sys.executable} "$@"'
     made = f"mkdir -p .venv/bin; printf '{python}' >.venv/bin/python; chmod +x .venv/bin/python"
     (tmp_path / "again").mkdir()
     done, called = run_containers(tmp_path / "again", make=made)
