@@ -20,7 +20,15 @@ from bids_app.report.checks import Checks
 from bids_app.report.figures import Figure, Viewer
 from bids_app.report.means import PeakMeans
 from bids_app.report.tables import Closest, ResultTables
-from bids_app.report.words import ATLAS_HEADS, METHODS, MINUS, NULL_KEYS, in_order, method_words, threshold_words
+from bids_app.report.words import (
+    ATLAS_HEADS,
+    METHODS,
+    NULL_KEYS,
+    in_order,
+    method_words,
+    place_words,
+    threshold_words,
+)
 from bids_app.spec import NodeSpec
 
 
@@ -317,11 +325,4 @@ def _top_peak(method: str, tables: ResultTables) -> Peak | None:
 
 
 def _peak(voxel: Closest) -> Peak:
-    place = ", ".join(exact_coordinate(value) for value in voxel.xyz)
-    return Peak(f"({place})", voxel.xyz, voxel.statistic, voxel.p, voxel.label)
-
-
-def exact_coordinate(value: float) -> str:
-    """Write a coordinate, whole where it is whole."""
-    text = f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
-    return text.replace("-", MINUS) if float(value) else "0"
+    return Peak(place_words(voxel.xyz), voxel.xyz, voxel.statistic, voxel.p, voxel.label)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.report.content import ContrastSection, MethodResult, exact_coordinate
+from bids_app.report.content import ContrastSection, MethodResult
 from bids_app.report.tables import COLUMNS
 from bids_app.report.viewer import place_hash
-from bids_app.report.words import ATLAS_HEADS, decimal, format_p, short_label
+from bids_app.report.words import ATLAS_HEADS, decimal, format_p, place_words, short_label
 
 MAX_ROWS = 50  # of a table on the page; the file has them all
 PLACE = ("peak_x", "peak_y", "peak_z")  # one column on the page
@@ -111,9 +111,8 @@ def _row(values: dict[str, Any], section: ContrastSection) -> tuple[Cell, ...]:
     for name, value in values.items():
         if name == PLACE[0]:
             xyz = [float(values[axis]) for axis in PLACE]
-            text = f"({', '.join(exact_coordinate(mm) for mm in xyz)})"
             exact = "\t".join(file_text(values[axis]) for axis in PLACE)
-            cells.append(Cell(text, "text", value=exact, link=place_link(section, xyz)))
+            cells.append(Cell(place_words(xyz), "text", value=exact, link=place_link(section, xyz)))
         elif name not in PLACE:
             cells.append(_cell(name, value))
     return tuple(cells)

@@ -1,7 +1,8 @@
 """Clusters and peaks of a corrected map, with their atlas labels.
 
 The clusters are formed here, with the connectivity of the inference, so that a table and the p-values in it
-speak of the same clusters. Nothing is rounded: how a number is written is for the writers of files and pages.
+speak of the same clusters. Nothing but coordinates, to a millionth of a millimetre, is rounded: how a number is written
+is for the writers of files and pages.
 """
 
 from __future__ import annotations
@@ -344,8 +345,8 @@ def _peak_table(clusters: list[_Cluster], fit: ContrastFit, p_maps: dict[str, Fl
 
 
 def _places(peaks: NDArray[np.intp], brain: Brain) -> dict[str, Floats]:
-    """Return the coordinates of the peaks, in mm."""
-    return dict(zip(("peak_x", "peak_y", "peak_z"), brain.xyz[peaks].T, strict=True))
+    """Return the coordinates of the peaks, in mm, without the rounding of the affine: no -0 and no 7e-15."""
+    return dict(zip(("peak_x", "peak_y", "peak_z"), np.round(brain.xyz[peaks].T, 6) + 0.0, strict=True))
 
 
 def _values(peaks: NDArray[np.intp], fit: ContrastFit, p_maps: dict[str, Floats]) -> dict[str, Floats]:

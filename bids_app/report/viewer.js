@@ -107,7 +107,7 @@
     const voxel = voxelAt(grid, at), readout = el("readout");
     readout.textContent = "";
     const place = document.createElement("strong");
-    place.textContent = "(" + at.map((mm) => minus(String(Math.round(mm * 10) / 10))).join(", ") + ") mm: ";
+    place.textContent = "(" + at.map((mm) => minus(String((Math.sign(mm) * Math.floor(Math.abs(mm) * 10 + 0.5)) / 10))).join(", ") + ") mm: ";
     readout.append(place);
     if (voxel < 0 || !statistic[voxel]) {
       readout.append("outside the analysis mask");

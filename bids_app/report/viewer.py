@@ -107,7 +107,7 @@ def viewer_page(
 
 def place_hash(xyz: Sequence[float]) -> str:
     """Write what stands after the # of an address that opens at a place."""
-    return ",".join(f"{float(value):g}" for value in xyz)
+    return ",".join(f"{round(float(value), 3) + 0.0:g}" for value in xyz)  # + 0.0: zero has no sign
 
 
 def script_hash(script: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -125,10 +126,10 @@ def format_p(p: float) -> str:
 
 
 def coordinate(value: float) -> str:
-    """Write a coordinate, whole where it is whole."""
-    rounded = round(value, 1)
-    text = f"{rounded:.0f}" if rounded == int(rounded) else f"{rounded:.1f}"
-    return text.replace("-", MINUS) if rounded else "0"
+    """Write a coordinate in tenths of a millimetre, whole where it is whole; halves are rounded as viewer.js does."""
+    tenths = math.floor(abs(value) * 10 + 0.5)
+    text = f"{tenths / 10:.1f}".removesuffix(".0")
+    return f"{MINUS}{text}" if tenths and value < 0 else text
 
 
 def place_words(xyz: Iterable[float]) -> str:
@@ -137,8 +138,8 @@ def place_words(xyz: Iterable[float]) -> str:
 
 
 def decimal(value: float) -> str:
-    """Write a number with two decimals."""
-    return f"{value:.2f}".replace("-", MINUS)
+    """Write a number with two decimals; what rounds to zero has no sign."""
+    return f"{value:z.2f}".replace("-", MINUS)
 
 
 def short_label(label: str) -> str:

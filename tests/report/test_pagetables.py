@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from bids_app import outputs
-from bids_app.report import content, html, pagetables
+from bids_app.report import content, html, pagetables, words
+from bids_app.report.tables import Closest
 from builders.pages import make_node, make_page
 
 
@@ -74,6 +75,18 @@ def test_coordinates_open_the_viewer_at_the_place(strong_t: content.ContrastSect
     assert place.link == f"figures/a%20b.html#{peak['peak_x']:g},{peak['peak_y']:g},{peak['peak_z']:g}"
     without = dataclasses.replace(strong_t, files={})
     assert not [cell for row in pagetables.peaks_table(result, without).rows for cell in row if cell.link]
+
+
+def test_a_place_is_written_in_one_way_wherever_it_stands(strong_t: content.ContrastSection) -> None:
+    """In a table, a sentence and a caption alike, and the link leads there; beside a whole number, almost zero."""
+    xyz = (41.96, -0.04, 2.9999999)
+    result = strong_t.results[0]
+    peaks = result.tables.peaks.assign(peak_x=xyz[0], peak_y=xyz[1], peak_z=xyz[2])
+    moved = dataclasses.replace(result, tables=dataclasses.replace(result.tables, peaks=peaks))
+    (place,) = (cell for cell in pagetables.peaks_table(moved, strong_t).rows[0] if cell.link)
+    assert place.text == words.place_words(xyz) == "(42, 0, 3)"
+    assert place.link.endswith("#41.96,-0.04,3")
+    assert content._peak(Closest(xyz, 5.0, 0.01, "")).place == place.text
 
 
 def test_long_tables_are_cut_and_say_so(strong_t: content.ContrastSection) -> None:

@@ -24,6 +24,17 @@ Floats = NDArray[np.float64]
 AFFINE = np.array([[2.0, 0, 0, 10], [0, 3.0, 0, -20], [0, 0, 4.0, 30], [0, 0, 0, 1]])
 
 
+def test_coordinates_are_those_of_the_grid_and_not_of_its_rounding() -> None:
+    """0.7 mm voxels: 3 x 0.7 - 2.1 is 4e-16 in double precision; -0.0 comes of an origin of -0.0."""
+    affine = np.array([[0.7, 0, 0, -2.1], [0, -0.1, 0, -0.0], [0, 0, 0.3, 0.1], [0, 0, 0, 1]])
+    statistic = np.zeros(5**3)
+    statistic[np.ravel_multi_index((3, 0, 2), (5, 5, 5))] = 9.0
+    brain = Brain.from_mask(np.ones((5, 5, 5), bool), affine, 26)
+    inference = inference_of(statistic > 5)
+    peaks = tabulate(inference, fit_of(statistic), [inference], brain, Limits()).peaks
+    assert [f"{peaks[f'peak_{axis}'][0]:.9g}" for axis in "xyz"] == ["0", "0", "0.7"]
+
+
 def fit_of(statistic: Floats, *, test: str = "t") -> ContrastFit:
     """Return a fit with 100 degrees of freedom whose effect is a tenth of the statistic."""
     nothing = np.zeros((0, 0))

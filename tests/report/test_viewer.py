@@ -77,6 +77,7 @@ def test_the_highest_peaks_can_be_jumped_to(own: canvases.Canvas) -> None:
 
 def test_places_are_written_for_addresses_and_for_people() -> None:
     assert place_hash((42, -51.5, 0)) == "42,-51.5,0"
+    assert place_hash((-0.0, 7.1e-15, -120.1234567)) == "0,0,-120.123"
     assert place_words((42, -51.5, 0)) == "(42, \N{MINUS SIGN}51.5, 0)"
 
 

@@ -14,9 +14,16 @@ from bids_app.report import words
 from builders.pages import make_contrast
 
 
-@pytest.mark.parametrize(("value", "text"), [(-21.0, "−21"), (-0.0, "0"), (1.25, "1.2"), (2.9999999, "3")])
+@pytest.mark.parametrize(("value", "text"), [
+    (-21.0, "−21"), (-0.0, "0"), (-0.04, "0"), (-0.06, "−0.1"),
+    (41.96, "42"), (1.25, "1.3"), (-1.25, "−1.3"), (2.25, "2.3"), (2.9999999, "3"), (-9.96, "−10")])  # fmt: skip
 def test_coordinates_are_whole_where_they_can_be(value: float, text: str) -> None:
     assert words.coordinate(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-0.006, "−0.01"), (-0.0, "0.00"), (17.318, "17.32")])
+def test_what_rounds_to_zero_has_no_sign(value: float, text: str) -> None:
+    assert words.decimal(value) == text
 
 
 @pytest.mark.parametrize(
