@@ -374,16 +374,19 @@ def _check_text(node: NodeSection) -> str:
 
 
 def _smoothness_words(checked: Sequence[Checks]) -> str:
-    """Give the smoothness of the noise, the range of it where contrasts differ."""
+    """Give the smoothness of the noise: once where the axes agree, the range of it where contrasts differ."""
     widths = [checks.smoothness.fwhm_mm for checks in checked if checks.smoothness is not None]
     if not widths:
         return ""
     axes = [sorted(axis) for axis in zip(*widths, strict=True)]
     ends = [(f"{axis[0]:.1f}", f"{axis[-1]:.1f}") for axis in axes]
     words = [low if low == high else f"{low} to {high}" for low, high in ends]
+    along = f"{words[0]} mm FWHM along each axis"
+    if len(set(words)) > 1:
+        along = f"{words[0]}, {words[1]} and {words[2]} mm FWHM along the three axes"
+    over = ", the range over contrasts" if any(low != high for low, high in ends) else ""
     return (
-        f"The noise had a smoothness of {words[0]}, {words[1]} and {words[2]} mm FWHM along the three axes, estimated "
-        "from the standardised residuals (Kiebel et al., 1999)."
+        f"The noise had a smoothness of {along}{over}, estimated from the standardised residuals (Kiebel et al., 1999)."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from bids_app.report import content, methods
 from bids_app.report.checks import Checks
@@ -153,11 +154,34 @@ def test_what_was_looked_at_is_told_with_what_was_found(strong_t: content.Contra
     )
     text = text_of(first, second)
     assert "sub-03 (Faces and Other) and sub-05 (Other) stood out, and nobody was left out on these grounds" in text
-    assert "8.0 to 8.6, 9.0 and 10.0 mm FWHM" in text
+    assert "8.0 to 8.6, 9.0 and 10.0 mm FWHM along the three axes, the range over contrasts, estimated" in text
     assert "10.1006/nimg.1999.0508" in methods.references((make_node(first),))
     none = replace(strong_t, checks=Checks((), (), ()))
     assert "none stood out" in text_of(none)
     assert "Kiebel" not in text_of(none)
+
+
+@pytest.mark.parametrize(
+    ("widths", "words"),
+    [
+        ([(8.52, 8.48, 8.51), (8.6, 8.62, 8.58)], "of 8.5 to 8.6 mm FWHM along each axis, the range over contrasts, est"),
+        ([(8.04, 8.0, 7.98), (8.0, 8.0, 8.0)], "of 8.0 mm FWHM along each axis, estimated"),
+        ([(8.0, 9.0, 9.0)], "of 8.0, 9.0 and 9.0 mm FWHM along the three axes, estimated"),
+    ],
+)
+def test_smoothness_is_told_once_where_the_axes_agree(
+    strong_t: content.ContrastSection, widths: list[tuple[float, float, float]], words: str
+) -> None:
+    """And where they do not, axis by axis; that a range is one over contrasts is told."""
+    sections = [
+        replace(
+            strong_t,
+            contrast=replace(strong_t.contrast, name=f"C{number}"),
+            checks=Checks((), (), (), (), Smoothness(each, (1.0, 1.0, 1.0), 1.0, 10, 8)),
+        )
+        for number, each in enumerate(widths)
+    ]
+    assert f"The noise had a smoothness {words}" in text_of(*sections)
 
 
 def test_the_citation_file_shows_names_as_they_are(strong_t: content.ContrastSection) -> None:
