@@ -23,7 +23,8 @@ NOT_DEFAULTS = "`within` and `free`: why they are never a default"
 NOTES = {
     FLIPS: (
         "All scores of a subject change sign together: exact for symmetric errors, whatever the covariance between "
-        "cells and the variance of a subject. Differences of like cells are symmetric however skewed the cells are."
+        "cells and the variance of a subject. Differences of like cells are symmetric, however skewed the cells are, "
+        "where the weights mirror each other, as those of A - B do."
     ),
     POOLED: (
         "The error's dimensions that are not tested enter as residuals. Fitting takes nothing from them as they were "
@@ -44,7 +45,10 @@ NOTES = {
         "which flip or swap as one: exact where the flips and permutations of the other statistics are."
     ),
     NUISANCE: "Residuals are shuffled, which are dependent even where the errors are not: approximate.",
-    SKEWED: "The null hypothesis is about the mean, and flips need symmetry about it.",
+    SKEWED: (
+        "The null hypothesis is about the mean, and flips need symmetry about it. A difference of like cells has it "
+        "only where the weights mirror each other."
+    ),
     BLOCKS: "Subjects that are not independent have to be named as blocks, and flip or swap as such.",
     NOT_DEFAULTS: (
         "Both mix the cells of a subject. Where the effect of a level varies over subjects its cells belong together; "
@@ -57,7 +61,9 @@ SWAPS: tuple[Literal["within", "free"], ...] = ("within", "free")
 
 Claim = Literal["exact", "approximate", "invalid"]
 Noise = Literal["normal", "t(3)", "skewness 0.5", "skewness 1", "skewness 2"]
-Within = Literal["one map", "two cells", "A, r = 1", "A, r = 2", "A x B, r = 4"]
+Within = Literal[
+    "one map", "two cells", "one against eight", "six against three", "A, r = 1", "A, r = 2", "A x B, r = 4"
+]
 Between = Literal["mean", "groups", "covariate", "mean, nuisance", "groups, nuisance", "mean over groups"]
 
 
@@ -274,6 +280,11 @@ def _skewed() -> Iterator[Cell]:
         for n in (8, 16, 30):
             yield replace(cell, sizes=(n,), noise=noise, known=known)
     yield replace(cell, words="main effect of skewed cells", within="A, r = 2", test="F", noise="skewness 2")
+    for n in (8, 16, 30):
+        yield replace(
+            cell, words="difference of skewed cells", sizes=(n,), within="one against eight", noise="skewness 2"
+        )
+    yield replace(cell, words="difference of skewed cells", within="six against three", noise="skewness 2")
     yield replace(cell, noise="skewness 1", statistics=ALL_FOUR)
 
 

@@ -33,6 +33,8 @@ _MEAN = np.full((1, 3), 1 / 3)
 WITHIN = {
     "one map": np.ones((1, 1)),
     "two cells": np.array([[1.0, -1]]),
+    "one against eight": np.array([[1.0, *[-1 / 8] * 8]]),
+    "six against three": np.array([[*[1 / 6] * 6, *[-1 / 3] * 3]]),
     "A, r = 1": np.kron(_DIFFERENCES[:1], _MEAN),
     "A, r = 2": np.kron(_DIFFERENCES, _MEAN),
     "A x B, r = 4": np.kron(_DIFFERENCES, _DIFFERENCES),

@@ -164,7 +164,7 @@ def test_what_was_looked_at_is_told_with_what_was_found(strong_t: content.Contra
 @pytest.mark.parametrize(
     ("widths", "words"),
     [
-        ([(8.52, 8.48, 8.51), (8.6, 8.62, 8.58)], "of 8.5 to 8.6 mm FWHM along each axis, the range over contrasts, est"),
+        ([(8.52, 8.48, 8.51), (8.6, 8.62, 8.58)], "of 8.5 to 8.6 mm FWHM along each axis, the range over contrasts"),
         ([(8.04, 8.0, 7.98), (8.0, 8.0, 8.0)], "of 8.0 mm FWHM along each axis, estimated"),
         ([(8.0, 9.0, 9.0)], "of 8.0, 9.0 and 9.0 mm FWHM along the three axes, estimated"),
     ],
