@@ -35,6 +35,7 @@ from bids_app.inference.permutation import NullDistribution
 from bids_app.inference.tail import APPROXIMATE_BELOW
 from bids_app.report.figures import Figure, Viewer
 from bids_app.report.tables import COLUMNS, ResultTables
+from bids_app.report.words import reading_words, size_words
 from bids_app.resources import container, how_to_bind
 from bids_app.spec import ModelSpec, RunOptions
 
@@ -411,11 +412,12 @@ def write_contrast(
 
     size = fit.effect_size_name
     for stat, values in _statistics(fit):
-        content = {"Description": STATISTICS[stat]} | (_about_size(fit) if stat == size else {})
+        words = _of_size(STATISTICS[stat], stat, fit)
+        content = {"Description": words} | (_about_size(fit) if stat == size else {})
         write(f"stat-{stat}", values, content, outside=1.0 if stat == "p" else 0.0)
     for limit, values in zip(("lower", "upper"), fit.effect_size_interval or (), strict=False):
-        content = {"Description": f"{limit.capitalize()} {INTERVALS[size]}"} | _about_size(fit)
-        write(f"stat-{size}_desc-{limit}95", values, content)
+        words = _of_size(f"{limit.capitalize()} {INTERVALS[size]}", size, fit)
+        write(f"stat-{size}_desc-{limit}95", values, {"Description": words} | _about_size(fit))
     if null:
         as_z = any(inference.is_across for inference, _ in results)
         _write_null(folder, stem, null, about, as_z=as_z)
@@ -427,7 +429,7 @@ def write_contrast(
             if fit.contrast.test == "t" and as_z:
                 of = "the z of t, signed like t"
             content = {"Description": f"Threshold-free cluster enhancement of {of}, E 0.5, H 2"}
-            write("stat-tfce", side * null.observed["tfce"], content | _shuffling(null))
+            write("stat-tfce", side * null.observed["tfce"], content | _shuffling(null) | _connectivity(null))
     for inference, tables in results:
         about_method = _about_method(inference, fit)
         if inference.null:
@@ -616,6 +618,12 @@ def _about_size(fit: ContrastFit) -> Json:
     return {"Standardiser": special[fit.effect_size_name]}
 
 
+def _of_size(description: str, stat: str, fit: ContrastFit) -> str:
+    """Add to the description of Hedges' g of which kind it is."""
+    words = size_words(fit.contrast) if stat == "hedgesg" else ""
+    return f"{description}. {words}" if words else description
+
+
 def _about(fit: ContrastFit) -> Json:
     """Sidecar fields that all files of a contrast share."""
     contrast = fit.contrast
@@ -652,7 +660,11 @@ def _possible(shuffles: Shuffles) -> int | str:
 
 
 def _forming(null: NullDistribution) -> Json:
-    return {"ClusterFormingThreshold": null.forming_threshold, "Connectivity": null.connectivity}
+    return {"ClusterFormingThreshold": null.forming_threshold, **_connectivity(null)}
+
+
+def _connectivity(null: NullDistribution) -> Json:
+    return {"Connectivity": null.connectivity}
 
 
 def _about_method(inference: ContrastInference, fit: ContrastFit) -> Json:
@@ -665,12 +677,20 @@ def _about_method(inference: ContrastInference, fit: ContrastFit) -> Json:
         "Alpha": inference.alpha,
         "CriticalValue": inference.threshold,
         "CriticalValueOf": other.get(inference.method, tested),
+        **_reading(inference, fit),
         "MinimumExtent": inference.extent,
         "NumberOfSignificantVoxels": int(inference.significant.sum()),
         **(_shuffling(inference.null) if inference.null else {}),
         **(_forming(inference.null) if inference.null and inference.method.startswith("cluster") else {}),
+        **(_connectivity(inference.null) if inference.null and inference.method == "tfceFWE" else {}),
         **(_family(inference) if inference.is_across else {}),
     }
+
+
+def _reading(inference: ContrastInference, fit: ContrastFit) -> Json:
+    """Say what the result is about and rests on, where that is not the voxel and its p alone."""
+    words = reading_words(inference.method, fit.contrast)
+    return {"Interpretation": words} if words else {}
 
 
 def _family(inference: ContrastInference) -> Json:

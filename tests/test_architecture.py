@@ -159,7 +159,7 @@ MAY_IMPORT = {
         ("numpy", "pandas"),
     ),
     "report.overview": Allowed(("report.content", "report.words")),
-    "report.assumptions": Allowed(("report.content", "report.words"), ("numpy",)),
+    "report.assumptions": Allowed(("design", "report.content", "report.words"), ("numpy",)),
     "report.outcomes": Allowed(("terminal", "report.content", "report.words")),
     "report.references": Allowed(),
     "report.methods": Allowed(
@@ -178,7 +178,8 @@ MAY_IMPORT = {
     "outputs": Allowed(
         (
             "errors", "spec", "discovery", "dataset", "images", "design", "effectsizes", "exchangeability", "glm",
-            "conditions", "inference.*", "report.atlases", "report.tables", "report.figures", "resources",
+            "conditions", "inference.*", "report.atlases", "report.tables", "report.figures",
+            "report.words", "resources",
         ),
         ("nibabel", "numpy", "pandas"),
     ),

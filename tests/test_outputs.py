@@ -20,7 +20,8 @@ from bids_app.errors import OutputError
 from bids_app.exchangeability import sign_flips
 from bids_app.glm import fit_contrast
 from bids_app.images import MaskedMaps
-from bids_app.inference.correction import familywise
+from bids_app.inference.clusters import Lattice
+from bids_app.inference.correction import familywise, parametric
 from bids_app.inference.permutation import NullDistribution
 from bids_app.inference.tail import TailFit
 from bids_app.outputs import (
@@ -275,10 +276,48 @@ def test_effect_sizes_and_condition_means_are_written_as_maps(tmp_path: Path, te
     usual = fit.p < 0.5  # an F near 0 is too small even for no effect, and its interval is 0 to 0
     assert np.all(read(stem)[0][usual] <= read(f"{stem}_desc-upper95")[0][usual])
     assert ("90 %" in str(about["Description"])) == (test == "F")
+    for each in ("", "_desc-lower95", "_desc-upper95"):  # A minus B is within subjects
+        assert ("this is g_z" in str(read(f"{stem}{each}")[1]["Description"])) == (test == "t")
     mean, about = read("condition-B_stat-mean")
     assert mean == pytest.approx(values[1::3].mean(axis=0), rel=1e-5, abs=1e-6)  # single precision
     assert about["Condition"] == "B"
     assert "Cousineau-Morey" in read("condition-B_stat-sem")[1]["Description"]
+
+
+def test_hedges_g_of_means_is_not_called_that_of_differences(tmp_path: Path) -> None:
+    """A mean of conditions against zero, or over groups, is in standard deviations of means."""
+    contrast = replace(pages.make_contrast("t", "Mean"), within=np.full((1, 3), 3**-0.5), cell_weights=np.ones((1, 3)))
+    values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
+    maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeFolder(tmp_path, "a", {}, {})
+    write_contrast(folder, maps, fit_contrast(values, pages.make_design(contrast), contrast), None, [])
+    content = json.loads(folder.file("contrast-AB_stat-hedgesg_statmap.json").read_text())
+    assert content["Description"].startswith("Hedges' g")
+    assert "g_z" not in content["Description"]
+
+
+@pytest.mark.parametrize(
+    ("sided", "method", "said"),
+    [
+        ("two", "fdr", "does not cover two-sided p-values"),
+        ("positive", "fdr", "which one-sided p-values of positively correlated noise are taken to be"),
+        ("two", "tfceFWE", "can exceed what is shown"),
+        ("two", "clusterSizeFWE", "not about its voxels"),
+        ("two", "bonferroni", None),
+    ],
+)
+def test_sidecars_say_what_a_result_is_about(tmp_path: Path, sided: str, method: str, said: str | None) -> None:
+    """Those of thresholded maps and of tables alike."""
+    contrast = replace(pages.make_contrast("t", "Faces"), sided=sided)  # type: ignore[arg-type]
+    values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
+    values[0::3, :8] += 4
+    maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeFolder(tmp_path, "a", {}, {})
+    fit = fit_contrast(values, pages.make_design(contrast), contrast)
+    result = replace(parametric(fit, "bonferroni", 0.05, 0, Lattice.from_mask(pages.MASK, 26)), method=method)
+    tables = tabulate(result, fit, [], Brain.from_mask(maps.mask, maps.affine, 26), Limits())
+    write_contrast(folder, maps, fit, None, [(result, tables)])
+    for name in (f"stat-t_desc-{method}Thresh_statmap", f"desc-{method}_clusters", f"desc-{method}_peaks"):
+        content = json.loads(folder.file(f"contrast-AB_{name}.json").read_text())
+        assert content.get("Interpretation") is None if said is None else said in content["Interpretation"]
 
 
 def test_each_group_has_means_and_errors_beside_those_of_all(tmp_path: Path, rng: np.random.Generator) -> None:

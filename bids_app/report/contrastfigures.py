@@ -33,6 +33,7 @@ from bids_app.report.words import (
     null_title,
     number_words,
     place_words,
+    reading_words,
     short_label,
     sided_words,
     threshold_words,
@@ -170,7 +171,8 @@ def _corrected_map(scene: Scene, inference: ContrastInference) -> Figure:
         png=slices_png(title, Layer(volume), cut, _scale(fit, thresholded=True), canvas, glass=glass),
         caption=f"{method_words(inference)}{f' ({threshold})' if threshold else ''}, {sided_words(fit.contrast)}: "
         f"{n_voxels:,} voxel{'s survive' if n_voxels != 1 else ' survives'}. Cut at {_xyz(cut)}, the highest peak"
-        f"{'; below, everything that survives, seen through the brain' if glass else ''}. {SAME_DATA}"
+        f"{'; below, everything that survives, seen through the brain' if glass else ''}. "
+        f"{' '.join(filter(None, (reading_words(inference.method, fit.contrast), SAME_DATA)))}"
         f"{_background_words(canvas)}",
         alt=f"{scene.name}, {method_words(inference)}: {n_voxels} surviving voxels on a brain, "
         f"the highest at {_xyz(cut)}.",

@@ -10,7 +10,7 @@ from bids_app.glm import statistic_kind
 from bids_app.report.checks import Checks
 from bids_app.report.content import ContrastSection, NodeSection
 from bids_app.report.references import REFERENCES, Reference
-from bids_app.report.words import AT_MOST, ATLAS_HEADS, METHODS, NULL_KEYS, sided_words
+from bids_app.report.words import AT_MOST, ATLAS_HEADS, METHODS, NULL_KEYS, has_one_side, is_within, sided_words
 
 SPHERICITY = {"greenhouse-geisser": "Greenhouse\N{EN DASH}Geisser", "huynh-feldt": "Huynh\N{EN DASH}Feldt"}
 
@@ -231,7 +231,9 @@ def _test_text(node: NodeSection, seed: int | None) -> str:
     if "fdr" in results:
         level = f"{results['fdr'].alpha:g}"
         sentences.append(
-            f"The false discovery rate was controlled over voxels at {level} (Benjamini & Hochberg, 1995)."
+            f"The false discovery rate was controlled over voxels at {level} (Benjamini & Hochberg, 1995), for "
+            "independent or positively dependent p-values (Benjamini & Yekutieli, 2001)"
+            f"{_dependence_words(node)}."
         )
     if "uncorrected" in results:
         raw = results["uncorrected"]
@@ -240,6 +242,19 @@ def _test_text(node: NodeSection, seed: int | None) -> str:
             f"For description only, maps were also thresholded at an uncorrected p {AT_MOST} {raw.alpha:g}{extent}."
         )
     return " ".join(sentences)
+
+
+def _dependence_words(node: NodeSection) -> str:
+    """Name the contrasts whose p-values positive dependence does not cover; nothing where it covers all."""
+    tested = [s.contrast for s in node.contrasts if any(result.method == "fdr" for result in s.results)]
+    beyond = [contrast for contrast in tested if not has_one_side(contrast)]
+    if not beyond:
+        return ""
+    kinds: dict[str, list[str]] = {"two-sided p-values": [], "p-values of F": []}
+    for contrast in beyond:
+        kinds["p-values of F" if contrast.test == "F" else "two-sided p-values"].append(contrast.name)
+    named = _listed([f"{kind} of {_listed(names)}" for kind, names in kinds.items() if names])
+    return f", which was assumed and is not proved for {named}"
 
 
 def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[str]:
@@ -268,8 +283,11 @@ def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[st
         if named is not None:
             level = f"a statistic of {named:g}"
         sentences.append(f"Clusters were formed at {level}, each voxel having {shuffling.connectivity} neighbours.")
+        if "tfceFWE" in methods:
+            sentences.append("TFCE used the same neighbours.")
     elif "tfceFWE" in methods:
         sentences.append(f"For TFCE each voxel had {shuffling.connectivity} neighbours.")
+    sentences += _statistic_sentences(node, methods)
     risky = [s for s in node.contrasts if s.shuffling and s.shuffling.scheme in ("within", "free")]
     if risky:
         sentences.append(
@@ -286,6 +304,14 @@ def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[st
             "The dimensions of the pooled error that were not tested were residualised first (Freedman & Lane, 1983)."
         )
     return sentences
+
+
+def _statistic_sentences(node: NodeSection, methods: Sequence[str]) -> list[str]:
+    """Say of which statistic cluster mass and TFCE of F contrasts are."""
+    used = [words for key, words in (("clusterMassFWE", "cluster mass"), ("tfceFWE", "TFCE")) if key in methods]
+    if not used or not any(s.contrast.test == "F" and s.shuffling is not None for s in node.contrasts):
+        return []
+    return [f"For F, {_listed(used)} {'were' if len(used) > 1 else 'was'} computed on its z."]
 
 
 def _reach_sentences(node: NodeSection) -> list[str]:
@@ -338,13 +364,19 @@ def _drawn_words(node: NodeSection) -> str:
 
 def _size_text(node: NodeSection) -> str:
     """Name the effect sizes, and what the error bars of means are."""
-    sizes = {"t": "Hedges' g (t contrasts)", "F": "partial eta squared (F contrasts)"}
-    tests = {s.contrast.test for s in node.contrasts if s.has_effect_size}
+    sized = [s.contrast for s in node.contrasts if s.has_effect_size]
+    within = "; within subjects g_z, in standard deviations of the contrast's scores and not of a condition"
+    sizes = {
+        "t": f"Hedges' g (t contrasts{within if any(map(is_within, sized)) else ''}; Hedges, 1981)",
+        "F": "partial eta squared (F contrasts)",
+    }
+    tests = {contrast.test for contrast in sized}
     used = [size for test, size in sizes.items() if test in tests]
     sentences = []
     if used:
         sentences.append(
-            f"Effect sizes are {_listed(used)}, with 95 % confidence intervals from the noncentral distributions."
+            f"Effect sizes are {_listed(used)}, with 95 % confidence intervals from the noncentral distributions "
+            "(Steiger, 2004)."
         )
     if len(node.design.cells) > 1 and any(section.means for section in node.contrasts):
         sentences.append(

@@ -52,13 +52,17 @@ COLUMNS: dict[str, str] = {
     ),
     "p_uncorrected": "Parametric p-value at the peak voxel, not corrected for the number of voxels.",
     "p_bonferroni": "p-value at the peak voxel, Bonferroni corrected over the voxels of the analysis mask.",
-    "p_fdr": ("p-value at the peak voxel, adjusted for the false discovery rate over the voxels of the analysis mask."),
+    "p_fdr": (
+        "p-value at the peak voxel, adjusted for the false discovery rate over the voxels of the analysis mask "
+        "(Benjamini-Hochberg), for independent or positively dependent p-values."
+    ),
     "p_voxelFWE": "Permutation p-value at the peak voxel, familywise corrected by the maximum statistic.",
     "p_clusterSizeFWE": f"Permutation p-value of the cluster size, familywise corrected. {_CLUSTER_LEVEL}",
     "p_clusterMassFWE": f"Permutation p-value of the cluster mass, familywise corrected. {_CLUSTER_LEVEL}",
     "p_tfceFWE": (
         "Permutation p-value at the peak voxel by threshold-free cluster enhancement, familywise corrected. "
-        "It speaks of the voxel together with its surroundings, not of the voxel alone."
+        "The evidence comes from the whole region that supports the voxel, which can exceed what is significant, and "
+        "not from the voxel alone."
     ),
     "aal": f"Labels of the AAL atlas. {_LABELS}",
     "desikan_killiany": f"Labels of the Desikan-Killiany atlas. {_LABELS}",

@@ -86,6 +86,52 @@ def sided_words(contrast: Contrast) -> str:
     }[contrast.sided]
 
 
+def reading_words(method: str, contrast: Contrast) -> str:
+    """Say what a corrected map is about and rests on; empty where it speaks of single voxels by a familywise p."""
+    if method in ("clusterSizeFWE", "clusterMassFWE"):
+        return "A result is about a cluster as a whole, not about its voxels."
+    if method == "tfceFWE":
+        return "The evidence for a voxel comes from the whole region that supports it, which can exceed what is shown."
+    if method == "uncorrected":
+        return "Not corrected for the number of voxels: for description only."
+    return fdr_words(contrast) if method == "fdr" else ""
+
+
+def fdr_words(contrast: Contrast) -> str:
+    """Say under which dependence the false discovery rate is bounded, and whether the contrast's p have it.
+
+    Notes
+    -----
+    PRDS, positive regression dependency on each of a subset, is proved for one-sided p of positively correlated normal
+    statistics. It does not cover absolute values, of which F is the square where it has one dimension.
+    """
+    bound = "The bound holds for independent or positively dependent p-values (PRDS; Benjamini & Yekutieli, 2001)"
+    if has_one_side(contrast):
+        return f"{bound}, which one-sided p-values of positively correlated noise are taken to be."
+    which = "p-values of F" if contrast.test == "F" else "two-sided p-values"
+    return f"{bound}; this does not cover {which} of dependent voxels, for which it is assumed."
+
+
+def is_within(contrast: Contrast) -> bool:
+    """Whether the scores of a t are differences within subjects, so that Hedges' g is g_z."""
+    return contrast.test == "t" and bool(np.allclose(contrast.within.sum(axis=1), 0))
+
+
+def size_words(contrast: Contrast) -> str:
+    """Say of which kind Hedges' g is within subjects; empty otherwise."""
+    if not is_within(contrast):
+        return ""
+    return (
+        "Within subjects this is g_z: in standard deviations of differences and not of a condition, so that it cannot "
+        "be compared with g between groups."
+    )
+
+
+def has_one_side(contrast: Contrast) -> bool:
+    """Whether p is that of one tail of t; an F has no sign."""
+    return contrast.test == "t" and contrast.sided != "two"
+
+
 def tested_words(contrast: Contrast) -> str:
     """Write the statistic as it is seen from the tested side."""
     if contrast.test == "F":

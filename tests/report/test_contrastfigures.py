@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from bids_app.report import canvas as canvases
 from bids_app.report import contrastfigures
@@ -65,6 +66,25 @@ def test_an_f_shows_the_size_of_its_effect_without_a_sign(own: canvases.Canvas) 
     drawn = draw(make_fit(make_contrast("F", "positive")), {"fdr": 4}, own)
     assert "Partial eta squared" in drawn["stat-etasq_slices"].caption
     assert "stat-effect_slices" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("test", "method", "said"),
+    [
+        ("t", "fdr", "does not cover two-sided p-values"),
+        ("F", "fdr", "does not cover p-values of F"),
+        ("t", "tfceFWE", "comes from the whole region that supports it, which can exceed what is shown"),
+        ("t", "clusterMassFWE", "about a cluster as a whole, not about its voxels"),
+        ("t", "voxelFWE", ""),
+    ],
+)
+def test_a_caption_says_what_the_result_is_about(own: canvases.Canvas, test: str, method: str, said: str) -> None:
+    """By method, and for the false discovery rate by the side that is tested."""
+    side = "two" if test == "t" else "positive"
+    caption = draw(make_fit(make_contrast(test, side)), {method: 4}, own)[f"desc-{method}_slices"].caption
+    others = ("whole region", "as a whole", "positively dependent")
+    assert said in caption
+    assert said or not any(other in caption for other in others)
 
 
 def test_clusters_are_named_by_number_size_and_height() -> None:

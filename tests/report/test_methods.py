@@ -137,9 +137,52 @@ def test_effect_sizes_are_named_where_there_are_any(
     strong_t: content.ContrastSection, strong_f: content.ContrastSection
 ) -> None:
     """Hedges' g for t, partial eta squared for F; a slope has none."""
-    assert "Effect sizes are Hedges' g (t contrasts), with 95 %" in text_of(strong_t)
-    assert "Hedges' g (t contrasts) and partial eta squared (F contrasts)" in text_of(strong_t, strong_f)
+    within = "within subjects g_z, in standard deviations of the contrast's scores and not of a condition"
+    assert f"Effect sizes are Hedges' g (t contrasts; {within}; Hedges, 1981), with 95 %" in text_of(strong_t)
+    both = f"Hedges' g (t contrasts; {within}; Hedges, 1981) and partial eta squared (F contrasts), with"
+    assert both in text_of(strong_t, strong_f)
+    mean = replace(strong_t, contrast=replace(strong_t.contrast, within=np.full((1, 3), 3**-0.5)))
+    assert "Effect sizes are Hedges' g (t contrasts; Hedges, 1981), with" in text_of(mean)
+    for section, cited in ((strong_t, {"hedges1981", "steiger2004"}), (strong_f, {"steiger2004"})):
+        keys = {work.key for work in methods.cited_works((make_node(section),))}
+        assert keys & {"hedges1981", "steiger2004"} == cited
     assert "Effect sizes" not in text_of(replace(strong_t, has_effect_size=False))
+
+
+def with_fdr(section: content.ContrastSection, name: str, **changes: object) -> content.ContrastSection:
+    """The section with an FDR result in place of its last."""
+    contrast = replace(section.contrast, name=name, **changes)  # type: ignore[arg-type]
+    return replace(
+        section, contrast=contrast, results=(*section.results[:-1], replace(section.results[-1], method="fdr"))
+    )
+
+
+def test_the_false_discovery_rate_is_told_with_what_it_assumes(
+    strong_t: content.ContrastSection, strong_f: content.ContrastSection
+) -> None:
+    """Positive dependence, and the contrasts whose p it does not cover: not those of one side."""
+    given = "for independent or positively dependent p-values (Benjamini & Yekutieli, 2001)"
+    one = with_fdr(strong_t, "One", sided="positive")
+    assert f"{given}." in text_of(one)
+    two, f = with_fdr(strong_t, "Two"), with_fdr(strong_f, "stimulus")
+    said = "which was assumed and is not proved for two-sided p-values of Two and p-values of F of stimulus."
+    assert f"{given}, {said}" in text_of(one, two, f)
+    assert {"benjamini1995", "benjamini2001"} <= {work.key for work in methods.cited_works((make_node(two),))}
+    assert "Yekutieli" not in text_of(strong_t)
+
+
+def test_it_is_told_of_what_mass_and_tfce_of_an_f_are(
+    strong_t: content.ContrastSection, strong_f: content.ContrastSection
+) -> None:
+    """Of t they are those of t; the neighbours of TFCE are told too."""
+
+    def with_tfce(section: content.ContrastSection) -> content.ContrastSection:
+        first, *others = section.results
+        return replace(section, results=(first, replace(first, method="tfceFWE"), *others))
+
+    assert "computed on its z" not in text_of(with_tfce(strong_t))
+    assert "TFCE used the same neighbours." in text_of(with_tfce(strong_t))
+    assert "For F, TFCE was computed on its z." in text_of(with_tfce(strong_t), with_tfce(strong_f))
 
 
 def test_what_was_looked_at_is_told_with_what_was_found(strong_t: content.ContrastSection) -> None:
