@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 from bids_app.report import content
-from bids_app.report.assumptions import assumptions
+from bids_app.report.assumptions import assumptions, is_mirrored
 from builders.pages import N_SUBJECTS, make_contrast, make_node, make_section
 
 Change = Callable[[content.NodeSection], content.NodeSection]
@@ -152,12 +153,126 @@ def test_the_costs_are_those_that_were_measured(plain: content.NodeSection) -> N
     flips = words("Sign-flips", plain)
     assert "6 to 9 %, 15 to 23 % and over 50 %" in flips
     assert "on the side away from the long tail" in flips
-    assert "in 8 % of simulated studies" in words("Choose the correction", plain)
+    assert "in 8 to 11 % of simulated studies" in words("Choose the correction", plain)
     pooled = contrasts(plain, error_term="pooled")
     assert "in 11 % and 20 % of voxels" in words("The pooled error", pooled)
     blocks = designed(plain, blocks=("a", "b") * (N_SUBJECTS // 2))
     assert "11 % of voxels" in words("Parametric p-values ignore", blocks)
     assert "7 % of studies without any for 8 subjects" in words("Relabelled residuals", with_two_columns(plain))
+
+
+FACTORS = np.array([[1.0, -1, 0], [0, 1, -1]])  # differences between three levels
+ONE_AGAINST_EIGHT = np.array([[1.0, *[-1 / 8] * 8]])
+WEIGHTS: dict[str, tuple[np.ndarray, bool]] = {
+    "A - B": (np.array([[1.0, -1, 0]]), True),
+    "a mean": (np.array([[1.0, 1, 1]]), False),
+    "one cell": (np.array([[0.0, 1, 0]]), False),
+    "one against two": (np.array([[1.0, -0.5, -0.5]]), False),
+    "two against two": (np.array([[1.0, 1, -1, -1]]), True),
+    "typed by hand": (np.array([[0.333, 0.333, 0.334, -1 / 3, -1 / 3, -1 / 3]]), True),
+    "a linear trend": (np.array([[-3.0, -1, 1, 3]]), True),
+    "a quadratic trend": (np.array([[1.0, -2, 1]]), False),
+    "three levels": (FACTORS, False),
+    "2 x 2": (np.array([[1.0, -1, -1, 1]]), True),
+    "3 x 2": (np.kron(FACTORS, [[1.0, -1]]), True),
+    "two rows, of which each alone is mirrored": (np.array([[1.0, -1, 0, 0], [0, 1, -1, 0]]), False),
+    "two rows of cells of their own": (np.array([[1.0, -1, 0, 0], [0, 0, 1, -1]]), True),
+}
+
+
+def orthonormal(rows: np.ndarray) -> np.ndarray:
+    return np.linalg.qr(rows.T)[0].T
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_mirror_each_other_where_some_order_of_the_cells_negates_them(name: str) -> None:
+    """By trying all orders; whatever the basis of the rows."""
+    rows, expected = WEIGHTS[name]
+    within = orthonormal(rows)
+    orders = permutations(range(within.shape[1]))
+    assert any(np.allclose(within[:, order], -within, atol=1e-3) for order in orders) == expected
+    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((len(within),) * 2))[0]
+    for basis in (within, turn @ within):
+        assert is_mirrored(replace(make_contrast("t", "c"), within=basis, cell_weights=basis)) == expected
+
+
+def weighted(name: str, rows: np.ndarray) -> content.ContrastSection:
+    """A contrast by sign-flips with these weights."""
+    section = make_section(make_contrast("t", name), effect=4.0)
+    return replace(section, contrast=replace(section.contrast, within=orthonormal(rows), cell_weights=rows))
+
+
+def test_only_mirrored_differences_are_called_symmetric() -> None:
+    """Each contrast by its own weights; what is a mean is called one; what permutes is not spoken of."""
+    pair, single = weighted("Pair", FACTORS[:1]), weighted("Single", ONE_AGAINST_EIGHT)
+    mean, swapped = weighted("Mean", np.ones((1, 3))), weighted("Swapped", ONE_AGAINST_EIGHT)
+    assert swapped.shuffling is not None
+    swapped = replace(swapped, shuffling=replace(swapped.shuffling, scheme="permute"))
+    found = words("Sign-flips", make_node(pair, single, mean, swapped))
+    assert "Here they do in Pair." in found
+    assert "The weights of Single do not mirror each other" in found
+    assert "30 to 45 % of simulated studies" in found  # docs/validation.md: 0.296, 0.452, 0.403
+    assert "at most 0.05 in 10 % and at most 0.001 in 1.0 %" in found
+    assert "The scores of Mean are means of maps" in found
+    assert "Swapped" not in found
+    alone = words("Sign-flips", make_node(single))
+    assert "symmetric where the weights mirror" not in alone
+    assert "do not mirror" not in words("Sign-flips", make_node(pair))
+
+
+def test_the_false_discovery_rate_is_told_with_what_it_assumes() -> None:
+    """By the side that each contrast tests."""
+    section = weighted("Pair", FACTORS[:1])
+    fdr = replace(section, results=(replace(section.results[-1], method="fdr"),))
+    one = replace(fdr, contrast=replace(fdr.contrast, name="One", sided="negative"))
+    alone = words("False discovery rate", make_node(one))
+    assert "independent or positively dependent p-values (PRDS; Benjamini & Yekutieli, 2001), which one-sided" in alone
+    both = words("False discovery rate", make_node(one, fdr))
+    assert "Pair: the bound holds" in both
+    assert "does not cover two-sided p-values of dependent voxels" in both
+
+
+def test_tfce_is_about_all_that_supports_it_and_clusters_about_themselves(plain: content.NodeSection) -> None:
+    """Each where it was used."""
+    assert "A TFCE result is about all that supports it" not in titles(plain)
+    section = plain.contrasts[0]
+    tfce = replace(plain, contrasts=(replace(section, results=(replace(section.results[0], method="tfceFWE"),)),))
+    assert "reaches beyond the voxels that are shown" in words("A TFCE result", tfce)
+    assert "A cluster-level result is about the cluster" not in titles(tfce)
+
+
+def test_residuals_are_told_by_what_moved_them(plain: content.NodeSection) -> None:
+    """Flips, permutations, or both; those of the pooled error without other columns too."""
+    flips = with_two_columns(plain)
+    permuted = contrasts(shuffled(with_two_columns(plain), scheme="permute"), between=np.array([[0.0, 1.0]]))
+    three = np.column_stack([flips.design.between, np.arange(N_SUBJECTS) ** 2])
+    permuted = designed(permuted, between=three, between_names=("intercept", "age", "score"))
+    permuted = contrasts(permuted, between=np.array([[0.0, 1.0, 0.0]]))
+    title = "Relabelled residuals"
+    assert "permutations of 12" not in words(title, flips)
+    assert "sign-flips" not in words(title, permuted)
+    assert "permutations of 12 to 16 subjects found one in 5 to 6 %" in words(title, permuted)
+    pooled = contrasts(plain, error_term="pooled")
+    assert "in 3 to 4 % of studies" in words("Sign-flips with the pooled error", pooled)
+    assert "Sign-flips with the pooled error are an approximation" not in titles(plain)
+
+
+def test_who_lacks_voxels_is_told_over_whom_covariates_are_centred(plain: content.NodeSection) -> None:
+    """Over the subjects of the contrast, whoever has the voxel."""
+    title, said = "Subjects differ from voxel", "centred over the subjects of the contrast, not over those of the voxel"
+    assert said not in words(title, with_settings(plain, voxel_coverage=0.7))
+    covariates = with_settings(plain, voxel_coverage=0.7, covariates=("age",))
+    assert said in words(title, covariates)
+    assert said not in words(title, with_settings(covariates, center="none"))
+
+
+def test_contrasts_of_several_nodes_are_told_apart() -> None:
+    """One name may have other weights in another node."""
+    first, second = make_node(weighted("C", FACTORS[:1])), make_node(weighted("C", ONE_AGAINST_EIGHT))
+    second = replace(second, spec=replace(second.spec, name="other"))
+    found = words("Sign-flips", first, second)
+    assert "Here they do in C (anova)." in found
+    assert "The weights of C (other) do not mirror" in found
 
 
 def test_unequal_groups_are_told_what_they_cost(plain: content.NodeSection) -> None:
