@@ -1,5 +1,9 @@
 """Means of the conditions, over all subjects and over each group, with standard errors for comparing conditions.
 
+A mean over all subjects weighs the groups alike, whatever their sizes, as effects that average over groups do: it is the
+mean of the groups' means, with the standard error sqrt(sum of their squared standard errors) / number of groups. It is of
+the maps as they are, not adjusted for covariates.
+
 References
 ----------
 Cousineau 2005, doi 10.20982/tqmp.01.1.p042; Morey 2008, doi 10.20982/tqmp.04.2.p061 (the factor k / (k - 1)).
@@ -43,13 +47,43 @@ def find_groups(design: Design) -> tuple[Group, ...]:
 
     Only subjects who have a map of every condition count, and groups with two of them or more.
     """
+    return tuple(group for group in _all_groups(design) if group.rows.size > 1)
+
+
+def groups_alike(design: Design) -> tuple[Group, ...]:
+    """List the groups that a mean over all subjects weighs alike; everybody where there are no between factors.
+
+    Empty where one of them has no standard error: fewer than two of its subjects have a map of every condition.
+    """
+    groups = _all_groups(design) or (all_subjects(design),)
+    return groups if all(group.rows.size > 1 for group in groups) else ()
+
+
+def _all_groups(design: Design) -> tuple[Group, ...]:
     names = [name for name in design.between_names if name in design.groups]
     own, complete = np.array(design.groups), np.all(design.place >= 0, axis=1)
-    groups = (
+    return tuple(
         Group(name, label, np.flatnonzero((own == name) & complete))
         for name, label in zip(names, numbered_labels(names), strict=True)
     )
-    return tuple(group for group in groups if group.rows.size > 1)
+
+
+def left_out(design: Design) -> tuple[str, ...]:
+    """Say which subjects and groups have no part in the means of conditions; empty where all have."""
+    notes = []
+    complete = np.all(design.place >= 0, axis=1)
+    if not np.all(complete):
+        names = [f"sub-{name}" for name, whole in zip(design.subjects, complete, strict=True) if not whole]
+        notes.append(f"means of conditions: without {', '.join(names)}, who lack a map of some condition")
+    small = [group.name for group in _all_groups(design) if group.rows.size < 2]
+    if small:
+        notes.append(
+            f"means of conditions: none of {', '.join(small)}, nor over all groups, as fewer than two subjects there "
+            "have a map of every condition"
+        )
+    elif np.sum(complete) < 2:
+        notes.append("means of conditions: none, as fewer than two subjects have a map of every condition")
+    return tuple(notes)
 
 
 def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
@@ -84,17 +118,32 @@ def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
         return mean, np.sqrt(variance / n_subjects)
 
 
-def group_means(values: Singles, place: NDArray[np.intp], group: Group) -> tuple[Floats, Floats]:
-    """Do the same for the subjects of a group, (n_cells, n_voxels) each; `place` is that of the design."""
-    return condition_means(values[place[group.rows].ravel()], place.shape[1])
+def group_means(values: Singles, place: NDArray[np.intp], *groups: Group) -> tuple[Floats, Floats]:
+    """Mean and standard error of every condition over groups that weigh alike, often a single one.
+
+    Parameters
+    ----------
+    values : (n_maps, n_voxels)
+    place : of the design, (n_subjects, n_cells)
+    groups : whose subjects are independent of each other
+
+    Returns
+    -------
+    mean, standard error : (n_cells, n_voxels) float64
+        NaN where a group has no subject, or for the standard error fewer than two.
+    """
+    of_groups = [condition_means(values[place[group.rows].ravel()], place.shape[1]) for group in groups]
+    mean = np.mean([mean for mean, _ in of_groups], axis=0)
+    variance = np.sum([np.square(error) for _, error in of_groups], axis=0) / len(groups) ** 2
+    return mean, np.sqrt(variance)
 
 
-def condition_maps(values: Singles, place: NDArray[np.intp], group: Group) -> tuple[Singles, Singles]:
-    """Do the same for all voxels, a block at a time; returns single precision, (n_cells, n_voxels) each."""
+def condition_maps(values: Singles, place: NDArray[np.intp], *groups: Group) -> tuple[Singles, Singles]:
+    """Give `group_means` of all voxels, a block at a time, in single precision, (n_cells, n_voxels) each."""
     mean, error = (np.empty((place.shape[1], values.shape[1]), np.float32) for _ in range(2))
     for start in range(0, values.shape[1], BLOCK):
         here = slice(start, start + BLOCK)
-        mean[:, here], error[:, here] = group_means(values[:, here], place, group)
+        mean[:, here], error[:, here] = group_means(values[:, here], place, *groups)
     return mean, error
 
 
@@ -106,6 +155,19 @@ def numbered_labels(names: Sequence[str]) -> list[str]:
         f"{label}{number}" if not label or lower.count(label.lower()) > 1 else label
         for number, label in enumerate(labels, start=1)
     ]
+
+
+def over_words(groups: Sequence[Group]) -> str:
+    """Say over what a mean was taken."""
+    if len(groups) > 1:
+        return "the groups, which weigh alike whatever their sizes, as in the contrasts"
+    return "the group's subjects" if groups[0].name else "subjects"
+
+
+def adjustment_words(design: Design) -> str:
+    """Say that covariates, which effects are adjusted for, do not change the means; empty without any."""
+    covariates = design.between_names[len(set(design.groups)) or 1 :]  # they follow the groups, or the intercept
+    return f"Not adjusted for {', '.join(covariates)}." if covariates else ""
 
 
 def error_words(n_cells: int) -> str:

@@ -21,7 +21,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.conditions import Group, all_subjects, condition_maps, error_words, find_groups, numbered_labels
+from bids_app.conditions import (
+    Group,
+    adjustment_words,
+    condition_maps,
+    error_words,
+    find_groups,
+    groups_alike,
+    numbered_labels,
+    over_words,
+)
 from bids_app.dataset import InputMaps
 from bids_app.design import Contrast, Design, file_label
 from bids_app.discovery import SourceDataset
@@ -323,19 +332,22 @@ def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles
 
 
 def write_conditions(folder: NodeFolder, maps: MaskedMaps, design: Design) -> None:
-    """Write the mean of every condition and its standard error, over all subjects and over each group."""
-    for group in (all_subjects(design), *find_groups(design)):
-        if group.rows.size < 2:
-            continue  # too many maps are missing for a mean of the same subjects in all conditions
-        _write_group(folder, maps, design, group)
+    """Write the mean of every condition and its standard error, over groups that weigh alike and over each group."""
+    if alike := groups_alike(design):
+        _write_group(folder, maps, design, alike, "")
+    for group in find_groups(design):
+        _write_group(folder, maps, design, (group,), f"_desc-{group.label}")
 
 
-def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, group: Group) -> None:
+def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, groups: Sequence[Group], desc: str) -> None:
     n_cells = len(design.cells)
-    means, errors = map(np.nan_to_num, condition_maps(maps.values, design.place, group))
-    words, over = error_words(n_cells), "the group's subjects" if group.name else "subjects"
-    desc = f"_desc-{group.label}" if group.name else ""
-    about: Json = {"Group": group.name} if group.name else {}
+    means, errors = condition_maps(maps.values, design.place, *groups)
+    words, over = error_words(n_cells), over_words(groups)
+    absent = "0 where too few subjects have the voxel." if np.isnan(errors).any() else ""
+    more = " ".join(filter(None, (adjustment_words(design), absent)))
+    means, errors = np.nan_to_num(means), np.nan_to_num(errors)
+    named = [group.name for group in groups if group.name]
+    about: Json = {"Group": named[0]} if len(named) == 1 else {"Groups": named} if named else {}
     for number, (condition, label) in enumerate(zip(design.cells, numbered_labels(design.cells), strict=True)):
         for stat, values, what in (
             ("mean", means[number], f"Mean over {over}"),
@@ -343,8 +355,8 @@ def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, group: Gr
         ):
             path = folder.keep(folder.file(f"condition-{label}_stat-{stat}{desc}_statmap.nii.gz"))
             write_image(path, unmask(values, maps.mask), maps.affine, mni=_is_mni(folder.entities))
-            content = {"Description": what, "Condition": condition, "NumberOfSubjects": len(group.rows)}
-            folder.sidecar(path, content | about)
+            content = {"Description": f"{what}. {more}".removesuffix(". "), "Condition": condition}
+            folder.sidecar(path, content | {"NumberOfSubjects": sum(len(group.rows) for group in groups)} | about)
 
 
 CONTRAST_COLUMNS = {

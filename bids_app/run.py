@@ -15,7 +15,7 @@ from platform import python_version
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bids_app import __version__, outputs, preview
+from bids_app import __version__, conditions, outputs, preview
 from bids_app.checkpoints import clear
 from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
@@ -237,6 +237,8 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
     outputs.drop_record(folder)
     outputs.write_inputs(folder, study.inputs, study.maps, study.design)
     outputs.write_conditions(folder, study.maps, study.design)
+    for note in conditions.left_out(study.design):
+        log.warning("%s", note)
     outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
     sections: list[content.ContrastSection] = []
     kept: dict[str, object] = {}
@@ -303,7 +305,11 @@ def _node_facts(study: Study, run_facts: RunFacts) -> NodeFacts:
         space_note=study.space_note,
         background=None if study.uses_mni else np.nanmean(study.maps.values, axis=0),
         pictures=(),
-        notes=(*study.design.notes, *(note for plan in study.plans if plan for note in plan.shuffles.notes)),
+        notes=(
+            *study.design.notes,
+            *(note for plan in study.plans if plan for note in plan.shuffles.notes),
+            *conditions.left_out(study.design),
+        ),
     )
 
 

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "run": Allowed(
         (
             "errors", "spec", "modelfile", "discovery", "dataset", "participants", "images", "design",
-            "glm", "inference.*", "report.*", "outputs", "demo", "resources", "checkpoints", "permuting",
+            "conditions", "glm", "inference.*", "report.*", "outputs", "demo", "resources", "checkpoints", "permuting",
             "preview", "diagnostics", "smoothness", "terminal", "results", "reporting", "saved", "rebuild",
         ),
         ("numpy", "threadpoolctl"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,15 +11,20 @@ from scipy import stats
 from bids_app.conditions import (
     BLOCK,
     Group,
+    adjustment_words,
     all_subjects,
     condition_maps,
     condition_means,
     error_words,
     find_groups,
     group_means,
+    groups_alike,
+    left_out,
     numbered_labels,
+    over_words,
 )
-from bids_app.design import Design
+from bids_app.design import Contrast, Design
+from bids_app.glm import fit_contrast
 
 
 def make_design(groups: tuple[str, ...], names: tuple[str, ...]) -> Design:
@@ -123,3 +130,100 @@ def test_means_of_a_group_are_those_of_its_subjects_alone(rng: np.random.Generat
             assert mean[c, voxel] == pytest.approx(y[:, c].mean(), rel=1e-12)
             expected = np.std(normalised[:, c], ddof=1) * np.sqrt(k / (k - 1)) / np.sqrt(4)
             assert error[c, voxel] == pytest.approx(expected, rel=1e-10)
+
+
+UNEQUAL = ("g.a",) * 3 + ("g.b",) * 7 + ("g.c",) * 4  # groups of unequal size
+
+
+def unequal_study(rng: np.random.Generator, n_cells: int) -> tuple[Design, np.ndarray]:
+    """Groups whose means and spreads differ, and whose effects of conditions do."""
+    names = tuple(sorted(set(UNEQUAL)))
+    between = np.array([[float(own == name) for name in names] for own in UNEQUAL])
+    n, cells = len(UNEQUAL), tuple("ABCD"[:n_cells])
+    subjects = tuple(f"{number:02d}" for number in range(n))
+    design = Design(np.tile(np.eye(n_cells), (n, 1)), cells, subjects, cells, between, names, (), groups=UNEQUAL)
+    number = between @ np.arange(3)
+    values = rng.normal(size=(n, n_cells, 4)) * (1 + number)[:, None, None] + rng.normal(0, 5, (n, 1, 4))
+    values[:, 0] += 10 * number[:, None]
+    return design, values.reshape(n * n_cells, 4).astype(np.float32)
+
+
+def test_a_mean_over_all_weighs_groups_of_unequal_size_alike(rng: np.random.Generator) -> None:
+    """In loops: the mean of the groups' means, and the standard error of a mean of independent means."""
+    k = 3
+    design, values = unequal_study(rng, k)
+    mean, error = group_means(values, design.place, *groups_alike(design))
+    for voxel in range(4):
+        y = values[:, voxel].astype(float).reshape(-1, k)
+        for c in range(k):
+            means, squares = [], []
+            for name in ("g.a", "g.b", "g.c"):
+                own = y[[group == name for group in UNEQUAL]]
+                normalised = own - own.mean(axis=1, keepdims=True) + own.mean()
+                means.append(own[:, c].mean())
+                squares.append(np.var(normalised[:, c], ddof=1) * k / (k - 1) / len(own))
+            assert mean[c, voxel] == pytest.approx(sum(means) / 3, rel=1e-12)
+            assert error[c, voxel] == pytest.approx(np.sqrt(sum(squares)) / 3, rel=1e-10)
+    by_subject = condition_means(values, k)[0]
+    assert np.abs(mean[0] - by_subject[0]).min() > 0.5  # the groups' sizes matter here
+
+
+def test_differences_of_drawn_means_are_the_effects_that_are_tested(rng: np.random.Generator) -> None:
+    """The contrast A - B averages over groups alike; so do the means, and their difference is the effect on disk."""
+    design, values = unequal_study(rng, 2)
+    row, within = np.array([[1.0, -1.0]]), np.array([[1.0, -1.0]]) / np.sqrt(2)
+    average = np.full((1, 3), 1 / 3)
+    contrast = Contrast("c", "c", "t", "two", row, row, within, average, "partitioned", "none")
+    mean, error = condition_maps(values, design.place, *groups_alike(design))
+    effect = fit_contrast(values, design, contrast).effect
+    assert effect is not None
+    assert mean[0] - mean[1] == pytest.approx(effect, rel=1e-4)
+    assert error[0] == pytest.approx(error[1], rel=1e-5)
+
+
+def test_bars_over_two_groups_give_welchs_t(rng: np.random.Generator) -> None:
+    """The mean of two groups' differences against zero is Welch's comparison of one group with the negative other."""
+    d = [rng.normal(1, 1, (5, 6)), rng.normal(1, 3, (9, 6))]
+    values = np.stack([np.vstack(d), np.zeros((14, 6))], axis=1) + rng.normal(0, 4, (14, 1, 6))
+    groups = (Group("g.a", "a", np.arange(5)), Group("g.b", "b", np.arange(5, 14)))
+    mean, error = group_means(values.reshape(28, 6), np.arange(28).reshape(14, 2), *groups)
+    t = stats.ttest_ind(d[0], -d[1], equal_var=False).statistic
+    assert (mean[0] - mean[1]) / (np.sqrt(2) * error[0]) == pytest.approx(t, rel=1e-9)
+
+
+def test_one_group_is_its_own_mean(rng: np.random.Generator) -> None:
+    """Weighing a single group alike changes nothing; nor do groups of one size change the mean over subjects."""
+    design, values = unequal_study(rng, 2)
+    first = find_groups(design)[0]
+    rows = values[design.place[first.rows].ravel()]
+    for ours, expected in zip(group_means(values, design.place, first), condition_means(rows, 2), strict=True):
+        assert ours == pytest.approx(expected, rel=1e-12)
+    halves = (Group("x", "x", np.array([0, 1, 2])), Group("y", "y", np.array([3, 4, 5])))
+    expected = condition_means(values[:12], 2)[0]
+    assert group_means(values, design.place, *halves)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_the_means_are_of_is_said(rng: np.random.Generator) -> None:
+    """Groups that weigh alike, the subjects of one, or all; and covariates, for which nothing is adjusted."""
+    design = make_design(("g.a", "g.a", "g.b", "g.b"), ("g.a", "g.b"))
+    assert "weigh alike" in over_words(groups_alike(design))
+    assert over_words(find_groups(design)[:1]) == "the group's subjects"
+    assert over_words((Group("", "", np.arange(4)),)) == "subjects"
+    assert adjustment_words(design) == "Not adjusted for age."
+    assert adjustment_words(unequal_study(rng, 2)[0]) == ""
+
+
+def test_who_has_no_part_in_the_means_is_told() -> None:
+    """Subjects without all conditions, and groups that are left with fewer than two; nothing where all have a part."""
+    design = make_design(("g.a", "g.a", "g.b", "g.b", "g.b"), ("g.a", "g.b"))
+    assert left_out(design) == ()
+    place = design.place.copy()
+    place[4, 1] = -1
+    one = replace(design, matrix=design.matrix[:9], rows=place)
+    assert left_out(one) == ("means of conditions: without sub-05, who lack a map of some condition",)
+    assert len(groups_alike(one)) == 2
+    place[0, 0] = -1
+    small = replace(design, matrix=design.matrix[:8], rows=place)
+    assert "none of g.a, nor over all groups" in left_out(small)[1]
+    assert groups_alike(small) == ()
+    assert [group.name for group in find_groups(small)] == ["g.b"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.conditions import all_subjects, error_words, find_groups, group_means
+from bids_app.conditions import Group, adjustment_words, error_words, find_groups, group_means, groups_alike
 from bids_app.design import Design
 from bids_app.inference.correction import ContrastInference
 from bids_app.report.charts import means_png
@@ -23,6 +23,7 @@ Singles = NDArray[np.float32]
 
 N_PEAKS = 5
 WITHIN_GROUP = "They serve comparisons of conditions within a group, not of groups."
+ALIKE = "Contrasts that average over groups weigh them alike, whatever their sizes."
 SAME_DATA = (
     "Means at peaks that were found in the same data are too large: what the contrast compares differs by less than it "
     "seems here."
@@ -84,7 +85,7 @@ def peak_means(
     Returns
     -------
     PeakMeans or None
-        None where nothing survives.
+        None where nothing survives, or where too few subjects have a map of every condition.
     """
     first = primary(inferences) if inferences else None
     if first is None or tables[first.method].peaks.empty:
@@ -93,8 +94,8 @@ def peak_means(
     peaks = peaks.sort_values("peak_statistic", key=np.abs, ascending=False, kind="stable").head(N_PEAKS)
     xyz = peaks[["peak_x", "peak_y", "peak_z"]].to_numpy(np.float64)
     voxels = [int(((brain.xyz - place) ** 2).sum(axis=1).argmin()) for place in xyz]
-    conditions, groups = design.cells, find_groups(design) or (all_subjects(design),)
-    if any(group.rows.size < 2 for group in groups):
+    conditions, groups = design.cells, find_groups(design) if design.groups else groups_alike(design)
+    if not groups:
         return None
     of_groups = [group_means(values[:, voxels], design.place, group) for group in groups]
     mean, error = np.stack([mean for mean, _ in of_groups]), np.stack([error for _, error in of_groups])
@@ -102,7 +103,7 @@ def peak_means(
     caption = (
         f"Condition means{' of each group' if design.groups else ''} at the highest peaks ({method_words(first)}), in "
         f"the units of the input maps; bars: \N{PLUS-MINUS SIGN} 1 {error_words(len(conditions))}. "
-        f"{WITHIN_GROUP + ' ' if design.groups and len(conditions) > 1 else ''}{SAME_DATA}"
+        f"{_more_words(design, groups)}{SAME_DATA}"
     )
     names = tuple(group.name for group in groups)
     figure = Figure(
@@ -115,6 +116,17 @@ def peak_means(
         kind="chart",
     )
     return PeakMeans(conditions, names, places, _labels(peaks), mean, error, caption, figure)
+
+
+def _more_words(design: Design, groups: Sequence[Group]) -> str:
+    """Say what bars and means of groups serve for, whom they are without, and what they are not adjusted for."""
+    left = sum(group.rows.size for group in groups)
+    parts = [WITHIN_GROUP] if design.groups and len(design.cells) > 1 else []
+    parts += [ALIKE] if len(groups) > 1 else []
+    if left < len(design.subjects):
+        parts.append(f"Of the {left} of {len(design.subjects)} subjects who have a map of every condition.")
+    parts.append(adjustment_words(design))
+    return "".join(f"{part} " for part in parts if part)
 
 
 def _in_words(conditions: Sequence[str], groups: Sequence[str], mean: Floats) -> str:

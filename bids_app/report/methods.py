@@ -380,7 +380,8 @@ def _size_text(node: NodeSection) -> str:
         )
     if len(node.design.cells) > 1 and any(section.means for section in node.contrasts):
         sentences.append(
-            "Error bars of condition means are within-subject standard errors (Cousineau, 2005; Morey, 2008)."
+            "Error bars of condition means are within-subject standard errors (Cousineau, 2005; Morey, 2008)"
+            f"{', of each group on its own' if node.design.groups else ''}."
         )
     return " ".join(sentences)
 

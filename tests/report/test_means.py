@@ -83,7 +83,24 @@ def test_groups_have_their_own_means_errors_and_rows(values: np.ndarray) -> None
         f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for cell in range(3) for value in shown.mean[:, cell, 1]
     ]
     assert "comparisons of conditions within a group, not of groups" in shown.caption
+    assert "average over groups weigh them alike" in shown.caption
+    assert "adjusted" not in shown.caption
     assert f"group.p: A {shown.mean[1, 0, 0]:.3g}, B " in shown.figure.alt
+
+
+def test_the_caption_says_whom_the_means_are_without(values: np.ndarray) -> None:
+    """Subjects who lack a condition; covariates are not adjusted for."""
+    place = np.arange(24).reshape(8, 3)
+    place[2, 1] = -1
+    whole = make_study(GROUPS)
+    between = np.column_stack([whole.between, np.arange(8) - 3.5])
+    design = dataclasses.replace(
+        whole, matrix=whole.matrix[:23], rows=place, between=between, between_names=(*whole.between_names, "age")
+    )
+    inference = ContrastInference("voxelFWE", np.full(64, 0.01), 0.05, np.ones(64, bool), 4.0, 0, None)
+    shown = means.peak_means(values, design, BRAIN, [inference], {"voxelFWE": make_tables([9], [5.0])})
+    assert shown is not None
+    assert "Of the 7 of 8 subjects who have a map of every condition. Not adjusted for age." in shown.caption
 
 
 def test_without_survivors_there_is_nothing_to_show(values: np.ndarray) -> None:
