@@ -1,8 +1,8 @@
 """Means of the conditions, over all subjects and over each group, with standard errors for comparing conditions.
 
-A mean over all subjects weighs the groups alike, whatever their sizes, as effects that average over groups do: it is the
-mean of the groups' means, with the standard error sqrt(sum of their squared standard errors) / number of groups. It is of
-the maps as they are, not adjusted for covariates.
+A mean over all subjects weighs the groups alike, whatever their sizes, as effects that average over groups do: it is
+the mean of the groups' means, with the standard error sqrt(sum of their squared standard errors) / number of groups. It
+is of the maps as they are, not adjusted for covariates.
 
 References
 ----------
