@@ -55,7 +55,10 @@ BIDS_VERSION = "1.10.1"
 BIDSIGNORE = "*.html\ngroup\n"
 
 STATISTICS = {
-    "effect": "Contrast of the group means, in the units of the input maps times the contrast weights",
+    "effect": (
+        "Contrast estimate, of means over subjects (adjusted for covariates where there are any) or of a covariate's "
+        "slope, in the units of the input maps times the contrast weights"
+    ),
     "variance": "Squared standard error of the effect: effect / sqrt(variance) = t",
     "t": "t statistic",
     "F": "F statistic",

@@ -130,7 +130,7 @@ def _whole_map(scene: Scene) -> Figure:
         name=f"stat-{test}_slices",
         png=slices_png(title, layer, cut, _scale(fit, thresholded=False), canvas),
         caption=f"{test} at every voxel, not thresholded; small values are faint.{contour} "
-        f"Cut at {_xyz(cut)}, where it is largest.{_background_words(canvas)}",
+        f"Cut at {_xyz(cut)}, where {'|t|' if test == 't' else 'F'} is largest.{_background_words(canvas)}",
         alt=f"Three slices through the whole {test} map of {scene.name} at {_xyz(cut)}.",
     )
 
@@ -148,14 +148,23 @@ def _effect_map(scene: Scene) -> Figure:
     cut = _strongest(fit, canvas)
     outlined, contour = _outline(scene)
     layer = Layer(masked_volume(values, canvas), masked_volume(fit.statistic, canvas), outlined)
-    test = fit.contrast.test
+    fainter = f"it is the fainter the smaller {'|t|' if is_t else 'F'} is"
     return Figure(
         name="stat-effect_slices" if is_t else "stat-etasq_slices",
         png=slices_png(f"{scene.name}: {what.lower()}", layer, cut, scale, canvas),
-        caption=f"{what}{unit}, not thresholded: colour shows its size, and it is the fainter the smaller {test} is."
-        f"{contour} {SAME_DATA}{_background_words(canvas)}",
+        caption=f"{what}{unit}, not thresholded: colour shows its size{_saturated_words(values, largest)}, and "
+        f"{fainter}.{contour} {SAME_DATA}{_background_words(canvas)}",
         alt=f"Three slices through the map of {what.lower()} of {scene.name} at {_xyz(cut)}.",
     )
+
+
+def _saturated_words(values: Floats, largest: float) -> str:
+    """Say where the colours end, where some values lie beyond."""
+    n_beyond = int((np.abs(values) > largest).sum())
+    if not n_beyond:
+        return ""
+    lies = "voxel lies" if n_beyond == 1 else "voxels lie"
+    return f" up to {number_words(largest)}, beyond which {n_beyond:,} {lies}"
 
 
 def _corrected_map(scene: Scene, inference: ContrastInference) -> Figure:
@@ -258,8 +267,8 @@ def _null_histograms(scene: Scene) -> Figure:
     return Figure(
         name="desc-null_histogram",
         png=nulls_png(contrast, null, ordered),
-        caption=f"Largest values over the brain in {kind} {shuffles.words}, the observed labelling among them. Red: "
-        f"observed; dashed: critical value at p = {ordered[0].alpha:g}. What lies beyond the dashed line is "
+        caption=f"Largest values over the analysis mask in {kind} {shuffles.words}, the observed labelling among them. "
+        f"Red: observed; dashed: critical value at p = {ordered[0].alpha:g}. What lies beyond the dashed line is "
         f"significant.{_family_words(ordered[0])}",
         alt=f"Null distributions of {contrast.name}: {said}.",
         kind="chart",

@@ -19,7 +19,7 @@ from bids_app.report.methods import SPHERICITY, cited_works, methods_text, refer
 from bids_app.report.overview import model_facts, overview_words
 from bids_app.report.pagetables import clusters_table, peaks_table, place_link
 from bids_app.report.viewer import script_hash
-from bids_app.report.words import METHODS, decimal, format_p, short_label, sided_words
+from bids_app.report.words import METHODS, NO_REGION, decimal, format_p, in_sentence, p_words, short_label, sided_words
 
 MOST_PICTURES = 11_500_000  # signs that the pictures of a page may take: what can be mailed is 15 MB with all the rest
 MANY_CONTRASTS = 8  # beyond it, what is not of the primary correction is folded away
@@ -48,7 +48,7 @@ def render(page: Page) -> str:
         "closest": closest_words,
         "embedded": _embedding(page.nodes),
         "found": found_words,
-        "lower": _lower,
+        "lower": in_sentence,
         "asked": asked_words,
         "used_methods": _used_methods,
         "sided": sided_words,
@@ -107,23 +107,23 @@ def found_words(section: ContrastSection) -> str:
         would = f" (it would take {result.threshold})" if result.threshold else ""
         if not result.can_pass:
             would = ": there are too few relabellings for any p at this level"
-        near = f" {_strongest('Closest', section, result.closest)}" if result.closest else ""
-        return f"Nothing survives {_lower(result.words)}{would}.{near}"
+        near = f" {_strongest('Closest', section, result, result.closest)}" if result.closest else ""
+        return f"Nothing survives {in_sentence(result.words)}{would}.{near}"
     voxels = "1 voxel survives" if result.n_voxels == 1 else f"{result.n_voxels:,} voxels survive"
     clusters = "1 cluster" if result.n_clusters == 1 else f"{result.n_clusters} clusters"
-    sentence = f"{voxels} {_lower(result.words)}, in {clusters}"
+    sentence = f"{voxels} {in_sentence(result.words)}, in {clusters}"
     if section.contrast.test == "t" and section.contrast.sided == "two":
         sentence += _direction(result)
-    return f"{sentence}. {_strongest('Strongest', section, result.peak)}" if result.peak else f"{sentence}."
+    return f"{sentence}. {_strongest('Strongest', section, result, result.peak)}" if result.peak else f"{sentence}."
 
 
-def _strongest(head: str, section: ContrastSection, where: Peak) -> str:
+def _strongest(head: str, section: ContrastSection, result: MethodResult, where: Peak) -> str:
     """Say of one voxel statistic, place, region and p."""
-    region, p = short_label(where.label), format_p(where.p)
-    label = f", {region}" if region != "\N{EN DASH}" else ""
+    region = short_label(where.label)
+    label = f", {region}" if region != NO_REGION else ""
     return (
         f"{head}: {section.statistic} = {decimal(where.statistic)} at {where.place} mm{label}, "
-        f"p {p if p.startswith(('<', '>')) else f'= {p}'}."
+        f"{p_words(where.p, result.method)}."
     )
 
 
@@ -131,7 +131,7 @@ def closest_words(section: ContrastSection, result: MethodResult) -> str:
     """Say what came closest where nothing survives; empty where something does."""
     if result.closest is None:
         return ""
-    return f"{_strongest('Closest', section, result.closest)[:-1]} by {_lower(result.title)}."
+    return f"{_strongest('Closest', section, result, result.closest)[:-1]} by {in_sentence(result.title)}."
 
 
 def _direction(result: MethodResult) -> str:
@@ -139,11 +139,6 @@ def _direction(result: MethodResult) -> str:
     if not n_negative:
         return ", all positive"
     return ", all negative" if not result.n_positive else f" ({result.n_positive:,} positive, {n_negative:,} negative)"
-
-
-def _lower(words: str) -> str:
-    """Put a name inside a sentence; TFCE keeps its capitals."""
-    return words if words[:2].isupper() else words[0].lower() + words[1:]
 
 
 def _error_words(section: ContrastSection) -> str:
@@ -154,7 +149,7 @@ def _error_words(section: ContrastSection) -> str:
     if contrast.error_term == "pooled":
         return "pooled over all within-subject effects; sphericity over all conditions assumed"
     if len(contrast.within) == 1:
-        return "the contrast's own (partitioned); no sphericity needed"
+        return "the contrast's own (partitioned); of one dimension, so that sphericity does not arise"
     if contrast.sphericity == "none" or section.epsilon is None:
         return "the effect's own (partitioned); sphericity assumed"
     low, middle, high = section.epsilon

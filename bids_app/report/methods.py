@@ -97,7 +97,7 @@ def _model_text(node: NodeSection, *, several: bool) -> str:
     layout += _between_words(node)
     averaged = "Several runs of a condition were averaged without weights. " if node.inputs.averages_runs else ""
     return (
-        f"{opening}First-level effect maps of {len(design.subjects)} subjects, {source}{layout}, entered a general "
+        f"{opening}First-level maps of {len(design.subjects)} subjects, {source}{layout}, entered a general "
         f"linear model in which subjects are a random effect; the analysis mask held {node.inputs.n_voxels:,} voxels. "
         f"{averaged}First-level variances were not used. For every contrast, the maps of each subject were combined "
         "into contrast scores, and these were tested over subjects."

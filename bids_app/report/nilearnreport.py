@@ -59,11 +59,25 @@ def nilearn_words(design: Design) -> str:
     lost = f" (and the matrix has rank {design.rank})" if design.rank < n_columns else ""
     return (
         f"nilearn's model takes the {n_maps} maps as one set with one error for all contrasts: {n_maps} maps minus "
-        f"{n_columns} columns = {n_maps - n_columns} degrees of freedom{lost}. Our report tests each "
-        "contrast against the error of its own term, counts subjects and not maps, and takes the rank; the numbers of "
-        f"the two differ for that reason. Thresholds here: p < {ALPHA:g} uncorrected, one-sided, clusters of more than "
-        f"{EXTENT} voxels; nothing is by permutation."
+        f"{n_columns} columns = {n_maps - n_columns} degrees of freedom{lost}. {_own_words(design)} Thresholds here: "
+        f"p < {ALPHA:g} uncorrected, one-sided, clusters of more than {EXTENT} voxels; nothing is by permutation."
     )
+
+
+def _own_words(design: Design) -> str:
+    """Say by which errors our report tests, for which the numbers of the two differ."""
+    pooled = [contrast.name for contrast in design.contrasts if contrast.error_term == "pooled"]
+    own = [contrast.name for contrast in design.contrasts if contrast.error_term != "pooled"]
+    parts = []
+    if own:
+        which = "each contrast" if not pooled else ", ".join(own)
+        parts.append(f"tests {which} against the error of its own term, counting subjects and not maps")
+    if pooled:
+        which = "each contrast" if not own else ", ".join(pooled)
+        parts.append(
+            f"tests {which} against the error pooled over all within-subject effects, by the rank of the matrix"
+        )
+    return f"Our report {'; it '.join(parts)}. The numbers of the two differ for that reason."
 
 
 def _rows(weights: Floats) -> Floats:

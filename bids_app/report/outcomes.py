@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bids_app.report.content import ContrastSection, NodeSection
-from bids_app.report.words import MINUS, format_p
+from bids_app.report.words import MINUS, p_words
 from bids_app.terminal import Outcome, Survival
 
 MAX_NAMES = 3
@@ -40,10 +40,8 @@ def _outcome(section: ContrastSection) -> Outcome:
     for result in section.results:
         where, said = result.peak or result.closest, ""
         if where is not None:
-            p = format_p(where.p)
-            p = p if p.startswith(("<", ">")) else f"= {p}"
             place = where.place.replace(MINUS, "-")  # a sign that every terminal has
-            said = f"{section.contrast.test} = {where.statistic:.2f}, p {p} at {place} mm"
+            said = f"{section.contrast.test} = {where.statistic:.2f}, {p_words(where.p, result.method)} at {place} mm"
         survivals.append(Survival(SHORT[result.method], result.words, result.n_voxels, result.n_clusters, said))
     return Outcome(section.contrast.name, section.statistic, tuple(survivals))
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bids_app.report.content import ContrastSection, NodeSection
-from bids_app.report.words import METHODS
+from bids_app.report.words import METHODS, in_sentence
 
 MAX_NAMES = 6
 CENTRED = {"grand": "centred on its mean", "group": "centred on the mean of each group", "none": "not centred"}
@@ -28,7 +28,7 @@ def overview_words(node: NodeSection) -> str:
     if not results:
         return f"{tested} No threshold was asked for."
     words = {result.words for _, result in results}
-    by = f" by {_in_sentence(next(iter(words)))}" if len(words) == 1 else " by the first correction of each"
+    by = f" by {in_sentence(next(iter(words)))}" if len(words) == 1 else " by the first correction of each"
     how = _how(sections)
     hits = [section.contrast.name for section, result in results if result.n_voxels]
     none = [section for section, result in results if not result.n_voxels]
@@ -95,10 +95,6 @@ def _elsewhere(sections: Sequence[ContrastSection]) -> str:
         return "."
     listed = [name for name in METHODS.values() if name in others]
     return f"; other corrections leave something ({', '.join(listed)}), which is no result unless chosen beforehand."
-
-
-def _in_sentence(words: str) -> str:
-    return words if words[:2].isupper() else words[0].lower() + words[1:]
 
 
 def _all(number: int) -> str:

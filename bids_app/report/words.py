@@ -156,6 +156,17 @@ def number_words(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
 
 
+def in_sentence(words: str) -> str:
+    """Put the name of a method inside a sentence; TFCE and Bonferroni keep their capitals."""
+    return words if words[:2].isupper() or words.startswith("Bonferroni") else words[0].lower() + words[1:]
+
+
+def p_words(p: float, method: str) -> str:
+    """Write p = 0.012, p < 0.001; for the false discovery rate q, which is no p."""
+    text = format_p(p)
+    return f"{'q' if method == 'fdr' else 'p'} {text if text.startswith(('<', '>')) else f'= {text}'}"
+
+
 def format_p(p: float) -> str:
     """Write a p-value for people: 0.012, < 0.001, never 0.000."""
     if np.isnan(p):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -85,6 +86,16 @@ def test_a_caption_says_what_the_result_is_about(own: canvases.Canvas, test: str
     others = ("whole region", "as a whole", "positively dependent")
     assert said in caption
     assert said or not any(other in caption for other in others)
+
+
+def test_the_caption_of_an_effect_says_where_its_colours_end(own: canvases.Canvas) -> None:
+    """They end at the 99.9th percentile, and what lies beyond is counted: 1 of the brain's voxels."""
+    fit = make_fit(make_contrast("t"))
+    assert fit.effect is not None
+    end = np.percentile(np.abs(fit.effect), 99.9)
+    assert int((np.abs(fit.effect) > end).sum()) == 1
+    caption = draw(fit, {"fdr": 4}, own)["stat-effect_slices"].caption
+    assert f"colour shows its size up to {end:.2f}, beyond which 1 voxel lies, and it is the fainter" in caption
 
 
 def test_clusters_are_named_by_number_size_and_height() -> None:

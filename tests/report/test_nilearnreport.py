@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from bids_app.images import MaskedMaps
 from bids_app.report.nilearnreport import draw_report, nilearn_words
 from builders.drawings import AFFINE, MASK, N_VOXELS, make_contrast, make_design
+
+
+def test_the_note_says_by_which_errors_our_report_tests() -> None:
+    """Each contrast by its own, by the pooled one, or some by each."""
+    own, pooled = make_contrast("t", name="Own"), replace(make_contrast("t", name="Pooled"), error_term="pooled")
+    assert "tests each contrast against the error of its own term, counting subjects" in nilearn_words(make_design(own))
+    words = nilearn_words(make_design(pooled))
+    assert "tests each contrast against the error pooled over all within-subject effects" in words
+    assert "own term" not in words
+    both = nilearn_words(make_design(own, pooled))
+    assert "tests Own against the error of its own term" in both
+    assert "it tests Pooled against the error pooled" in both
 
 
 def test_the_page_has_every_contrast_asks_nothing_of_the_network_and_says_what_differs() -> None:

@@ -21,6 +21,15 @@ def test_coordinates_are_whole_where_they_can_be(value: float, text: str) -> Non
     assert words.coordinate(value) == text
 
 
+def test_a_false_discovery_rate_is_no_p_and_names_keep_their_capitals() -> None:
+    """Nor does a name of a person become a common noun."""
+    assert words.p_words(0.012, "fdr") == "q = 0.012"
+    assert words.p_words(0.0001, "bonferroni") == "p < 0.001"
+    assert words.in_sentence("Bonferroni, p") == "Bonferroni, p"
+    assert words.in_sentence("TFCE (FWE)") == "TFCE (FWE)"
+    assert words.in_sentence("Voxel-wise FWE") == "voxel-wise FWE"
+
+
 @pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-0.006, "−0.01"), (-0.0, "0.00"), (17.318, "17.32")])
 def test_what_rounds_to_zero_has_no_sign(value: float, text: str) -> None:
     assert words.decimal(value) == text
