@@ -346,7 +346,7 @@ def test_coverage_through_the_command_line(
         ({"Sphericity": "multivariate", "Effects": ["letter:number"]}, []),
         (
             {"VarianceGroups": "sex", "Between": ["sex"], "Effects": ["sex"], "Missing": "drop"},
-            ["given variances of their own", "Welch's (Welch, 1951)", "sex in 6 subjects"],
+            ["given variances of their own", "are those of Welch and James", "sex in 6 subjects"],
         ),
         (
             {"ErrorTerm": "pooled", "Missing": "drop", "Effects": ["letter"]},

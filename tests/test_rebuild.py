@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from bids_app import outputs
@@ -240,3 +242,38 @@ def test_missing_maps_groups_and_partial_coverage_come_back_too(tmp_path: Path) 
     assert files(out) == before
     made = re.sub(r"<dt>Page made again</dt><dd>[^<]*</dd>", "", (out / "report.html").read_text())
     assert made == page
+
+
+def test_a_covariate_in_a_tiny_unit_has_a_partial_correlation_and_comes_back(tmp_path: Path) -> None:
+    """A score of 1e-20: r is numpy's of residuals, no map leaves the range of numbers, the page is made again alike."""
+    maps = write_maps(tmp_path / "in", "space-native_")
+    score = np.array([3.0, 1, 4, 1, 5, 9, 2, 6])
+    rows = "".join(f"sub-{s:02}\t{value * 1e-20}\n" for s, value in enumerate(score, 1))
+    (maps / "participants.tsv").write_text(f"participant_id\tscore\n{rows}")
+    slope = {"Name": "slope", "Test": "t", "Between": {"ConditionList": ["score"], "Weights": [1]}}
+    block: dict[str, Any] = {"Covariates": ["score"], "Permutation": None, "Contrasts": [slope], "Effects": []}
+    model = write_model(tmp_path / "model.json", node("n", [], **block))
+    out = tmp_path / "out"
+    assert main([str(maps), str(out), "group", "-m", str(model), "-q", "--skip-bids-validation"]) == 0
+    folder = out / "group" / "node-n"
+
+    def values(name: str) -> np.ndarray:
+        return np.asarray(nib.load(next(folder.glob(f"*contrast-slope_stat-{name}_statmap.nii.gz"))).dataobj)
+
+    inside = np.asarray(nib.load(next(folder.glob("*mask.nii.gz"))).dataobj) > 0
+    stack = [np.asarray(nib.load(path).dataobj, float)[inside] for path in sorted(maps.glob("sub-*/*statmap*"))]
+    mean = np.array(stack).reshape(8, len(CELLS), -1).mean(axis=1)
+    expected = [np.corrcoef(voxel, score)[0, 1] for voxel in mean.T]
+    assert values("partialr")[inside] == pytest.approx(expected, abs=1e-5)
+    t, df = values("t")[inside], 6
+    assert values("partialr")[inside] == pytest.approx(t / np.sqrt(t**2 + df), abs=1e-6)
+    assert np.all(np.isfinite(values("variance")))
+    assert values("effect")[inside] / np.sqrt(values("variance")[inside]) == pytest.approx(t, rel=1e-5)
+    limits = [values(f"partialr_desc-{side}95")[inside] for side in ("lower", "upper")]
+    assert np.all((limits[0] < expected) & (expected < limits[1]))
+    assert not list(folder.glob("*hedgesg*"))
+    assert "Effect sizes of covariates are partial correlations" in (out / "logs" / "CITATION.md").read_text()
+    page = (out / "report.html").read_text()
+    shutil.rmtree(maps)
+    assert again(out) == 0
+    assert re.sub(r"<dt>Page made again</dt><dd>[^<]*</dd>", "", (out / "report.html").read_text()) == page

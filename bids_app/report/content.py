@@ -149,7 +149,8 @@ class ContrastSection:
     """Condition means at the highest peaks."""
     checks: Checks | None = None
     """Diagnostics."""
-    has_effect_size: bool = False
+    effect_size: str = ""
+    """hedgesg, partialr or etasq, where the voxels have it."""
     """Whether there are maps of an effect size with its confidence interval."""
     statistic_name: str = ""
     """What t or F it is, where it is not the ordinary one."""
@@ -265,7 +266,7 @@ def contrast_section(
         results=tuple(_method_result(each, fit, tables[each.method]) for each in ordered),
         figures={each.name: each for each in drawn if isinstance(each, Figure)},
         means=means,
-        has_effect_size=fit.effect_size_interval is not None,
+        effect_size="" if fit.effect_size is None else fit.effect_size_name,
         statistic_name=fit.statistic_name,
         n_subjects=fit.n_subjects,
         files={name: quote(file) for name, file in (files or {}).items()},

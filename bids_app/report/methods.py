@@ -159,7 +159,7 @@ def _special_sentences(node: NodeSection) -> list[str]:
     if welch:
         sentences.append(
             f'The groups of "{node.spec.settings.variance_groups}" were given variances of their own: t and F of '
-            f"{_listed(welch)} are Welch's (Welch, 1951), as the statistic G of Winkler et al., 2014, and the "
+            f"{_listed(welch)} are those of Welch and James (James, 1951; Welch, 1951; Johansen, 1980), and the "
             "degrees of freedom of their parametric p differ from voxel to voxel."
         )
     return sentences
@@ -364,20 +364,26 @@ def _drawn_words(node: NodeSection) -> str:
 
 def _size_text(node: NodeSection) -> str:
     """Name the effect sizes, and what the error bars of means are."""
-    sized = [s.contrast for s in node.contrasts if s.has_effect_size]
-    within = "; within subjects g_z, in standard deviations of the contrast's scores and not of a condition"
+    present = {s.effect_size for s in node.contrasts}
+    special = ""
+    if any(is_within(s.contrast) for s in node.contrasts if s.effect_size == "hedgesg"):
+        special += "; within subjects g_z, in standard deviations of the contrast's scores and not of a condition"
+    if node.spec.settings.variance_groups:
+        special += "; with groups' variances of their own, in units of the root of their mean"
+    noncentral = "95 % confidence intervals from the noncentral distributions (Steiger, 2004)"
     sizes = {
-        "t": f"Hedges' g (t contrasts{within if any(map(is_within, sized)) else ''}; Hedges, 1981)",
-        "F": "partial eta squared (F contrasts)",
+        "hedgesg": f"Hedges' g (t contrasts{special}; Hedges, 1981)",
+        "etasq": "partial eta squared (F contrasts)",
     }
-    tests = {contrast.test for contrast in sized}
-    used = [size for test, size in sizes.items() if test in tests]
-    sentences = []
-    if used:
-        sentences.append(
-            f"Effect sizes are {_listed(used)}, with 95 % confidence intervals from the noncentral distributions "
-            "(Steiger, 2004)."
+    used = [words for size, words in sizes.items() if size in present]
+    sentences = [f"Effect sizes are {_listed(used)}, with {noncentral}."] if used else []
+    if "partialr" in present:
+        limits = (
+            ""
+            if node.spec.settings.variance_groups
+            else ", with 95 % confidence intervals by Fisher's z (Fisher, 1924)"
         )
+        sentences.append(f"Effect sizes of covariates are partial correlations{limits}.")
     if len(node.design.cells) > 1 and any(section.means for section in node.contrasts):
         sentences.append(
             "Error bars of condition means are within-subject standard errors (Cousineau, 2005; Morey, 2008)"

@@ -23,6 +23,7 @@ class Reference:
     pages: str
     """First and last with -- between them, or the number of the article."""
     doi: str
+    """Empty where the journal has none."""
 
     @property
     def plain(self) -> str:
@@ -30,7 +31,8 @@ class Reference:
         issue = f"({self.number})" if self.number else ""
         pages = self.pages.replace("--", "\N{EN DASH}")
         place = f"{self.journal}, {self.volume}{issue}, {pages}"
-        return f"{_people(self.authors)} ({self.year}). {self.title}. {place}. doi:{self.doi}"
+        where = f" doi:{self.doi}" if self.doi else ""
+        return f"{_people(self.authors)} ({self.year}). {self.title}. {place}.{where}"
 
     @property
     def bibtex(self) -> str:
@@ -125,6 +127,18 @@ REFERENCES = (
         "10.1016/j.neuroimage.2006.01.021",
     ),
     Reference(
+        "fisher1924",
+        "Fisher, 1924",
+        "Fisher, Ronald A.",
+        1924,
+        "The distribution of the partial correlation coefficient",
+        "Metron",
+        "3",
+        "",
+        "329--332",
+        "",
+    ),
+    Reference(
         "freedman1983",
         "Freedman & Lane, 1983",
         "Freedman, David and Lane, David",
@@ -195,6 +209,31 @@ REFERENCES = (
         "3",
         "360--378",
         "10.1214/aoms/1177732979",
+    ),
+    Reference(
+        "james1951",
+        "James, 1951",
+        "James, Geoffrey S.",
+        1951,
+        "The comparison of several groups of observations when the ratios of the population variances are unknown",
+        "Biometrika",
+        "38",
+        "3/4",
+        "324--329",
+        "10.1093/biomet/38.3-4.324",
+    ),
+    Reference(
+        "johansen1980",
+        "Johansen, 1980",
+        "Johansen, S\N{LATIN SMALL LETTER O WITH STROKE}ren",
+        1980,
+        "The Welch-James approximation to the distribution of the residual sum of squares in a weighted linear "
+        "regression",
+        "Biometrika",
+        "67",
+        "1",
+        "85--92",
+        "10.1093/biomet/67.1.85",
     ),
     Reference(
         "kiebel1999",

@@ -146,7 +146,7 @@ def test_effect_sizes_are_named_where_there_are_any(
     for section, cited in ((strong_t, {"hedges1981", "steiger2004"}), (strong_f, {"steiger2004"})):
         keys = {work.key for work in methods.cited_works((make_node(section),))}
         assert keys & {"hedges1981", "steiger2004"} == cited
-    assert "Effect sizes" not in text_of(replace(strong_t, has_effect_size=False))
+    assert "Effect sizes" not in text_of(replace(strong_t, effect_size=""))
 
 
 def with_fdr(section: content.ContrastSection, name: str, **changes: object) -> content.ContrastSection:

@@ -11,8 +11,11 @@ from bids_app.report.references import REFERENCES, Reference
 
 def test_every_reference_has_a_doi_and_its_own_key() -> None:
     assert len({reference.key for reference in REFERENCES}) == len(REFERENCES)
-    assert len({reference.doi for reference in REFERENCES}) == len(REFERENCES)
-    assert all(reference.doi.startswith("10.") for reference in REFERENCES)
+    dois = [
+        reference.doi for reference in REFERENCES if reference.journal != "Metron"
+    ]  # it has none for its old volumes
+    assert len(set(dois)) == len(dois) >= len(REFERENCES) - 1
+    assert all(doi.startswith("10.") for doi in dois)
     assert all(str(reference.year) in reference.cited for reference in REFERENCES)
 
 
@@ -41,7 +44,7 @@ def test_every_reference_can_be_found_in_a_library(reference: Reference) -> None
     first, _, last = reference.pages.partition("--")
     assert not last or int(first) < int(last)
     for field, value in (("volume", reference.volume), ("pages", reference.pages)):
-        assert f"  {field} = {{{value}}},\n" in reference.bibtex
+        assert re.search(rf"^  {field} = \{{{value}\}},?$", reference.bibtex, re.MULTILINE)
     assert f", {reference.volume}" in reference.plain
 
 
