@@ -143,7 +143,7 @@ def test_every_cell_has_its_own_random_numbers_and_row() -> None:
     cells = all_cells()
     assert len({cell.key for cell in cells}) == len(cells)
     counts = [(cell, Counts(100, dict.fromkeys(_keys(cell), 5), 0.05)) for cell in cells]
-    parametric = [(cell, (50, 1000)) for cell in parametric_cells()]
+    parametric = [(cell, (50, 1, 1000)) for cell in parametric_cells()]
     rows = [line for line in page(counts, parametric).splitlines() if line.startswith("| ")]
     assert sum("---" not in row and not row.startswith("| effect") for row in rows) == len(cells) + len(parametric)
     exact = [cell for cell in cells if cell.claim == "exact"]

@@ -37,8 +37,9 @@ NOTES = {
     ),
     VARIANCES: "Subjects are not exchangeable here. The next section has the remedy.",
     WELCH: (
-        "The same data. Residuals change sign, which leaves every group its variance, and the statistic is Welch's, "
-        "Winkler's G. Group means are nuisance to each other, so that it is approximate, as with nuisance covariates."
+        "The same data, and other hypotheses. Residuals change sign, which leaves every group its variance, and the "
+        "statistic is that of Welch and James. Group means are nuisance to each other, so that it is approximate, as "
+        "with nuisance covariates."
     ),
     MULTIVARIATE: (
         "The cells' covariance is estimated and not assumed. The statistic hangs on all scores of a subject at once, "
@@ -64,7 +65,9 @@ Noise = Literal["normal", "t(3)", "skewness 0.5", "skewness 1", "skewness 2"]
 Within = Literal[
     "one map", "two cells", "one against eight", "six against three", "A, r = 1", "A, r = 2", "A x B, r = 4"
 ]
-Between = Literal["mean", "groups", "covariate", "mean, nuisance", "groups, nuisance", "mean over groups"]
+Between = Literal[
+    "mean", "groups", "covariate", "mean, nuisance", "groups, nuisance", "mean over groups", "first group", "2 x 2"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Cell:
     within: Within
     """`A` and `B` are the factors of a 3 x 3 design with its nine maps per subject."""
     between: Between
-    """Nuisance: two covariates."""
+    """Nuisance: two covariates; first group: its mean; 2 x 2: a main effect of four groups."""
     sizes: tuple[int, ...]
     """Subjects of each group; one group where there are none."""
     test: Literal["t", "F"] = "t"
@@ -229,7 +232,19 @@ def _welch() -> Iterator[Cell]:
         yield replace(unequal, sizes=sizes)
     yield replace(unequal, sizes=(8, 12), group_sd=(3.0, 1.0), words="SD 3 to 1")
     yield replace(unequal, within="A, r = 1", words="SD 2 to 1, group x two levels")
+    yield from _welch_kinds(unequal)
     yield replace(unequal, statistics=ALL_FOUR)
+
+
+def _welch_kinds(cell: Cell) -> Iterator[Cell]:
+    """Hypotheses other than that two groups are equal: a slope, one group's mean, a main effect, all groups."""
+    slope = replace(cell, between="covariate", group_sd=(4.0, 1.0))
+    yield replace(slope, words="SD 4 to 1, slope beside the groups", sizes=(20, 20))
+    mean = replace(cell, between="first group", group_sd=(1.0, 3.0))
+    yield replace(mean, words="SD 1 to 3, mean of the first group", sizes=(5, 30))
+    four = replace(cell, sizes=(10, 10, 10, 10), group_sd=(4.0, 1.0, 1.0, 1.0))
+    yield replace(four, words="SD 4 to 1, main effect of 2 x 2 groups", between="2 x 2")
+    yield replace(four, words="SD 4 to 1, all of four groups", test="F")
 
 
 def _multivariate() -> Iterator[Cell]:
@@ -330,6 +345,7 @@ def parametric_cells() -> tuple[Cell, ...]:
         replace(twins, known=(0.11, 0.11)),
         groups,
         replace(groups, claim="approximate", variance_groups=True),
+        *_welch_kinds(replace(groups, claim="approximate", variance_groups=True)),
         replace(cell, level_sd=1.0, multivariate=True),
         replace(cell, words="group x main effect", between="groups", sizes=(6, 10), level_sd=1.0, multivariate=True),
     )

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 SEED = 1
 ALPHA = 0.05
+SMALL = 0.001
 FORMING_P = 0.05  # of a small lattice: at 0.001 most maps would hold no cluster at all
 # One block of the kernels for voxels that know nothing of each other, as in the earlier measurements
 INDEPENDENT, SMOOTH = (8, 4, 4), (6, 6, 5)
@@ -88,16 +89,17 @@ def outcome(cell: Cell, index: int) -> tuple[dict[str, bool], float]:
     return {key: bool(each.significant.any()) for key, each in zip(null.maxima, found, strict=True)}, share
 
 
-def run_parametric(cell: Cell) -> tuple[int, int]:
-    """Voxels with parametric p <= ALPHA, and all voxels: each is a data set of its own."""
-    found = n_voxels = 0
+def run_parametric(cell: Cell) -> tuple[int, int, int]:
+    """Voxels with parametric p <= ALPHA, with p <= SMALL, and all voxels: each is a data set of its own."""
+    found = small = n_voxels = 0
     for index in range(cell.n_datasets):
         rng = np.random.default_rng([SEED, cell.key, index])
         design, contrast = make_design(cell, rng)
         p = fit_contrast(make_values(cell, design, contrast, rng), design, contrast).p
         found += int(np.sum(p <= ALPHA))
+        small += int(np.sum(p <= SMALL))
         n_voxels += p.size
-    return found, n_voxels
+    return found, small, n_voxels
 
 
 def make_shuffles_for(cell: Cell, design: Design, contrast: Contrast, seed: int) -> Shuffles:
@@ -143,7 +145,11 @@ def _between(cell: Cell, rng: np.random.Generator) -> tuple[Floats, Floats]:
     if cell.between == "mean over groups":
         return groups, np.full((1, n_groups), 1 / n_groups)
     if cell.between == "covariate":
-        return np.hstack([groups, covariates[:, :1]]), np.array([[0.0, 1.0]])
+        return np.hstack([groups, covariates[:, :1]]), np.eye(n_groups + 1)[[-1]]
+    if cell.between == "first group":
+        return groups, np.eye(n_groups)[:1]
+    if cell.between == "2 x 2":
+        return groups, np.array([[0.5, 0.5, -0.5, -0.5]])
     hypothesis = differences if cell.between.startswith("groups") else np.ones((1, 1))
     if cell.between.endswith("nuisance"):
         return np.hstack([groups, covariates]), np.pad(hypothesis, ((0, 0), (0, 2)))

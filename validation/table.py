@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special, stats
 
 from validation.cells import NOTES, Cell, digest
-from validation.simulate import ALPHA, FORMING_P, FWHM, INDEPENDENT, SMOOTH, Counts, attainable
+from validation.simulate import ALPHA, FORMING_P, FWHM, INDEPENDENT, SMALL, SMOOTH, Counts, attainable
 
 # Outside this interval an exact cell is a fault, not chance
 SURE = 0.9999
@@ -80,7 +80,7 @@ def has_fault(results: Sequence[tuple[Cell, Counts]]) -> bool:
     return any(each.verdict == "FAULT" for cell, counts in results for each in judge_all(cell, counts).values())
 
 
-def page(results: Sequence[tuple[Cell, Counts]], parametric: Sequence[tuple[Cell, tuple[int, int]]]) -> str:
+def page(results: Sequence[tuple[Cell, Counts]], parametric: Sequence[tuple[Cell, tuple[int, int, int]]]) -> str:
     """Write the whole page."""
     cells = tuple(cell for cell, _ in results)
     n, seconds = sum(counts.n for _, counts in results), sum(counts.seconds for _, counts in results)
@@ -179,15 +179,15 @@ def _table(rows: Sequence[tuple[Cell, Counts]]) -> str:
     return "\n".join(lines)
 
 
-def _parametric_table(rows: Sequence[tuple[Cell, tuple[int, int]]]) -> str:
-    head = ["effect", "cells", "n", "data", "test", "per voxel", "measured before", "verdict"]
+def _parametric_table(rows: Sequence[tuple[Cell, tuple[int, int, int]]]) -> str:
+    head = ["effect", "cells", "n", "data", "test", f"at {ALPHA:g}", f"at {SMALL:g}", "measured before", "verdict"]
     lines = [_row(head), _row(["---"] * len(head))]
-    for cell, (hits, n) in rows:
+    for cell, (hits, small, n) in rows:
         judged = judge(cell, "voxel", hits, n, ALPHA)
         data = _data(cell) or ("SD 2 to 1" if cell.group_sd else "twins" if cell.twins else "")
-        known = _known(cell)
+        rest = f"{small / n:.4f}", _known(cell), judged.verdict
         lines.append(
-            _row([cell.words, cell.within, _sizes(cell), data, _test(cell), judged.text, known, judged.verdict])
+            _row([cell.words, cell.within, _sizes(cell), data, _test(cell), judged.text, *rest])
         )
     return "\n".join(lines)
 
@@ -230,5 +230,6 @@ How to read it:
 - *uncorrected* is the share of voxels whose uncorrected permutation p is at most {ALPHA:g}."""
 
 PARAMETRIC = (
-    f"The share of voxels with p at most {ALPHA:g}, each voxel a data set of its own, by nominal degrees of freedom."
+    f"The share of voxels with p at most {ALPHA:g}, and at most {SMALL:g} (of 25,600, +- 0.0002 at the level), each "
+    "voxel a data\nset of its own, by nominal degrees of freedom, or those of Welch and James where it says so."
 )
