@@ -10,7 +10,8 @@ GroupLevelError            1   anything that went wrong and was foreseen
 ├── MissingPathError       66  a path that was named does not exist
 └── OutputError            73  the output cannot be written
 
-A message says what was found, what was expected, where, and what to do.
+A message says what was found, what was expected, where, and what to do. What stops nothing, and may still change a
+number, is a note that is `Warned`.
 """
 
 
@@ -64,3 +65,12 @@ class OutputError(GroupLevelError):
     """The output folder cannot be written."""
 
     exit_code = 73
+
+
+class Warned(str):
+    """A note about numbers that may be others than the user expects: a warning in the log and in the report.
+
+    Text like any other note, so that it stands among them; a record of the results keeps it apart (`records`).
+    """
+
+    __slots__ = ()

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.design import Contrast, Design
+from bids_app.errors import Warned
 from bids_app.subspaces import column_space
 
 Scheme = Literal["sign-flip", "permute", "within", "free"]
@@ -210,7 +211,7 @@ def _nothing_moves(scheme: Scheme, contrast: Contrast, design: Design) -> str:
 
 def _notes(scheme: Scheme, contrast: Contrast, design: Design, shuffles: Shuffles, n_asked: int) -> Iterator[str]:
     if scheme in ("within", "free"):
-        yield (
+        yield Warned(
             f'{contrast.name}: Shuffle "{scheme}" is valid only where '
             + ("the cells of a subject are exchangeable" if scheme == "within" else "all maps are exchangeable")
             + ", so that no effect varies over subjects; otherwise false positives were measured at 0.37 to 0.99 "

@@ -18,6 +18,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 import pandas as pd
 
+from bids_app.errors import Warned
+
 Json = Any
 Loaders = Mapping[type, Callable[[Json], Mapping[str, Any]]]
 
@@ -41,6 +43,8 @@ def encode(value: object, leave_out: Collection[str] = ()) -> Json:
         value = value.item()
     if isinstance(value, float):
         return value if np.isfinite(value) else str(value)
+    if isinstance(value, Warned):
+        return {"warning": str(value)}
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, np.ndarray):
@@ -100,6 +104,8 @@ def _decode_plain(hint: Any, origin: Any, parts: tuple[Any, ...], content: Json)
         return content
     if hint is float and isinstance(content, int | float | str):
         return float(content)
+    if hint is str and isinstance(content, dict) and isinstance(content.get("warning"), str):
+        return Warned(content["warning"])
     if isinstance(hint, type) and hint in (int, str, bool) and isinstance(content, hint):
         return content
     raise TypeError(f"{content!r} is no {hint}")

@@ -21,7 +21,7 @@ from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
 from bids_app.diagnostics import diagnose
 from bids_app.discovery import advisory_validation
-from bids_app.errors import ModelError
+from bids_app.errors import ModelError, Warned
 from bids_app.glm import fit_contrast, has_error, subject_effects, with_scores
 from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
 from bids_app.inference.correction import ContrastInference, parametric, uncorrected_p
@@ -223,10 +223,8 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     connectivity = settings.permutation.connectivity if settings.permutation else 26
     brain = Brain.from_mask(maps.mask, maps.affine, connectivity, atlases)
     plans = plan_permutations(node, design, brain.lattice, options.random_seed)
-    for shuffles in (plan.shuffles for plan in plans if plan):
-        level = logging.WARNING if shuffles.scheme in ("within", "free") else logging.INFO
-        for note in shuffles.notes:
-            log.log(level, "%s", note)
+    for plan in plans:
+        _say(plan.shuffles.notes if plan else ())
     return Study(node, inputs, maps, design, plans, brain, uses_mni, space_note)
 
 
@@ -416,7 +414,7 @@ def _versions() -> dict[str, str]:
 
 def _say(notes: Iterable[str]) -> None:
     for note in notes:
-        log.info("%s", note)
+        log.log(logging.WARNING if isinstance(note, Warned) else logging.INFO, "%s", note)
 
 
 class _Keep(logging.Handler):

@@ -170,7 +170,7 @@ MAY_IMPORT = {
     ),
     "report.html": Allowed(
         (
-            "report.words", "report.figures", "report.content", "report.methods", "report.checks",
+            "errors", "report.words", "report.figures", "report.content", "report.methods", "report.checks",
             "report.assumptions", "report.overview", "report.pagetables", "report.viewer",
         ),
         ("jinja2",),
@@ -190,7 +190,7 @@ MAY_IMPORT = {
         ),
         ("numpy",),
     ),
-    "records": Allowed((), ("numpy", "pandas")),
+    "records": Allowed(("errors",), ("numpy", "pandas")),
     "results": Allowed(
         (
             "design", "glm", "inference.*", "diagnostics", "smoothness",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import re
 import shutil
@@ -103,6 +104,27 @@ def test_the_page_made_again_is_the_same_but_for_its_own_provenance(copied: Path
     assert added.sub("", made) == page
     assert files(copied) == before
     assert HOSTILE.replace(">", "&gt;").replace("<", "&lt;").replace('"', "&#34;") in made
+
+
+def test_warnings_are_warnings_in_log_and_page_and_in_the_page_made_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Swaps within subjects take much for granted: said even with -q, and at the top of both pages."""
+    asked = {"N": 20, "ClusterFormingP": 0.01, "Shuffle": "within"}
+    contrast = node("n", [t_contrast("AB", 1, -1, 0)], ErrorTerm="pooled", Effects=[], Permutation=asked)
+    model = write_model(tmp_path / "model.json", contrast)
+    maps, out = write_maps(tmp_path / "in", "space-native_"), tmp_path / "out"
+    assert main([str(maps), str(out), "group", "-m", str(model), "-q", "--skip-bids-validation"]) == 0
+    said = "Shuffle &#34;within&#34; is valid only where"
+    assert html.unescape(said) in capsys.readouterr().err
+    (log,) = out.glob("logs/*/log.txt")
+    assert f"WARNING AB: {html.unescape(said)}" in log.read_text()
+    for _ in range(2):
+        page = (out / "report.html").read_text()
+        (box,) = re.findall(r'<div class="warnings".*?</div>', page, re.DOTALL)
+        assert said in box
+        (out / "report.html").unlink()
+        assert again(out) == 0
 
 
 def test_the_logs_tell_that_it_was_made_again(copied: Path) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from bids_app.errors import Warned
 from bids_app.records import decode, encode
 
 
@@ -112,3 +113,15 @@ def test_a_record_without_a_field_is_refused() -> None:
     del content["number"]
     with pytest.raises(TypeError, match="number"):
         decode(Outer, content)
+
+
+def test_a_warning_stays_a_warning_and_a_note_a_note() -> None:
+    """They are told apart by their type alone, and what stands in them changes nothing."""
+    given = ("a note", Warned('"quoted" {"warning": "no"}'), Warned("last"))
+    made = decode(tuple[str, ...], json.loads(json.dumps(encode(given))))
+    assert made == given
+    assert [type(note) for note in made] == [str, Warned, Warned]
+    with pytest.raises(TypeError):
+        decode(int, {"warning": "3"})
+    with pytest.raises(TypeError):
+        decode(str, {"warning": 3})

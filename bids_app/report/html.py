@@ -11,6 +11,7 @@ from importlib import resources
 
 import jinja2
 
+from bids_app.errors import Warned
 from bids_app.report.assumptions import assumptions
 from bids_app.report.checks import influence_rows
 from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak
@@ -41,6 +42,7 @@ def render(page: Page) -> str:
         "decimal": decimal,
         "smallest": lambda p: f"{p:.2g}",
     }
+    environment.tests["warned"] = lambda note: isinstance(note, Warned)
     environment.globals |= {
         "clusters_table": clusters_table,
         "peaks_table": peaks_table,

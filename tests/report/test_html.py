@@ -8,6 +8,7 @@ import itertools
 
 import pytest
 
+from bids_app.errors import Warned
 from bids_app.report import content, html
 from bids_app.report.words import short_label
 from builders.pages import PNG, Reader, make_contrast, make_node, make_page, make_section
@@ -176,3 +177,19 @@ def test_where_nothing_survives_the_page_says_what_came_closest(nothing: content
     assert words.startswith("Nothing survives voxel-wise FWE, p ≤ 0.05 (it would take |t| > ")
     assert f"Closest: t(7) = {closest.statistic:.2f}".replace("-", "−") in words
     assert words.endswith(f"p = {closest.p:.3f}.")
+
+
+def test_warnings_stand_at_the_top_and_notes_do_not(nothing: content.ContrastSection) -> None:
+    """Those of the run, of the input and of the model, before any result; beside the notes they are marked."""
+    node = make_node(nothing)
+    inputs = dataclasses.replace(node.inputs, notes=("a common <note>", Warned("of the <input>")))
+    node = dataclasses.replace(node, inputs=inputs, notes=(Warned("of the model"),))
+    page = dataclasses.replace(make_page(node), notes=(Warned("of the run"),))
+    made = html.render(page)
+    summary = made[made.index('id="summary"') : made.index('id="n1-inputs"')]
+    boxes = summary.split('<div class="warnings"')[1:]
+    said = ["".join(Reader(box.split("</div>")[0]).text.split("\n")) for box in boxes]
+    assert [text.split("Before you read on")[1] for text in said] == ["of the run", "of the <input>of the model"]
+    assert summary.index("Before you read on") < summary.index("Nothing survives")
+    assert '<li>a common &lt;note&gt;</li><li class="warned">of the &lt;input&gt;</li>' in made
+    assert 'class="warnings"' not in html.render(make_page(make_node(nothing)))
