@@ -353,7 +353,13 @@ def path_argument(text: str) -> Path:
     """Return the path; empty text is a shell variable that is not set, and not the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("the path is empty (a shell variable that is not set?)")
-    return Path(text)
+    path = Path(text)
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path.absolute()).decode(errors="backslashreplace")
+        raise argparse.ArgumentTypeError(f"the path {shown} is not UTF-8; rename it, or use a link") from error
+    return path
 
 
 def _named_path(text: str) -> tuple[str | None, Path]:

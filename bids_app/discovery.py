@@ -22,7 +22,7 @@ from typing import Any
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer, Config
 
-from bids_app.errors import InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError
+from bids_app.errors import InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
 from bids_app.spec import RunOptions
 
 ENTITIES_FILE = Path(__file__).with_name("entities.json")
@@ -32,6 +32,7 @@ MAP_NAMES = "sub-01_contrast-<condition>_stat-effect_statmap.nii.gz or sub-01_de
 # Suffixes that name a statistic by themselves, as in sub-01_desc-IniFF_effect.nii.gz.
 STAT_SUFFIXES = frozenset({"effect", "variance", "t", "F", "z", "p", "stat", "dof", "cope", "varcope", "beta"})
 NOT_WALKED = re.compile(r"/(sourcedata|code|logs|derivatives|figures|\.[^/]*)(/|$)")
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python writes bytes of a name that are none
 SHOWN = 20  # the longest list in a message
 VALIDATOR = "bids-validator-deno"
 VALIDATOR_SECONDS = 600
@@ -171,6 +172,7 @@ def _description_notes(dataset: SourceDataset) -> list[str]:
 def _index(root: Path) -> tuple[list[str], list[str]]:
     """List the NIfTI files of a dataset, relative to its root, and what pybids warned of."""
     root = root.absolute()
+    passed_over = _PassedOver(root)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         layout = BIDSLayout(
@@ -178,14 +180,46 @@ def _index(root: Path) -> tuple[list[str], list[str]]:
             validate=False,
             is_derivative=True,
             config=["bids", "derivatives", str(ENTITIES_FILE)],
-            indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[NOT_WALKED]),
+            indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[passed_over]),
         )
         paths = layout.get(extension=[".nii", ".nii.gz"], return_type="file")
         # Its database in memory would otherwise be open until the garbage collector complains.
         layout.session.close()
         layout.connection_manager.engine.dispose()
     messages = dict.fromkeys(str(warning.message).replace("\n", " ") for warning in caught)
-    return [Path(path).relative_to(root).as_posix() for path in paths], [f"{root}: {text}" for text in messages]
+    notes = [*(f"{root}: {text}" for text in messages), *passed_over.notes()]
+    return [Path(path).relative_to(root).as_posix() for path in paths], notes
+
+
+class _PassedOver:
+    """Takes the place of a pattern of what pybids shall not walk, and keeps what people should know of it."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the folder that the paths begin in."""
+        self._root = root
+        self._unreadable: list[str] = []
+        self._folders: list[str] = []
+
+    def search(self, path: str) -> bool:
+        """Tell whether a path, from the root, is passed over."""
+        if NOT_WALKED.search(path):
+            return True
+        if NOT_UTF8.search(path):  # no database takes such a name
+            self._unreadable.append(os.fsencode(path).decode(errors="backslashreplace"))
+            return True
+        if path.endswith((".nii", ".nii.gz")) and (self._root / path[1:]).is_dir():
+            self._folders.append(path)
+            return True
+        return False
+
+    def notes(self) -> Iterator[str]:
+        """Say what was passed over though it may have been meant."""
+        for what, paths in (
+            ("names that are not UTF-8", self._unreadable),
+            ("folders that are called like images", self._folders),
+        ):
+            if paths:
+                yield Warned(f"{self._root}: passed over, {what}: {shortened(paths)}")
 
 
 @functools.cache

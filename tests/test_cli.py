@@ -237,6 +237,8 @@ def test_without_results_no_report_can_be_made_again(
         ([*REQUIRED, "-d", "=maps"], "'=maps' has no name"),
         ([*REQUIRED, "--mask", ""], "--mask: the path is empty"),
         (["", *REQUIRED[1:]], "BIDS_DIR: the path is empty"),
+        ([*REQUIRED, "--mask", "mask\udce9.nii"], r"mask\xe9.nii is not UTF-8"),
+        (["in\udcff", *REQUIRED[1:]], r"in\xff is not UTF-8"),
     ],
 )
 def test_wrong_usage_leaves_with_64_and_says_what_is_wrong(

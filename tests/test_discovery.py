@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bids_app.errors import (
     ModelError,
     NothingMatchedError,
     UsageError,
+    Warned,
 )
 from builders.datasets import DERIVATIVE, NINE, PIPELINE, find, flat, paths, two_by_two, write
 
@@ -325,3 +327,21 @@ def test_without_a_validator_there_is_no_verdict(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     assert advisory_validation(tmp_path) == ()
+
+
+def test_names_that_no_database_takes_and_folders_like_images_are_passed_over_with_a_warning(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 in the name of any file or folder; a folder in place of a map."""
+    root = write(tmp_path / "in", two_by_two())
+    before = find(root)
+    os.close(os.open(os.fsencode(root) + b"/notes-\xff.txt", os.O_CREAT))
+    Path(os.fsdecode(os.fsencode(root) + b"/group\xe9")).mkdir()
+    os.close(os.open(os.fsencode(root) + b"/group\xe9/" + flat("03", "a").encode(), os.O_CREAT))
+    (root / flat("04", "a")).mkdir()
+    maps = find(root)
+    assert paths(maps) == paths(before)
+    odd, folders = (note for note in maps.notes if note not in before.notes)
+    assert isinstance(odd, Warned)
+    assert r"names that are not UTF-8: /group\xe9, /notes-\xff.txt" in odd
+    assert isinstance(folders, Warned)
+    assert f"called like images: /{flat('04', 'a')}" in folders
+    odd.encode()  # can be printed and written
