@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.design import Contrast, Design
-from bids_app.glm import ContrastFit, can_be_tested, contrast_scores, fit_contrast, with_scores
+from bids_app.glm import ContrastFit, can_be_tested, contrast_scores, fit_contrast, with_data, with_scores
 from bids_app.subspaces import column_space
 
 Floats = NDArray[np.float64]
@@ -324,13 +324,15 @@ def diagnose(
     Returns
     -------
     Diagnostics or None
-        Of the subjects who have all maps that the contrast weighs, and the voxels that all of these have; None where
-        too few are left.
+        Of the subjects who have all maps that the contrast weighs, with any voxel, and the voxels that all of these
+        have; None where too few are left.
     """
     contrast = fit.contrast
     scored = with_scores(design, contrast)
     every = max(1, int(np.ceil(values.size / MAX_VALUES)))
-    some = complete_voxels(values[:, ::every] if every > 1 else values, scored)
+    some = values[:, ::every] if every > 1 else values
+    scored = with_data(some, scored)
+    some = complete_voxels(some, scored)
     if not some.size or scored.df_between < 1:
         return None
     return Diagnostics(

@@ -237,6 +237,13 @@ def with_scores(design: Design, contrast: Contrast) -> Design:
     return design if np.all(keep) else design.restricted(keep)
 
 
+def with_data(values: Singles, design: Design) -> Design:
+    """Return a design without the subjects of whom no voxel is in all maps; (n_maps, n_voxels), NaN where missing."""
+    there = (np.isnan(values[own[own >= 0]]).any(axis=0) for own in design.place)
+    keep = np.array([not np.all(missing) for missing in there])
+    return design if np.all(keep) else design.restricted(keep)
+
+
 def error_space(design: Design, contrast: Contrast) -> Floats:
     """Orthonormal dimensions of the error term beyond the tested ones, (n, k): none unless pooled."""
     n_cells = len(design.cells)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.design import Contrast, Design
-from bids_app.glm import contrast_scores, error_space, with_scores
+from bids_app.glm import contrast_scores, error_space, with_data, with_scores
 from bids_app.subspaces import column_space
 
 Floats = NDArray[np.float64]
@@ -70,7 +70,7 @@ def estimate_smoothness(
     design, directions = with_scores(design, contrast), np.vstack([contrast.within, error_space(design, contrast)])
     needed = np.any(directions != 0, axis=0)
     keep = np.all(design.place[:, needed] >= 0, axis=1)
-    design = design if np.all(keep) else design.restricted(keep)
+    design = with_data(values, design if np.all(keep) else design.restricted(keep))
     if design.df_between < 1:
         return None
     there = _there(values, design.place[:, needed].ravel())

@@ -348,7 +348,23 @@ def test_voxels_that_a_subject_lacks_are_not_looked_at(rng: np.random.Generator)
     assert found.peaks[0].without[2] == pytest.approx(found.peaks[0].statistic)
     others = np.delete(values[0::3, 260].astype(float) - values[1::3, 260], [2, 4])
     assert found.peaks[0].without[4] == pytest.approx(stats.ttest_1samp(others, 0).statistic, rel=1e-5)
-    values[0] = np.nan
+
+
+def test_a_subject_without_any_voxel_is_left_out_of_diagnostics(rng: np.random.Generator) -> None:
+    """As if there were one subject less; with too few others there are none."""
+    values = rng.standard_normal((24, 300)).astype(np.float32)
+    values[4] = np.nan
+    design, contrast = design_of(8), contrast_of(DIFFERENCE)
+    found = diagnose(values, design, fit_contrast(values, design, contrast), NO_PEAKS, None)
+    others, fewer = np.delete(values, [3, 4, 5], axis=0), design_of(7)
+    expected = diagnose(others, fewer, fit_contrast(others, fewer, contrast), NO_PEAKS, None)
+    assert found is not None
+    assert expected is not None
+    assert found.distances.subjects == ("00", "02", "03", "04", "05", "06", "07")
+    assert found.distances.distance == pytest.approx(expected.distances.distance)
+    assert found.shape.skewness == pytest.approx(expected.shape.skewness)
+    values[:21] = np.nan
+    fit = fit_contrast(others, fewer, contrast)
     assert diagnose(values, design, fit, NO_PEAKS, None) is None
 
 

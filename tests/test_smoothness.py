@@ -117,6 +117,17 @@ def test_where_no_voxel_has_its_neighbours_nothing_is_said(rng: np.random.Genera
     assert estimate_smoothness(flat, *given, np.ones((3, 3, 3), bool), np.eye(4)) is None
 
 
+def test_a_subject_without_any_voxel_is_left_out(rng: np.random.Generator) -> None:
+    """As if there were one subject less."""
+    values, mask = rng.standard_normal((7, 64)).astype(np.float32), np.ones((4, 4, 4), bool)
+    values[2] = np.nan
+    contrast = contrast_of(np.ones((1, 1)))
+    found = estimate_smoothness(values, design_of(7, 1), contrast, mask, np.eye(4))
+    expected = estimate_smoothness(np.delete(values, 2, axis=0), design_of(6, 1), contrast, mask, np.eye(4))
+    assert found is not None
+    assert found == expected
+
+
 def test_voxels_and_subjects_that_lack_maps_are_left_out(rng: np.random.Generator) -> None:
     """As if there were a smaller mask and fewer subjects, in a stack of maps in another order."""
     mask = np.ones((4, 4, 4), bool)
