@@ -8,7 +8,8 @@ Each stage is a function from the value of the stage before to its own, and noth
 
 `run` calls the stages in this order. `spec` holds the values that say what was asked, and `modelfile` reads them from
 the model by means of `strictjson`. `discovery` lists the images of a dataset, `mapstable` those of a table, and
-`dataset` chooses among them by `filters` and fixes the order of rows. In `report`, `atlases` and `tables` name places,
+`dataset` chooses among them by `filters` and fixes the order of rows. `images` reads the maps through `imagefiles`, and
+`doubts` asks whether they look like maps. In `report`, `atlases` and `tables` name places,
 `words` has the wording, `canvas` and `cortex` are what maps are drawn on, `sheets`, `slices`, `surfaces`, `charts` and
 `checkcharts` draw, `figures` and `contrastfigures` add captions, `drawing` shares the work out over processes, `viewer`
 and `nilearnreport` make pages of their own, `checks` says what the diagnostics found, `outcomes` what survived, and

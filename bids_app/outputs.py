@@ -300,7 +300,7 @@ def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps, design
     }
     folder.sidecar(path, {"Description": "First-level maps read", **_described(columns)})
     path = folder.keep(folder.file("desc-analysis_mask.nii.gz"))
-    write_image(path, maps.mask.astype(np.uint8), maps.affine, mni=_is_mni(folder.entities))
+    write_image(path, maps.mask.astype(np.uint8), maps.affine, mni=_is_mni(folder.entities, maps))
     content = {"Description": "Voxels analysed", "Type": "Brain", "NumberOfVoxels": int(maps.mask.sum())}
     lost = {f"sub-{subject}": n for subject, n in maps.n_lost.items() if n}
     folder.sidecar(path, content | ({"VoxelsMissingBySubject": lost} if lost else {}))
@@ -357,7 +357,7 @@ def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, groups: S
             ("sem", errors[number], f"{words[0].upper()}{words[1:]} of the mean over {over}"),
         ):
             path = folder.keep(folder.file(f"condition-{label}_stat-{stat}{desc}_statmap.nii.gz"))
-            write_image(path, unmask(values, maps.mask), maps.affine, mni=_is_mni(folder.entities))
+            write_image(path, unmask(values, maps.mask), maps.affine, mni=_is_mni(folder.entities, maps))
             content = {"Description": f"{what}. {more}".removesuffix(". "), "Condition": condition}
             folder.sidecar(path, content | {"NumberOfSubjects": sum(len(group.rows) for group in groups)} | about)
 
@@ -422,7 +422,7 @@ def write_contrast(
         """One statistic map with its sidecar."""
         path = folder.keep(folder.file(f"{stem}_{name}_statmap.nii.gz"))
         volume = unmask(values.astype(type_on_disk(name, values)), maps.mask, outside)
-        write_image(path, volume, maps.affine, mni=_is_mni(folder.entities))
+        write_image(path, volume, maps.affine, mni=_is_mni(folder.entities, maps))
         folder.sidecar(path, content | about)
 
     size = fit.effect_size_name
@@ -580,8 +580,10 @@ def _source(dataset: SourceDataset) -> Json:
     return {key: value for key, value in known.items() if value}
 
 
-def _is_mni(entities: Mapping[str, str]) -> bool:
-    return entities.get("space", "").startswith("MNI")
+def _is_mni(entities: Mapping[str, str], maps: MaskedMaps) -> bool:
+    """Tell whether the code of MNI152 may stand in headers: other templates of the MNI have none, nor have guesses."""
+    space = entities.get("space", "")
+    return maps.has_position and (space == "MNI" or space.startswith("MNI152"))
 
 
 def _described(columns: Mapping[str, str]) -> Json:

@@ -203,7 +203,8 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
         For maps that cannot be read or do not share a grid, or an empty mask.
     """
     _say((*inputs.notes, *design.notes))
-    room = Room(_memory(options) / 3, None if options.dry_run else options.scratch)
+    memory = _memory(options)
+    room = Room(memory / 3, None if options.dry_run else options.scratch, memory / 2)
     masks = (options.mask,) if options.mask else inputs.masks
     with stage("Maps") as say:
         maps = load_maps(inputs, masks, options.n_jobs, room, coverage=node.settings.voxel_coverage)
@@ -215,7 +216,7 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
             room,
         )
         say(f"{maps.values.shape[1]:,} voxels in the mask")
-    uses_mni, space_note = space_has_atlases(inputs.entities.get("space"))
+    uses_mni, space_note = space_has_atlases(inputs.entities.get("space"), has_position=maps.has_position)
     _say(maps.notes)
     (matters if "space" not in inputs.entities or not uses_mni else log.info)("%s", space_note)
     settings = node.settings

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from bids_app.design import Contrast
 from bids_app.errors import DataError, MissingPathError
 from bids_app.glm import ContrastFit
-from bids_app.images import UNREADABLE, Booleans
+from bids_app.imagefiles import UNREADABLE
+from bids_app.images import Booleans
 from bids_app.inference.clusters import Lattice
 from bids_app.inference.correction import ContrastInference, parametric
 from bids_app.inference.permutation import NullDistribution

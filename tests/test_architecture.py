@@ -54,7 +54,11 @@ MAY_IMPORT = {
     "mapstable": Allowed(("errors", "spec", "discovery")),
     "filters": Allowed(("errors", "spec", "discovery")),
     "dataset": Allowed(("errors", "spec", "discovery", "mapstable", "filters"), ("pandas",)),
-    "images": Allowed(("errors", "dataset"), ("nibabel", "nilearn", "numpy", "joblib")),
+    "imagefiles": Allowed(("errors", "resources"), ("nibabel", "numpy")),
+    "doubts": Allowed(("errors",), ("numpy",)),
+    "images": Allowed(
+        ("errors", "dataset", "imagefiles", "doubts"), ("nibabel", "nilearn", "numpy", "pandas", "joblib")
+    ),
     "participants": Allowed(("errors", "spec", "discovery"), ("numpy", "pandas")),
     "subspaces": Allowed((), ("numpy",)),
     "distributions": Allowed((), ("numpy", "scipy")),
@@ -200,7 +204,8 @@ MAY_IMPORT = {
     ),
     "saved": Allowed(
         (
-            "errors", "spec", "images", "design", "glm", "inference.*", "permuting", "outputs", "records", "results",
+            "errors", "spec", "imagefiles", "images", "design", "glm", "inference.*", "permuting", "outputs", "records",
+            "results",
             "report.figures", "report.tables",
         ),
         ("nibabel", "numpy", "pandas"),

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bids_app.dataset import InputMaps
-from bids_app.errors import DataError
+from bids_app.errors import DataError, Warned
 from bids_app.images import Grid, Room, as_image, keep_voxels, load_maps, read_image, unmask
 
 SHAPE = (4, 3, 2)
@@ -230,3 +230,226 @@ def test_values_may_lie_in_a_file(three: tuple[InputMaps, np.ndarray], tmp_path:
     assert isinstance(fewer.values, np.memmap)
     assert np.array_equal(fewer.values, keep_voxels(in_memory, keep, "why").values)
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+# What is missing, and what is data
+
+
+def warned(notes: tuple[str, ...]) -> list[str]:
+    """Those of the notes that are warnings."""
+    return [note for note in notes if isinstance(note, Warned)]
+
+
+def brains(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Maps of a ball in a box, (n, 10, 10, 10), and the ball."""
+    ball = np.square(np.indices((10, 10, 10)) - 4.5).sum(axis=0) < 18
+    return rng.standard_normal((n, 10, 10, 10)).astype(np.float32) * ball, ball
+
+
+def on_disk(folder: Path, data: np.ndarray, affine: np.ndarray = AFFINE) -> InputMaps:
+    """A map for each of several subjects."""
+    paths = [save(folder / f"map{s}.nii", each, affine) for s, each in enumerate(data)]
+    return inputs([(f"{s}", "A", (path,)) for s, path in enumerate(paths)])
+
+
+@pytest.mark.parametrize("coverage", [1.0, 0.5])
+def test_zeros_inside_a_given_mask_are_data(coverage: float, tmp_path: Path, rng: np.random.Generator) -> None:
+    """Also under VoxelCoverage: every value comes back as it is, and no voxel leaves the mask."""
+    data, ball = brains(5, rng)
+    data = np.round(data)  # two fifths are exact zeros
+    loaded = load_maps(on_disk(tmp_path, data), (save(tmp_path / "mask.nii", ball),), coverage=coverage)
+    assert np.array_equal(loaded.mask, ball)
+    assert np.array_equal(loaded.values, data[:, ball])
+    assert set(loaded.n_lost.values()) == {0}
+    (note,) = (note for note in loaded.notes if "zeros" in note)
+    assert isinstance(note, Warned)
+    everywhere = (data[:, ball] == 0).all(axis=0)
+    assert f"sub-0 A {(data[0, ball] == 0)[~everywhere].sum()}, " in note
+
+
+def test_few_zeros_inside_a_given_mask_are_said_and_no_warning(tmp_path: Path, rng: np.random.Generator) -> None:
+    data, ball = brains(5, rng)
+    data[2][tuple(np.argwhere(ball)[7])] = 0
+    loaded = load_maps(on_disk(tmp_path, data), (save(tmp_path / "mask.nii", ball),))
+    assert "exact zeros inside the mask that is given are data; voxels: sub-2 A 1" in loaded.notes
+    assert warned(loaded.notes) == []
+
+
+@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("coverage", [1.0, 0.5])
+def test_nan_and_infinity_inside_a_given_mask_are_missing(
+    missing: float, coverage: float, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    data, ball = brains(4, rng)
+    place = tuple(np.argwhere(ball)[0])
+    data[1][place] = missing
+    loaded = load_maps(on_disk(tmp_path, data), (save(tmp_path / "mask.nii", ball),), coverage=coverage)
+    assert loaded.mask.sum() == ball.sum() - (coverage == 1)
+    assert loaded.n_lost == {"0": 0, "1": 1, "2": 0, "3": 0}
+    if coverage < 1:
+        assert np.isnan(loaded.values[:, 0]).tolist() == [False, True, False, False]
+
+
+def test_a_given_mask_that_loses_much_is_a_warning(tmp_path: Path, rng: np.random.Generator) -> None:
+    data, ball = brains(4, rng)
+    data[1][:5] = np.nan
+    mask = (save(tmp_path / "mask.nii", ball),)
+    half = ball.sum() // 2
+    assert any(
+        f"{half} voxels left the mask because a map" in n
+        for n in warned(load_maps(on_disk(tmp_path, data), mask).notes)
+    )
+    loaded = load_maps(on_disk(tmp_path, data), mask, coverage=0.9)
+    assert any(f"{half} voxels left the mask because fewer than 4 subjects" in note for note in warned(loaded.notes))
+
+
+@pytest.mark.parametrize("coverage", [1.0, 0.5])
+def test_scattered_zeros_without_a_mask_are_a_warning(
+    coverage: float, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Not the common background, nor a few: more than a twentieth of the voxels that most maps have."""
+    data, ball = brains(5, rng)
+    few, many = data.copy(), data.copy()
+    few[1][tuple(np.argwhere(ball)[:5].T)] = 0
+    assert warned(load_maps(on_disk(tmp_path, few), (), coverage=coverage).notes) == []
+    many[1][tuple(np.argwhere(ball)[:30].T)] = 0
+    (note,) = warned(load_maps(on_disk(tmp_path, many), (), coverage=coverage).notes)
+    assert note.startswith(f"30 of {ball.sum()} voxels that most maps have")
+    assert "30 of them by an exact zero" in note
+    assert "--mask" in note
+    many[1][many[1] == 0] = np.nan
+    (note,) = warned(load_maps(on_disk(tmp_path, many), (), coverage=coverage).notes)
+    assert "zero" not in note
+
+
+def test_a_subject_without_any_voxel_is_named_under_coverage(tmp_path: Path, rng: np.random.Generator) -> None:
+    """The others keep all of theirs; without VoxelCoverage nothing is left, and the message says by whom."""
+    data, ball = brains(6, rng)
+    data[3] = np.nan
+    maps = on_disk(tmp_path, data)
+    loaded = load_maps(maps, (), coverage=0.8)
+    assert np.array_equal(loaded.mask, ball)
+    assert np.isnan(loaded.values[3]).all()
+    assert np.array_equal(np.delete(loaded.values, 3, 0), np.delete(data[:, ball], 3, 0))
+    first, second = warned(loaded.notes)
+    assert "no voxel of the analysis mask is in all maps of sub-3," in first
+    assert second.startswith("maps that hold only NaN: sub-3 A")
+    for coverage in (1.0, 0.9):
+        with pytest.raises(DataError, match=f"sub-3 misses {ball.sum()}.*--participant-label"):
+            load_maps(maps, (), coverage=coverage)
+
+
+# Masks
+
+
+def test_a_mask_of_more_than_two_values_is_refused(tmp_path: Path, three: tuple[InputMaps, np.ndarray]) -> None:
+    """Probabilities and atlases; 0 and one other value are a mask, whatever the value."""
+    ramp = np.linspace(0, 1, 24).reshape(SHAPE)
+    for data, words in (
+        (ramp, "24 different values from 0 to 1"),
+        (np.arange(24).reshape(SHAPE) % 4, "4 different values from 0 to 3"),
+        (np.where(ramp > 0.5, 2.0, 1.0), "2 different values from 1 to 2"),
+        (np.where(ramp > 0.5, 1.0, -1.0), "2 different values from -1 to 1"),
+        (np.where(ramp > 0.5, np.inf, 0.0), "2 different values from 0 to inf"),
+        (np.where(ramp > 0.5, -1.0, 0.0), "2 different values from -1 to 0"),
+    ):
+        path = save(tmp_path / "mask.nii.gz", data)
+        with pytest.raises(DataError, match=words) as error:
+            load_maps(three[0], (path,))
+        assert str(path) in str(error.value)
+    for top in (1, 255, 1e-3, 4000.5):
+        loaded = load_maps(three[0], (save(tmp_path / "mask.nii.gz", top * (ramp > 0.5)),))
+        assert np.array_equal(loaded.mask, ramp > 0.5)
+
+
+def test_a_mask_may_be_rounded_and_nan_outside(tmp_path: Path, three: tuple[InputMaps, np.ndarray]) -> None:
+    """What interpolation and scaling leave of 0 and 1 is no crime; NaN is outside, and said."""
+    inside = np.arange(24).reshape(SHAPE) > 11
+    rounded = np.where(inside, 0.99999, -1e-6)
+    rounded[3, 2, 1] = 1
+    assert np.array_equal(load_maps(three[0], (save(tmp_path / "mask.nii", rounded),)).mask, inside)
+    rounded[0, 0] = np.nan
+    loaded = load_maps(three[0], (save(tmp_path / "mask.nii", rounded),))
+    assert np.array_equal(loaded.mask, inside)
+    assert "the mask mask.nii is NaN in 2 voxels; they are taken to be outside of it" in warned(loaded.notes)
+
+
+# Maps that may not be what is meant
+
+
+def test_one_file_for_two_maps_is_refused(three: tuple[InputMaps, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However its path is written; a slip in a table would make a difference of nothing."""
+    maps, _ = three
+    path = maps.table["paths"][0][0]
+    monkeypatch.chdir(path.parent)
+    rows = [("0", "A", (path,)), ("0", "B", (Path(path.name),)), ("1", "A", maps.table["paths"][1])]
+    with pytest.raises(DataError, match=f"{path}: sub-0 A, sub-0 B"):
+        load_maps(inputs(rows), ())
+
+
+def test_copies_of_a_map_are_named(tmp_path: Path, rng: np.random.Generator) -> None:
+    """The same bytes, and the same values packed otherwise; all of them are still counted."""
+    data, ball = brains(4, rng)
+    maps = on_disk(tmp_path, data)
+    assert warned(load_maps(maps, ()).notes) == []
+    maps.table["paths"][1][0].write_bytes(maps.table["paths"][0][0].read_bytes())
+    (note,) = warned(load_maps(maps, ()).notes)
+    assert "files with the same content under more than one name: sub-0 A = sub-1 A." in note
+    nib.save(nib.Nifti1Image(data[0].astype(np.float64), AFFINE), maps.table["paths"][3][0])
+    loaded = load_maps(maps, ())
+    assert warned(loaded.notes)[1].startswith("maps with the same values under more than one name: sub-0 A = sub-3 A.")
+    assert np.array_equal(loaded.values[[0, 1, 3]], data[[0, 0, 0]][:, ball])
+
+
+def test_masks_among_the_maps_and_boxes_without_background_are_named(tmp_path: Path, rng: np.random.Generator) -> None:
+    data, ball = brains(3, rng)
+    data[1] = ball
+    (note,) = warned(load_maps(on_disk(tmp_path, data), ()).notes)
+    assert note.startswith("maps that hold only 0 and 1, as masks do: sub-1 A")
+    (note,) = warned(load_maps(on_disk(tmp_path, rng.standard_normal((3, 5, 5, 5))), ()).notes)
+    assert "six faces" in note
+
+
+@pytest.mark.parametrize("value", [-1.0, 1000.0])
+def test_a_background_that_is_not_zero_needs_a_mask(value: float, tmp_path: Path, rng: np.random.Generator) -> None:
+    """At the edge of the brain it stands in one map for what is missing, and would be data beside the others."""
+    data, ball = brains(4, rng)
+    data[:, ~ball] = value
+    data[2][tuple(np.argwhere(ball)[0])] = value
+    maps = on_disk(tmp_path, data)
+    with pytest.raises(DataError, match=rf"{(~ball).sum()} of 1000 voxels hold {value:g} in every map"):
+        load_maps(maps, ())
+    assert warned(load_maps(maps, (save(tmp_path / "mask.nii", ball),)).notes) == []
+    (note, _) = warned(load_maps(maps, (save(tmp_path / "mask.nii", np.ones_like(ball)),)).notes)
+    assert f"hold {value:g} in every map, inside the mask" in note
+
+
+@pytest.mark.parametrize("coverage", [1.0, 0.5])
+def test_a_header_without_position_is_a_warning(coverage: float, tmp_path: Path, rng: np.random.Generator) -> None:
+    """One map is enough; the guess is kept."""
+    data, _ = brains(3, rng)
+    guess = nib.Nifti1Image(data[0], None).header.get_base_affine()
+    maps = on_disk(tmp_path, data, guess)
+    assert load_maps(maps, (), coverage=coverage).has_position
+    image = nib.Nifti1Image(data[1], None)
+    image.header["sform_code"] = image.header["qform_code"] = 0
+    nib.save(image, maps.table["paths"][1][0])
+    loaded = load_maps(maps, (), coverage=coverage)
+    assert not loaded.has_position
+    (note,) = warned(loaded.notes)
+    assert "the headers of 1 of 3 maps hold no position" in note
+    assert str(maps.table["paths"][1][0]) in note
+    assert np.array_equal(loaded.affine, guess)
+
+
+def test_voxels_that_leave_later_are_a_warning_where_they_are_many(three: tuple[InputMaps, np.ndarray]) -> None:
+    loaded = load_maps(three[0], ())
+    before = warned(loaded.notes)
+    assert warned(keep_voxels(loaded, np.arange(24) > 0, "few").notes) == before
+    assert warned(keep_voxels(loaded, np.arange(24) > 4, "many").notes) == [*before, "5 voxels left the mask: many"]
+
+
+def test_the_memory_that_a_map_may_take_is_bounded(three: tuple[InputMaps, np.ndarray]) -> None:
+    with pytest.raises(DataError, match=r"0\.nii\.gz: its header asks for 0 MB"):
+        load_maps(three[0], (), 1, Room(of_one_map=447))
+    assert load_maps(three[0], (), 1, Room(of_one_map=448)).values.shape == (3, 24)

@@ -254,6 +254,35 @@ def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_pa
     assert (found[1]["CriticalValueOf"], found[3]["CriticalValueOf"]) == ("|t|", "z")
 
 
+@pytest.mark.parametrize(
+    ("space", "has_position", "code"),
+    [
+        ("MNI152NLin6Asym", True, 4),
+        ("MNI", True, 4),
+        ("MNI152NLin6Asym", False, 2),
+        ("MNIInfant+2", True, 2),
+        ("MNI305", True, 2),
+        ("MNIColin27", True, 2),
+        ("T1w", True, 2),
+        (None, True, 2),
+    ],
+)
+def test_headers_say_mni152_of_maps_in_it_alone(
+    space: str | None,
+    has_position: bool,  # noqa: FBT001
+    code: int,
+    tmp_path: Path,
+) -> None:
+    """The NIfTI code 4 is that of MNI152: no other template of the MNI has one, and a guess is none."""
+    contrast = pages.make_contrast("t", "Faces")
+    values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
+    maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {}, has_position=has_position)
+    folder = NodeFolder(tmp_path, "a", {"space": space} if space else {}, {})
+    write_conditions(folder, maps, pages.make_design(contrast))
+    header = nib.load(next(folder.path.glob("*condition-B_stat-mean_statmap.nii.gz"))).header
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (code, code)
+
+
 @pytest.mark.parametrize(("test", "size"), [("t", "hedgesg"), ("F", "etasq")])
 def test_effect_sizes_and_condition_means_are_written_as_maps(tmp_path: Path, test: str, size: str) -> None:
     """The limits hold the estimate; the means are those of the maps, and sidecars say what the bars are."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -404,6 +406,107 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "logs" not in path.parts and path.name != "report.html"
     }
+
+
+Edit = Callable[[int, np.ndarray], nib.Nifti1Image | np.ndarray]
+
+
+def write_balls(root: Path, edit: Edit, space: str = "MNI152NLin6Asym") -> tuple[Path, np.ndarray, np.ndarray]:
+    """Ten subjects with a ball of noise each, as `edit` leaves it; returns the values before, and the ball."""
+    affine = np.array([[4.0, 0, 0, -18], [0, 4, 0, -18], [0, 0, 4, -18], [0, 0, 0, 1]])
+    ball = np.square(np.indices((10, 10, 10)) - 4.5).sum(axis=0) < 18
+    data = np.float32(np.random.default_rng(3).normal(0.5, 1, (10, 10, 10, 10)) * ball)
+    root.mkdir()
+    (root / "dataset_description.json").write_text(
+        json.dumps({"Name": "n", "BIDSVersion": "1.9.0", "DatasetType": "derivative", "GeneratedBy": [{"Name": "x"}]})
+    )
+    for s, values in enumerate(data):
+        made = edit(s, values)
+        image = made if isinstance(made, nib.Nifti1Image) else nib.Nifti1Image(made, affine)
+        nib.save(image, root / f"sub-{s + 1:02}_space-{space}_contrast-A_stat-effect_statmap.nii.gz")
+    nib.save(nib.Nifti1Image(ball.astype(np.uint8), affine), root / "ball.nii.gz")
+    return root, data, ball
+
+
+def one_sample(path: Path, **block: Any) -> Path:  # noqa: ANN401
+    """A model of the mean of A."""
+    block = {"Report": {"Interactive": False, "Atlases": ["aal"]}, "Permutation": None} | block
+    model = json.loads(write_model(path, ["A"], [t_contrast("A", {"A": 1})], **block).read_text())
+    model["Nodes"][0]["Model"]["X"] = ["A"]
+    path.write_text(json.dumps(model))
+    return path
+
+
+def page_warnings(output_dir: Path) -> str:
+    """What the report says before anything else."""
+    (box,) = re.findall(r'<div class="warnings".*?</div>', (output_dir / "report.html").read_text(), re.DOTALL)
+    return html.unescape(box)
+
+
+@pytest.mark.parametrize("block", [{}, {"VoxelCoverage": 0.5}])
+def test_zeros_inside_a_given_mask_are_values_of_the_test(
+    block: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Accuracies minus chance, of which many are exactly 0: t and mean of all values, as scipy has them."""
+    root, data, ball = write_balls(tmp_path / "in", lambda _, values: np.round(2 * values) / 2)
+    model = one_sample(tmp_path / "model.json", **block)
+    run(root, tmp_path / "out", model, "--mask", str(root / "ball.nii.gz"))
+    result = Outputs(tmp_path / "out", "space-MNI152NLin6Asym_")
+    values = np.round(2 * data[:, ball].astype(float)) / 2
+    assert np.array_equal(result.mask, ball)
+    assert result.values("A", "t") == pytest.approx(stats.ttest_1samp(values, 0).statistic, rel=1e-5)
+    assert result.values("A", "effect") == pytest.approx(values.mean(0), rel=1e-5, abs=1e-7)
+    assert "exact zeros inside the mask that is given are data" in page_warnings(tmp_path / "out")
+    assert "exact zeros inside the mask that is given are data" in capsys.readouterr().err
+
+
+def test_a_subject_without_voxels_leaves_the_others_under_coverage(tmp_path: Path) -> None:
+    """t of nine subjects; the subject is named, and report, diagnostics and the report made again survive it."""
+    root, data, ball = write_balls(tmp_path / "in", lambda s, values: values * np.nan if s == 3 else values)
+    run(root, tmp_path / "out", one_sample(tmp_path / "model.json", VoxelCoverage=0.8))
+    result = Outputs(tmp_path / "out", "space-MNI152NLin6Asym_")
+    values = np.delete(data[:, ball].astype(float), 3, axis=0)
+    assert np.array_equal(result.mask, ball)
+    assert result.values("A", "t") == pytest.approx(stats.ttest_1samp(values, 0).statistic, rel=1e-5)
+    assert set(result.values("A", "dof")) == {8}
+    assert "is in all maps of sub-04, so that no test" in page_warnings(tmp_path / "out")
+    assert "Smoothness" in (tmp_path / "out" / "report.html").read_text()
+    (tmp_path / "out" / "report.html").unlink()
+    assert main([str(root), str(tmp_path / "out"), "group", "--reports-only", "--quiet"]) == 0
+    assert "is in all maps of sub-04" in page_warnings(tmp_path / "out")
+
+
+def without_position(_: int, values: np.ndarray) -> nib.Nifti1Image:
+    image = nib.Nifti1Image(values, None)
+    image.header.set_zooms((4, 4, 4))
+    image.header["sform_code"] = image.header["qform_code"] = 0
+    return image
+
+
+@pytest.mark.parametrize(
+    ("edit", "space", "words"),
+    [
+        (without_position, "MNI152NLin6Asym", "The headers of the maps hold no position"),
+        (lambda _, values: values, "MNIInfant+2", "The maps are in the space MNIInfant+2"),
+    ],
+)
+def test_places_that_are_not_those_of_the_atlases_get_no_label(
+    edit: Edit, space: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Headers without position, and templates that are not MNI152: coordinates, but no names and no MNI background."""
+    root, _, _ = write_balls(tmp_path / "in", edit, space)
+    uncorrected = [{"Correction": "uncorrected", "Alpha": 0.05}]
+    model = one_sample(tmp_path / "model.json", Parametric=uncorrected)
+    assert main([str(root), str(tmp_path / "out"), "group", "-m", str(model), "--skip-bids-validation"]) == 0
+    page, said = (tmp_path / "out" / "report.html").read_text(), capsys.readouterr().err
+    assert words in page
+    assert words in said
+    assert ("hold no position (both codes of NIfTI are 0" in said) == (edit is without_position)
+    (peaks,) = (tmp_path / "out").glob("group/*/*contrast-A_desc-uncorrected_peaks.tsv")
+    table = pd.read_csv(peaks, sep="\t")
+    assert len(table) > 3
+    assert {"peak_x", "peak_y", "peak_z"} <= set(table)
+    assert "aal" not in table
 
 
 def test_one_and_two_workers_write_the_same_bytes(study: tuple[Path, Path], tmp_path: Path) -> None:
