@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bids_app.design import Design, file_label
+from bids_app.design import Design, Stack, file_label
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -118,7 +118,7 @@ def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
         return mean, np.sqrt(variance / n_subjects)
 
 
-def group_means(values: Singles, place: NDArray[np.intp], *groups: Group) -> tuple[Floats, Floats]:
+def group_means(values: Stack, place: NDArray[np.intp], *groups: Group) -> tuple[Floats, Floats]:
     """Mean and standard error of every condition over groups that weigh alike, often a single one.
 
     Parameters
@@ -138,7 +138,7 @@ def group_means(values: Singles, place: NDArray[np.intp], *groups: Group) -> tup
     return mean, np.sqrt(variance)
 
 
-def condition_maps(values: Singles, place: NDArray[np.intp], *groups: Group) -> tuple[Singles, Singles]:
+def condition_maps(values: Stack, place: NDArray[np.intp], *groups: Group) -> tuple[Singles, Singles]:
     """Give `group_means` of all voxels, a block at a time, in single precision, (n_cells, n_voxels) each."""
     mean, error = (np.empty((place.shape[1], values.shape[1]), np.float32) for _ in range(2))
     for start in range(0, values.shape[1], BLOCK):

@@ -34,6 +34,8 @@ from bids_app.subspaces import column_space, unit_rows
 from bids_app.variancegroups import LEAST_RESIDUAL_DF
 
 Floats = NDArray[np.float64]
+Stack = NDArray[np.floating]
+"""Maps (n_maps, n_voxels), of single precision, or of double where that would round them: see `images`."""
 
 TOLERANCE = 1e-9  # weights are typed by people; what is smaller, of a row's largest or their sum, is rounding
 EXTREME_WEIGHT = 1e100  # nobody's weights: their squares would leave the range of numbers

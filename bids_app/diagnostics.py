@@ -18,12 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.design import Contrast, Design
+from bids_app.design import Contrast, Design, Stack
 from bids_app.glm import ContrastFit, can_be_tested, contrast_scores, fit_contrast, with_data, with_scores
 from bids_app.subspaces import column_space
 
 Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 BLOCK = 4096  # voxels at a time in double precision
 MAX_VALUES = 4e6  # residual scores looked at: of more, voxels are taken at regular distances
@@ -149,7 +148,7 @@ class Diagnostics:
     """1: residuals of all voxels were looked at; n: of every nth."""
 
 
-def subject_distances(values: Singles, design: Design, contrast: Contrast) -> SubjectDistances:
+def subject_distances(values: Stack, design: Design, contrast: Contrast) -> SubjectDistances:
     """Distance of each subject's scores from the model's, over all voxels.
 
     At a voxel it is d_s^2 = e_s' W^-1 e_s / (r (1 - h_s)), with W = E'E / v of all subjects, whose mean over subjects
@@ -158,7 +157,7 @@ def subject_distances(values: Singles, design: Design, contrast: Contrast) -> Su
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
     design : Design
     contrast : Contrast
     """
@@ -180,13 +179,13 @@ def subject_distances(values: Singles, design: Design, contrast: Contrast) -> Su
 
 
 def leave_one_out(
-    values: Singles, design: Design, contrast: Contrast, voxels: NDArray[np.intp], xyz: Floats
+    values: Stack, design: Design, contrast: Contrast, voxels: NDArray[np.intp], xyz: Floats
 ) -> tuple[PeakInfluence, ...]:
     """Fit the contrast at a few voxels without each subject in turn.
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
     design : Design
     contrast : Contrast
     voxels : (n_peaks,) columns of `values`
@@ -208,7 +207,7 @@ def leave_one_out(
     )
 
 
-def residual_shape(values: Singles, design: Design, contrast: Contrast) -> ResidualShape:
+def residual_shape(values: Stack, design: Design, contrast: Contrast) -> ResidualShape:
     """Describe the skewness and the symmetry of a contrast's residual scores.
 
     Skewness is m3 / m2^1.5 over the subjects. A contrast of several dimensions has residuals along the direction in
@@ -216,7 +215,7 @@ def residual_shape(values: Singles, design: Design, contrast: Contrast) -> Resid
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
     design : Design
     contrast : Contrast
     """
@@ -248,12 +247,12 @@ def skewness_of(values: Floats) -> Floats:
     return np.asarray(third / np.where(second > 0, second, 1.0) ** 1.5)
 
 
-def group_spreads(values: Singles, design: Design, contrast: Contrast) -> tuple[GroupSpread, ...]:
+def group_spreads(values: Stack, design: Design, contrast: Contrast) -> tuple[GroupSpread, ...]:
     """Residual standard deviation of each group, sqrt(SSE_g / (r r_g)), r_g the trace of its residual-forming matrix.
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
     design : Design
     contrast : Contrast
     """
@@ -305,7 +304,7 @@ def p_agreement(fit: ContrastFit, permutation_p: Floats, n_shuffles: int, xyz: F
 
 
 def diagnose(
-    values: Singles,
+    values: Stack,
     design: Design,
     fit: ContrastFit,
     peaks: tuple[NDArray[np.intp], Floats],
@@ -315,7 +314,7 @@ def diagnose(
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
     design : Design
     fit : of the contrast
     peaks : voxels to leave subjects out at, (n_peaks,), and their places, (n_peaks, 3) mm
@@ -345,7 +344,7 @@ def diagnose(
     )
 
 
-def complete_voxels(values: Singles, design: Design) -> Singles:
+def complete_voxels(values: Stack, design: Design) -> Stack:
     """Keep the voxels that all maps of a design's subjects have, (n_maps, n_voxels)."""
     whole = ~np.isnan(values[design.place[design.place >= 0]]).any(axis=0)
     return values if np.all(whole) else values[:, whole]
@@ -360,14 +359,14 @@ def _residual_forming(design: Design) -> Floats:
     return column_space(design.between).residuals(np.eye(len(design.subjects)))
 
 
-def _residuals(values: Singles, design: Design, contrast: Contrast) -> Iterator[Floats]:
+def _residuals(values: Stack, design: Design, contrast: Contrast) -> Iterator[Floats]:
     """Residual scores of the contrast's own dimensions, (r, S, a block of voxels)."""
     forming = _residual_forming(design)
     for start in range(0, values.shape[1], BLOCK):
         yield forming @ contrast_scores(values[:, start : start + BLOCK], design, contrast.within)
 
 
-def _residuals_along(values: Singles, design: Design, contrast: Contrast) -> Iterator[Floats]:
+def _residuals_along(values: Stack, design: Design, contrast: Contrast) -> Iterator[Floats]:
     """Residual scores along one direction at each voxel, that of the estimated effect, (S, a block of voxels)."""
     if len(contrast.within) == 1:
         yield from (residuals[0] for residuals in _residuals(values, design, contrast))  # M has the sign of the weights

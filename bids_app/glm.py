@@ -27,7 +27,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bids_app.design import Contrast, Design, cell_columns
+from bids_app.design import Contrast, Design, Stack, cell_columns
 from bids_app.distributions import f_to_z, log_f_tails, t_to_p, t_to_z
 from bids_app.effectsizes import (
     EffectSize,
@@ -43,7 +43,6 @@ from bids_app.subspaces import column_space, unit_rows
 from bids_app.variancegroups import LEAST_RESIDUAL_DF, variance_model, welch_test
 
 Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 BLOCK = 4096  # voxels at a time: double precision for a few, whatever the size of the mask
 
@@ -116,12 +115,12 @@ def statistic_kind(design: Design, contrast: Contrast) -> Kind:
     return "sums"
 
 
-def fit_contrast(values: Singles, design: Design, contrast: Contrast) -> ContrastFit:
+def fit_contrast(values: Stack, design: Design, contrast: Contrast) -> ContrastFit:
     """Fit one contrast at every voxel.
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
         The stack of maps that `Design.place` points into. NaN: the subject has no part in that voxel.
     design : Design
     contrast : Contrast
@@ -167,12 +166,12 @@ def error_df(design: Design, contrast: Contrast) -> float:
     return float(dimensions * v)
 
 
-def has_error(values: Singles, design: Design) -> NDArray[np.bool_]:
+def has_error(values: Stack, design: Design) -> NDArray[np.bool_]:
     """Find the voxels whose residuals are more than rounding in every contrast; no t exists at the others.
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
     design : Design
 
     Returns
@@ -213,7 +212,7 @@ def contrast_scores(values: ArrayLike, design: Design, within: Floats) -> Floats
     return np.asarray(np.einsum("rk,skv->rsv", within[:, weighed], maps, optimize=True), np.float64)
 
 
-def subject_effects(values: Singles, design: Design, contrast: Contrast) -> Floats:
+def subject_effects(values: Stack, design: Design, contrast: Contrast) -> Floats:
     """Return what one contrast is in each of its subjects, for looking at, (n_subjects, n_voxels).
 
     A single row of weights gives the subject's effect in the user's units; several rows give the length of the
@@ -237,7 +236,7 @@ def with_scores(design: Design, contrast: Contrast) -> Design:
     return design if np.all(keep) else design.restricted(keep)
 
 
-def with_data(values: Singles, design: Design) -> Design:
+def with_data(values: Stack, design: Design) -> Design:
     """Return a design without the subjects of whom no voxel is in all maps; (n_maps, n_voxels), NaN where missing."""
     there = (np.isnan(values[own[own >= 0]]).any(axis=0) for own in design.place)
     keep = np.array([not np.all(missing) for missing in there])
@@ -254,7 +253,7 @@ def error_space(design: Design, contrast: Contrast) -> Floats:
     return np.asarray(basis[len(taken) :])
 
 
-def _blocks(values: Singles, design: Design) -> Iterator[Singles]:
+def _blocks(values: Stack, design: Design) -> Iterator[Stack]:
     last = int(design.place.max())
     if len(values) <= last or (design.rows is None and len(values) != last + 1):
         raise ValueError(f"{len(values)} maps for a design of {last + 1} rows")
@@ -262,7 +261,7 @@ def _blocks(values: Singles, design: Design) -> Iterator[Singles]:
         yield values[:, start : start + BLOCK]
 
 
-def _estimate(values: Singles, design: Design, contrast: Contrast) -> _Estimates:
+def _estimate(values: Stack, design: Design, contrast: Contrast) -> _Estimates:
     """Estimate a block of voxels, those with the same subjects together."""
     there = _subjects_of_voxels(values, design, contrast)
     if there is None:
@@ -282,7 +281,7 @@ def _estimate(values: Singles, design: Design, contrast: Contrast) -> _Estimates
     return whole
 
 
-def _subjects_of_voxels(values: Singles, design: Design, contrast: Contrast) -> NDArray[np.bool_] | None:
+def _subjects_of_voxels(values: Stack, design: Design, contrast: Contrast) -> NDArray[np.bool_] | None:
     """Which subjects have all that a contrast needs at each voxel, (n_subjects, n_voxels); None: all, everywhere."""
     place = design.place[:, contrast.needs]
     missing = np.isnan(values)
@@ -310,7 +309,7 @@ def can_be_tested(design: Design, contrast: Contrast) -> bool:
     return True
 
 
-def _estimate_alike(values: Singles, design: Design, contrast: Contrast) -> _Estimates:
+def _estimate_alike(values: Stack, design: Design, contrast: Contrast) -> _Estimates:
     """Estimate voxels that all the subjects of a design have."""
     kind = statistic_kind(design, contrast)
     if kind == "maps":
@@ -370,7 +369,7 @@ def _of_sums(
     )
 
 
-def _is_more_than_rounding(error: Floats, total: Floats, maps: Singles) -> NDArray[np.bool_]:
+def _is_more_than_rounding(error: Floats, total: Floats, maps: Stack) -> NDArray[np.bool_]:
     data = np.nansum(np.square(maps, dtype=np.float64), axis=0)
     return np.asarray((error > 1e-20 * data) & (error > 1e-12 * total))
 
@@ -444,7 +443,7 @@ def centred_maps(values: ArrayLike, design: Design) -> Floats:
     return np.concatenate([own - own.mean(axis=0) for own in np.split(maps, ends[:-1])])
 
 
-def _from_maps(values: Singles, design: Design, contrast: Contrast) -> _Estimates:
+def _from_maps(values: Stack, design: Design, contrast: Contrast) -> _Estimates:
     """Ordinary least squares on incomplete maps, with a column for each cell and for each subject."""
     maps = centred_maps(values, design)
     tested, rest = map_space(design, contrast)

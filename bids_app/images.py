@@ -7,6 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -23,11 +24,13 @@ from bids_app.imagefiles import UNREADABLE, open_image, unreadable
 Booleans = NDArray[np.bool_]
 Bits = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
+Stack = NDArray[np.floating]
 Image = nib.Nifti1Image
 
 # Affines are stored in single precision: the same grid written by two programs may differ by this much (mm)
 AFFINE_TOLERANCE_MM = 1e-3
+LEAST_PRECISION = 1e-4  # what rounding to single precision may be of a voxel's spread over the maps
+BLOCK = 4096  # voxels that are sorted at a time
 FEW = 0.05  # share of the mask up to which voxels that go missing are nothing unusual
 MASK_ROUNDING = 1e-3  # what interpolation and scaling leave of 0 and 1 in a mask
 
@@ -58,8 +61,8 @@ class Grid:
 class MaskedMaps:
     """All maps inside the analysis mask."""
 
-    values: Singles
-    """(n_maps, n_voxels), voxels in C order of the mask."""
+    values: Stack
+    """(n_maps, n_voxels), voxels in C order of the mask; in double precision where single would round what varies."""
     mask: Booleans
     """(i, j, k)."""
     affine: Floats
@@ -97,20 +100,20 @@ class Room:
     of_one_map: float | None = None
     """Bytes that the voxels of one map may take in its file; None: half of the memory that this process may use."""
 
-    def array(self, shape: tuple[int, int]) -> Singles:
+    def array(self, shape: tuple[int, int], dtype: type[np.floating]) -> Stack:
         """Make room for (n_maps, n_voxels) values."""
-        if self.scratch is None or 4 * shape[0] * shape[1] <= self.memory:
-            return np.empty(shape, np.float32)
+        if self.scratch is None or np.dtype(dtype).itemsize * shape[0] * shape[1] <= self.memory:
+            return np.empty(shape, dtype)
         self.scratch.mkdir(parents=True, exist_ok=True)
         # without a name: whatever happens, nothing stays behind
         with tempfile.TemporaryFile(dir=self.scratch) as file:
-            return np.memmap(file, np.float32, "w+", shape=shape)
+            return np.memmap(file, dtype, "w+", shape=shape)
 
-    def columns(self, values: Singles, keep: Booleans) -> Singles:
+    def columns(self, values: Stack, keep: Booleans) -> Stack:
         """Take columns out of (n_maps, n_voxels), row by row, so that no more than a row is in memory twice."""
         if keep.all():
             return values
-        kept = self.array((len(values), int(keep.sum())))
+        kept = self.array((len(values), int(keep.sum())), values.dtype.type)
         for row, source in zip(kept, values, strict=True):
             row[:] = source[keep]
         return kept
@@ -119,7 +122,7 @@ class Room:
 @dataclass(frozen=True, slots=True)
 class _Volume:
     path: Path
-    data: Singles  # (i, j, k), NaN kept
+    data: Stack  # (i, j, k), NaN kept; in double precision where single does not hold it
     grid: Grid
     sha256: str
     has_position: bool
@@ -158,6 +161,8 @@ class _Reader:
     room: Room
     files: dict[Path, _File]
     """Filled by reading."""
+    rounded: set[int]
+    """Rows whose array did not hold what was read; filled by reading."""
 
     @property
     def paths(self) -> list[tuple[Path, ...]]:
@@ -174,10 +179,17 @@ class _Reader:
         """What a row is called."""
         return [f"sub-{subject} {condition}" for subject, condition in self.table[["subject", "condition"]].to_numpy()]
 
-    def has(self, data: Singles) -> Booleans:
+    def has(self, data: Stack) -> Booleans:
         """Find the voxels that a map has: without a mask zeros are background, inside a given one they are data."""
         finite = np.isfinite(data)
         return finite if self.masks else finite & (data != 0)
+
+    def keep(self, values: Floats, stack: Stack, row: int) -> None:
+        """Put values into a row of the stack, and remember whether that rounded them."""
+        with np.errstate(over="ignore"):
+            stack[row] = values
+        if not np.array_equal(stack[row], values, equal_nan=True):
+            self.rounded.add(row)
 
     def survey(self, row: int, take: Callable[[_Volume], None] | None = None) -> _Row:
         """Read the files of a row; each is handed to `take`."""
@@ -228,15 +240,40 @@ def load_maps(
     room = room or Room()
     first = _read(maps.table["paths"].iloc[0][0], room.of_one_map)
     given, notes = _intersect(mask_paths, first.grid, room)
-    reader = _Reader(maps.table, first, given, tuple(path.name for path in mask_paths), notes, room, {})
-    loaded = _load_complete(reader, n_jobs) if coverage >= 1 else _load_covered(reader, n_jobs, coverage)
-    return replace(loaded, notes=(*loaded.notes, *_on_files(reader), *_on_values(loaded, reader)))
+    reader = _Reader(maps.table, first, given, tuple(path.name for path in mask_paths), notes, room, {}, set())
+    load = partial(_load_covered, coverage=coverage) if coverage < 1 else _load_complete
+    loaded = load(reader, n_jobs, np.float32)
+    precision: tuple[str, ...] = ()
+    if reader.rounded and (n_rounded := _count_rounded(loaded.values)):
+        loaded = load(reader, n_jobs, np.float64)
+        precision = (
+            f"the maps are held in double precision: single precision would round what varies between them in "
+            f"{n_rounded} voxels, whose values are large and differ little",
+        )
+    return replace(loaded, notes=(*loaded.notes, *precision, *_on_files(reader), *_on_values(loaded, reader)))
 
 
-def _load_complete(reader: _Reader, n_jobs: int) -> MaskedMaps:
+def _count_rounded(values: Stack) -> int:
+    """Count the voxels of (n_maps, n_voxels) that single precision rounds by more than `LEAST_PRECISION` of a spread.
+
+    The spread is that within the narrowest groups of maps, whatever groups or conditions they are: of the sorted
+    values, the gap that a quarter of the gaps are below, times their number. It is rather too small than too large.
+    """
+    n_rounded = 0
+    for start in range(0, values.shape[1], BLOCK):
+        block = np.sort(values[:, start : start + BLOCK].astype(np.float64), axis=0)  # NaN goes to the end
+        gaps = np.sort(np.diff(block, axis=0), axis=0)
+        n_gaps = np.sum(~np.isnan(gaps), axis=0)
+        gap = np.take_along_axis(gaps, (n_gaps // 4)[None], axis=0)[0]
+        rounding = 2.0**-24 * np.nanmax(np.abs(block), axis=0)
+        n_rounded += int(np.sum((n_gaps > 0) & (rounding > LEAST_PRECISION * gap * n_gaps)))
+    return n_rounded
+
+
+def _load_complete(reader: _Reader, n_jobs: int, dtype: type[np.floating]) -> MaskedMaps:
     """Keep the voxels that all maps have."""
     inside = np.flatnonzero(reader.given & reader.has(reader.first.data))
-    values = reader.room.array((len(reader.paths), inside.size))
+    values = reader.room.array((len(reader.paths), inside.size), dtype)
 
     def fill(row: int) -> _Row:
         """Average the files of a row into place."""
@@ -246,7 +283,7 @@ def _load_complete(reader: _Reader, n_jobs: int) -> MaskedMaps:
             np.add(total, volume.data.ravel()[inside], out=total)
 
         found = reader.survey(row, add)
-        values[row] = total / len(reader.paths[row])
+        reader.keep(total / len(reader.paths[row]), values, row)
         return found
 
     rows = Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(reader.paths)))
@@ -276,7 +313,7 @@ def _load_complete(reader: _Reader, n_jobs: int) -> MaskedMaps:
     )
 
 
-def _load_covered(reader: _Reader, n_jobs: int, coverage: float) -> MaskedMaps:
+def _load_covered(reader: _Reader, n_jobs: int, dtype: type[np.floating], coverage: float) -> MaskedMaps:
     """Read the maps once for the mask of the voxels that enough subjects have, and once for their values there."""
     paths, shape = reader.paths, reader.given.shape
     rows = Parallel(n_jobs, backend="threading")(delayed(reader.survey)(row) for row in range(len(paths)))
@@ -291,13 +328,13 @@ def _load_covered(reader: _Reader, n_jobs: int, coverage: float) -> MaskedMaps:
     if not mask.any():
         where = f"the maps of at least {n_least} of {len(of_subject)} subjects (VoxelCoverage {coverage:g})"
         raise DataError(_nothing_left(int(start.sum()), lost, where, reader))
-    values = reader.room.array((len(paths), int(mask.sum())))
+    values = reader.room.array((len(paths), int(mask.sum())), dtype)
 
     def fill(row: int) -> None:
         there = _unpack(rows[row].present, shape)[mask]
         volumes = (_read(path, reader.room.of_one_map) for path in paths[row])
         total = sum(np.where(there, volume.data[mask], np.nan).astype(np.float64) for volume in volumes)
-        values[row] = total / len(paths[row])
+        reader.keep(np.asarray(total / len(paths[row])), values, row)
 
     Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(paths)))
     n_partial = int((count[mask] < len(of_subject)).sum())
@@ -363,8 +400,10 @@ def _read(path: Path, most_bytes: float | None = None) -> _Volume:
     """Read one 3-D image from the disk, once."""
     opened = open_image(path, most_bytes)
     try:
-        # float64 first where there is a scale factor: float32 would round it twice
-        data = np.asarray(opened.image.dataobj, np.float32)
+        data = np.asarray(opened.image.dataobj)  # in double precision where there is a scale factor
+        with np.errstate(over="ignore"):
+            single = data.astype(np.float32)
+        data = single if np.array_equal(single, data, equal_nan=True) else data.astype(np.float64)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
     i, j, k = data.shape[:3]
@@ -396,7 +435,7 @@ def _intersect(mask_paths: Sequence[Path], grid: Grid, room: Room) -> tuple[Bool
     return mask, tuple(notes)
 
 
-def _inside(path: Path, data: Singles) -> Booleans:
+def _inside(path: Path, data: Stack) -> Booleans:
     """Find the inside of a mask, which holds zero and one value above it; nilearn refuses others, too.
 
     A probability map or an atlas is no mask: where it is cut, or which region is meant, nobody has said.

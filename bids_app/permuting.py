@@ -11,11 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bids_app.checkpoints import Checkpoint, checkpoint_path, fingerprint, open_work_dir
-from bids_app.design import Contrast, Design, file_label
+from bids_app.design import Contrast, Design, Stack, file_label
 from bids_app.errors import ModelError
 from bids_app.exchangeability import Shuffles, make_shuffles
 from bids_app.inference.clusters import Lattice
@@ -110,13 +107,13 @@ def is_across(asked: PermutationSettings, design: Design) -> bool:
 
 
 def permute(
-    values: NDArray[np.float32], node: NodeSpec, design: Design, plans: Sequence[Plan | None], means: Means
+    values: Stack, node: NodeSpec, design: Design, plans: Sequence[Plan | None], means: Means
 ) -> Iterator[tuple[NullDistribution | None, tuple[ContrastInference, ...]]]:
     """Shuffle and correct one contrast after the other; yields null distribution and corrected maps of each.
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
     node, design, plans : as `plan_permutations` had them
     means : threads, memory, work folder
 
@@ -154,7 +151,7 @@ def permute(
 
 
 def _null(
-    values: NDArray[np.float32],
+    values: Stack,
     node: NodeSpec,
     design: Design,
     contrast: Contrast,
@@ -186,7 +183,7 @@ def _null(
         return null_distribution(values, design, contrast, plan.shuffles, enhancements, work)
 
 
-def seconds_per_shuffle(values: NDArray[np.float32], design: Design, contrast: Contrast, plan: Plan) -> float:
+def seconds_per_shuffle(values: Stack, design: Design, contrast: Contrast, plan: Plan) -> float:
     """Time a few shuffles on one thread; what is done once, compilation among it, cancels out."""
 
     def seconds(n: int) -> float:

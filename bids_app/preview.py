@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bids_app.dataset import InputMaps
-from bids_app.design import Contrast, Design
+from bids_app.design import Contrast, Design, Stack
 from bids_app.discovery import listed
 from bids_app.glm import BLOCK, error_df, fit_contrast, statistic_kind, statistic_name
 from bids_app.images import MaskedMaps
@@ -264,7 +263,7 @@ def _forming(contrast: Contrast, plan: Plan) -> str:
     return f"form above {contrast.test} = {plan.enhancements.forming_threshold:.2f}"
 
 
-def _seconds_of_maps(values: NDArray[np.float32], design: Design, contrast: Contrast) -> float:
+def _seconds_of_maps(values: Stack, design: Design, contrast: Contrast) -> float:
     """Time the fit of few voxels, so that its fixed part cancels; what else a contrast takes goes by experience."""
 
     def seconds(n_voxels: int) -> float:

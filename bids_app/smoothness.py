@@ -20,12 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.design import Contrast, Design
+from bids_app.design import Contrast, Design, Stack
 from bids_app.glm import contrast_scores, error_space, with_data, with_scores
 from bids_app.subspaces import column_space
 
 Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 BLOCK = 4096  # voxels at a time in double precision
 MAX_IMAGES = 64  # residual images that gradients are taken of; more change the mean over the brain by nothing
@@ -48,13 +47,13 @@ class Smoothness:
 
 
 def estimate_smoothness(
-    values: Singles, design: Design, contrast: Contrast, mask: NDArray[np.bool_], affine: Floats
+    values: Stack, design: Design, contrast: Contrast, mask: NDArray[np.bool_], affine: Floats
 ) -> Smoothness | None:
     """Estimate the smoothness of a contrast's error.
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
     design : Design
     contrast : Contrast
         Its error term says which residuals are taken.
@@ -94,7 +93,7 @@ def estimate_smoothness(
     return _summary(products, np.linalg.norm(affine[:3, :3], axis=0), chosen.size)
 
 
-def _there(values: Singles, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _there(values: Stack, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Find the voxels that all of some maps have, (n_voxels,)."""
     starts = range(0, values.shape[1], BLOCK)
     return np.concatenate([~np.isnan(values[rows, start : start + BLOCK]).any(axis=0) for start in starts])
@@ -110,7 +109,7 @@ def _forward(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp
     return corners[0][whole], np.stack([corners[4][whole], corners[2][whole], corners[1][whole]])
 
 
-def _fit(values: Singles, design: Design, directions: Floats) -> tuple[Floats, Floats]:
+def _fit(values: Stack, design: Design, directions: Floats) -> tuple[Floats, Floats]:
     """Coefficients G of every dimension, (r, b, V), and the length of all residuals at each voxel, (V,)."""
     inverse = column_space(design.between).inverse
     estimates = np.empty((len(directions), design.between.shape[1], values.shape[1]))
@@ -125,7 +124,7 @@ def _fit(values: Singles, design: Design, directions: Floats) -> tuple[Floats, F
 
 
 def _residual_images(
-    values: Singles, design: Design, directions: Floats, chosen: NDArray[np.int_], estimates: Floats
+    values: Stack, design: Design, directions: Floats, chosen: NDArray[np.int_], estimates: Floats
 ) -> Iterator[Floats]:
     """Residual scores of one subject along one dimension at a time, (V,)."""
     n_dimensions, needed = len(directions), np.any(directions != 0, axis=0)

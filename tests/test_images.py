@@ -10,10 +10,16 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bids_app.dataset import InputMaps
+from bids_app.design import Contrast, Design
 from bids_app.errors import DataError, Warned
+from bids_app.exchangeability import make_shuffles
+from bids_app.glm import fit_contrast
 from bids_app.images import Grid, Room, as_image, keep_voxels, load_maps, read_image, unmask
+from bids_app.inference.clusters import Lattice
+from bids_app.inference.permutation import Work, choose_enhancements, null_distribution
 
 SHAPE = (4, 3, 2)
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -453,3 +459,85 @@ def test_the_memory_that_a_map_may_take_is_bounded(three: tuple[InputMaps, np.nd
     with pytest.raises(DataError, match=r"0\.nii\.gz: its header asks for 0 MB"):
         load_maps(three[0], (), 1, Room(of_one_map=447))
     assert load_maps(three[0], (), 1, Room(of_one_map=448)).values.shape == (3, 24)
+
+
+def save_double(path: Path, data: np.ndarray) -> Path:
+    """Write an image in double precision."""
+    nib.save(nib.Nifti1Image(data.astype(np.float64), AFFINE), path)
+    return path
+
+
+@pytest.mark.parametrize("coverage", [1.0, 0.5])
+@pytest.mark.parametrize("offsets", ["one mean", "groups far apart", "subjects far apart", "next to nothing varies"])
+def test_what_single_precision_would_round_is_held_in_double(
+    offsets: str, coverage: float, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Values of 1e6 that vary by 0.05, single precision having steps of 0.06: the doubles, bit for bit, and a note."""
+    large = {
+        "one mean": np.full(16, 1e6),
+        "groups far apart": np.repeat([1e6, 2e6], 8),
+        "subjects far apart": np.repeat(1e6 + 1e5 * np.arange(4), 4),
+        "next to nothing varies": np.full(16, 1e6),
+    }[offsets]
+    sd = 1e-4 if offsets == "next to nothing varies" else 0.05
+    data = large[:, None, None, None] + sd * rng.standard_normal((16, *SHAPE))
+    paths = [save_double(tmp_path / f"{n}.nii.gz", data[n]) for n in range(16)]
+    loaded = load_maps(inputs([(str(n), "A", (path,)) for n, path in enumerate(paths)]), (), coverage=coverage)
+    assert loaded.values.dtype == np.float64
+    assert np.array_equal(loaded.values, data.reshape(16, -1))
+    assert any("held in double precision" in note and "24 voxels" in note for note in loaded.notes)
+    kept = keep_voxels(loaded, np.arange(24) != 3, "no t")
+    assert kept.values.dtype == np.float64
+
+
+def test_maps_of_single_precision_and_doubles_that_lose_nothing_stay_single(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Large values of single precision are what the file holds; doubles of a contrast lose 1e-7 of their spread."""
+    plain = 0.5 + rng.standard_normal((16, *SHAPE))
+    for folder, data, write in (("large", 1e6 + plain, save), ("doubles", plain, save_double)):
+        (tmp_path / folder).mkdir()
+        paths = [write(tmp_path / folder / f"{n}.nii.gz", data[n]) for n in range(16)]
+        loaded = load_maps(inputs([(str(n), "A", (path,)) for n, path in enumerate(paths)]), ())
+        assert loaded.values.dtype == np.float32
+        assert not any("precision" in note for note in loaded.notes)
+
+
+def test_averages_of_runs_and_scaled_integers_are_not_rounded_either(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Runs of single precision, whose mean is none; 16-bit integers with a scale and an offset."""
+    runs = (1e6 + rng.integers(0, 8, (12, 2, *SHAPE)) / 16).astype(np.float32)
+    rows = [(str(n), "A", tuple(save(tmp_path / f"{n}-{r}.nii.gz", runs[n, r]) for r in range(2))) for n in range(12)]
+    loaded = load_maps(inputs(rows), ())
+    assert loaded.values.dtype == np.float64
+    assert np.array_equal(loaded.values, runs.astype(float).mean(axis=1).reshape(12, -1))
+    numbers = rng.integers(-1000, 1000, (12, *SHAPE)).astype(np.int16)
+    rows = []
+    for n in range(12):
+        image = nib.Nifti1Image(numbers[n], AFFINE)
+        image.header.set_slope_inter(1e-4, 1e6)
+        nib.save(image, tmp_path / f"scaled{n}.nii.gz")
+        rows.append((str(n), "A", (tmp_path / f"scaled{n}.nii.gz",)))
+    loaded = load_maps(inputs(rows), ())
+    slope = float(np.float32(1e-4))
+    assert loaded.values == pytest.approx(1e6 + slope * numbers.reshape(12, -1).astype(float), abs=1e-9)
+    assert np.ptp(loaded.values) > 0.15
+
+
+def test_t_of_doubles_is_scipys(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Two groups of maps at 1e6 that vary by 0.05, through the fit; cut to single precision |t| was wrong by 0.8."""
+    data = 1e6 + 0.05 * rng.standard_normal((16, *SHAPE))
+    data[:8] += 0.03
+    rows = [(f"{n:02}", "A", (save_double(tmp_path / f"{n}.nii.gz", data[n]),)) for n in range(16)]
+    loaded = load_maps(inputs(rows), ())
+    one, b = np.ones((1, 1)), np.repeat(np.eye(2), 8, axis=0)
+    contrast = Contrast("c", "c", "t", "two", one, one, one, np.array([[1.0, -1]]), "partitioned", "none")
+    names = tuple(f"{n:02}" for n in range(16))
+    design = Design(b, ("a", "b"), names, ("A",), b, ("a", "b"), (contrast,))
+    expected = stats.ttest_ind(data[:8].reshape(8, -1), data[8:].reshape(8, -1)).statistic
+    assert fit_contrast(loaded.values, design, contrast).statistic == pytest.approx(expected, rel=1e-7)
+    lattice = Lattice.from_mask(loaded.mask, 26)
+    enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
+    null = null_distribution(
+        loaded.values, design, contrast, make_shuffles(contrast, design, 20, 1), enhancements, Work()
+    )
+    assert null.observed["voxel"] == pytest.approx(np.abs(expected), rel=1e-5)

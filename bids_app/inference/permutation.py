@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bids_app.design import Contrast, Design
+from bids_app.design import Contrast, Design, Stack
 from bids_app.distributions import f_isf, f_to_z, t_isf, t_to_z
 from bids_app.exchangeability import Shuffles
 from bids_app.glm import error_df, statistic_kind
@@ -225,7 +225,7 @@ def choose_enhancements(
 
 
 def null_distribution(
-    values: Singles,
+    values: Stack,
     design: Design,
     contrast: Contrast,
     shuffles: Shuffles,
@@ -236,7 +236,7 @@ def null_distribution(
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
         May be memory-mapped.
     design, contrast, shuffles : of these maps
     enhancements : what is maximised
@@ -299,7 +299,7 @@ def _in_threads(tasks: Iterable[Callable[[], Result]], n_jobs: int) -> Generator
             pool.shutdown(cancel_futures=True)
 
 
-def _scores(values: Singles, design: Design, contrast: Contrast, shuffles: Shuffles, work: Work) -> ShuffledScores:
+def _scores(values: Stack, design: Design, contrast: Contrast, shuffles: Shuffles, work: Work) -> ShuffledScores:
     """Lay out the scores in memory, or in a file where they would take more than half of it."""
     if work.scratch is None or score_bytes(values, design, contrast, shuffles) <= work.memory / 2:
         return shuffled_scores(values, design, contrast, shuffles.scheme)
@@ -308,7 +308,7 @@ def _scores(values: Singles, design: Design, contrast: Contrast, shuffles: Shuff
         return shuffled_scores(values, design, contrast, shuffles.scheme, file)
 
 
-def score_bytes(values: Singles, design: Design, contrast: Contrast, shuffles: Shuffles) -> int:
+def score_bytes(values: Stack, design: Design, contrast: Contrast, shuffles: Shuffles) -> int:
     """Bytes that the scores of a contrast take."""
     design = design.of(contrast)
     dimensions, units = 1, shuffles.order.shape[1]

@@ -26,7 +26,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.design import Contrast, Design
+from bids_app.design import Contrast, Design, Stack
 from bids_app.exchangeability import Scheme, Shuffles
 from bids_app.glm import centred_maps, contrast_scores, error_df, error_space, map_space, statistic_kind
 from bids_app.inference.matrices import Sums, Welch, Wilks
@@ -75,13 +75,13 @@ class ShuffledScores:
 
 
 def shuffled_scores(
-    values: Singles, design: Design, contrast: Contrast, scheme: Scheme, file: IO[bytes] | None = None
+    values: Stack, design: Design, contrast: Contrast, scheme: Scheme, file: IO[bytes] | None = None
 ) -> ShuffledScores:
     """Compute the residual scores of one contrast, chunk by chunk in double precision.
 
     Parameters
     ----------
-    values : (n_maps, n_voxels) float32
+    values : (n_maps, n_voxels)
         May be memory-mapped.
     design, contrast : of these maps
     scheme : what will move
@@ -161,7 +161,7 @@ def _patterns(sign: NDArray[np.int8]) -> tuple[NDArray[np.int32], int]:
     return np.ascontiguousarray(entry + (np.arange(n_groups) << width), np.int32), width
 
 
-Residuals = Callable[[Singles], Floats]
+Residuals = Callable[[Stack], Floats]
 
 
 class _Plan(NamedTuple):
@@ -194,7 +194,7 @@ def _plan_for_incomplete(design: Design, contrast: Contrast) -> _Plan:
     """Whole subjects change sign, each with the maps that it has: a unit is a map, and there is one dimension."""
     tested, rest = map_space(design, contrast)
 
-    def residuals(values: Singles) -> Floats:
+    def residuals(values: Stack) -> Floats:
         maps = centred_maps(values, design)
         return np.asarray(maps - rest.T @ (rest @ maps))[None]
 
@@ -205,7 +205,7 @@ def _plan_for_incomplete(design: Design, contrast: Contrast) -> _Plan:
 def _null_residuals(design: Design, contrast: Contrast, rest: Floats) -> Residuals:
     """Make what the null hypothesis leaves of the scores."""
 
-    def residuals(values: Singles) -> Floats:
+    def residuals(values: Stack) -> Floats:
         scores = contrast_scores(values, design, contrast.within)
         return scores - rest.T @ (rest @ scores)
 
@@ -264,7 +264,7 @@ def _plan_for_subjects(design: Design, contrast: Contrast, scheme: Scheme) -> _P
     tested, rest = between_basis(design, contrast)
     others = error_space(design, contrast)
 
-    def residuals(values: Singles) -> Floats:
+    def residuals(values: Stack) -> Floats:
         scores = contrast_scores(values, design, contrast.within)
         beyond = contrast_scores(values, design, others)
         whole = np.vstack([tested, rest])
@@ -295,7 +295,7 @@ def _plan_for_maps(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
     hypothesis = np.kron(tested, contrast.within)  # (q r, n_maps)
     zero_sum = contrast.sums_to_zero
 
-    def residuals(values: Singles) -> Floats:
+    def residuals(values: Stack) -> Floats:
         maps = np.asarray(np.asarray(values)[design.place], np.float64)
         if zero_sum:  # the subjects' means are nuisance
             maps = maps - maps.mean(axis=1, keepdims=True)

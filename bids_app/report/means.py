@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.conditions import Group, adjustment_words, error_words, find_groups, group_means, groups_alike
-from bids_app.design import Design
+from bids_app.design import Design, Stack
 from bids_app.inference.correction import ContrastInference
 from bids_app.report.charts import means_png
 from bids_app.report.contrastfigures import primary
@@ -19,7 +19,6 @@ from bids_app.report.tables import Brain, ResultTables
 from bids_app.report.words import ATLAS_HEADS, MINUS, method_words, place_words
 
 Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 N_PEAKS = 5
 WITHIN_GROUP = "They serve comparisons of conditions within a group, not of groups."
@@ -65,7 +64,7 @@ class PeakMeans:
 
 
 def peak_means(
-    values: Singles,
+    values: Stack,
     design: Design,
     brain: Brain,
     inferences: Sequence[ContrastInference],
