@@ -470,11 +470,13 @@ def _from_spec(spec: ContrastSpec, layout: _Layout) -> Iterator[Contrast]:
     columns = np.array(spec.column_weights) if spec.columns else None
     between = layout.between.average
     if columns is not None:
+        _check_size(columns, spec)
         _check_sum(columns, spec.name, spec.where)
         between = layout.between.of_names(spec.columns, columns, spec.where)
         _check_rank(between, spec)
     for name, cell_weights in _cell_weights(spec, layout):
         if not layout.node.per_condition:
+            _check_size(cell_weights, spec)
             _check_sum(cell_weights, spec.name, spec.where)
             _check_rank(cell_weights, spec)
         yield _contrast(name, spec.test, spec.sided, cell_weights, between, layout, generated=False)
@@ -507,13 +509,17 @@ def _mean_over_cells(layout: _Layout) -> Floats:
     return row
 
 
-def _check_rank(rows: Floats, spec: ContrastSpec) -> None:
+def _check_size(rows: Floats, spec: ContrastSpec) -> None:
+    """Refuse weights whose squares leave the range of numbers."""
     largest = np.abs(rows).max(axis=1)
     if wrong := [size for size in largest if not 1 / EXTREME_WEIGHT < size < EXTREME_WEIGHT]:
         raise ModelError(
             f"{spec.where} ({spec.name}): found weights of up to {wrong[0]:.3g} in a row. Expected numbers such as "
             '1, -1 or "1/3", of any scale from 1e-100 to 1e100.'
         )
+
+
+def _check_rank(rows: Floats, spec: ContrastSpec) -> None:
     rank = int(np.linalg.matrix_rank(unit_rows(rows), tol=1e-6))
     if rank < len(rows):
         raise ModelError(

@@ -157,6 +157,28 @@ def test_rounded_weights_that_nearly_sum_to_zero_are_refused(weights: list[float
     build_design(inputs(), node(spec("fine", [fine], conditions=CONDITIONS[:6])))
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-10, 1.0, 1e12])
+def test_the_scale_of_weights_decides_nothing(scale: float) -> None:
+    """[1, 0.5] is a mean at any scale, [1, -1] a difference, [1, -0.995] neither; M is that of the weights."""
+    two = CONDITIONS[:2]
+    mean = only(build_design(inputs(), node(spec("mean", [[scale, 0.5 * scale]], conditions=two))), "mean")
+    assert not mean.sums_to_zero
+    assert mean.within[0, :2] == pytest.approx([2 / 5**0.5, 1 / 5**0.5])
+    difference = only(build_design(inputs(), node(spec("d", [[scale, -scale]], conditions=two))), "d")
+    assert difference.sums_to_zero
+    assert " minus " in difference.formula
+    assert difference.within[0, :2] == pytest.approx([0.5**0.5, -(0.5**0.5)])
+    with pytest.raises(ModelError, match="neither zero nor a mean"):
+        build_design(inputs(), node(spec("off", [[scale, -0.995 * scale]], conditions=two)))
+
+
+@pytest.mark.parametrize("size", [1e308, 1e-320, 1e101])
+def test_weights_of_no_size_are_refused(size: float) -> None:
+    """Their squares are no numbers."""
+    with pytest.raises(ModelError, match="any scale from 1e-100 to 1e100"):
+        build_design(inputs(), node(spec("c", [[size, -size]], conditions=CONDITIONS[:2])))
+
+
 def test_pooled_error_only_where_the_weights_sum_to_zero() -> None:
     """A mean against the baseline takes its own error, and the log names it; sphericity is for partitioned F alone."""
     mean = spec("IniFF", [[1]], conditions=("IniFF",))
