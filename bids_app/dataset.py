@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,9 +20,10 @@ from bids_app.discovery import (
     natural,
     search_datasets,
     shortened,
+    space_of,
     tally,
 )
-from bids_app.errors import DataError, ModelError
+from bids_app.errors import DataError, ModelError, Warned
 from bids_app.filters import (
     Filter,
     Query,
@@ -33,13 +35,18 @@ from bids_app.filters import (
     fold,
     folds,
     keep,
+    known_entities,
     model_filters,
     narrow,
     read_filter_file,
     unused_wishes,
 )
 from bids_app.mapstable import read_maps_table
-from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest
+from bids_app.spec import ModelSpec, NodeSpec, RunOptions, factor_cells, nearest
+
+INTERCEPT = "1"  # written as text, which a condition may be called
+# Entities that say nothing of what a map shows, and those whose difference is judged elsewhere.
+NOT_A_KIND = frozenset({"subject", "suffix", "extension", "datatype", "scans", "fmap", "space", "res"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +115,10 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec, found: Foun
     """
     queries = read_filter_file(options.bids_filter_file)
     found = found or search(options)
-    filters = [*model_filters(options, model, node), *command_line_filters(options, queries)]
+    known = known_entities(found)
+    filters = [*model_filters(options, model, node, known), *command_line_filters(options, queries, known)]
     kept = narrow(found.maps, filters)
-    choice = _choose(options, node, kept)
+    choice = _choose(options, node, kept, filters)
     subjects = tuple(dict.fromkeys(subject for subject, _ in choice.cells))
     return InputMaps(
         table=_map_table(choice),
@@ -118,14 +126,14 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec, found: Foun
         conditions=choice.conditions,
         files=_file_table(choice),
         entities=_shared_entities(choice.images),
-        masks=_find_masks(options, node, found, choice.images, queries.get("mask", {})),
+        masks=_find_masks(options, node, found, choice.images, queries),
         overview=_find_overview(found.maps, filters, choice),
         datasets=found.datasets,
         notes=(
             *found.notes,
             *unused_wishes(options, model, node, queries),
             *choice.notes,
-            *_left_out(found.maps, subjects),
+            *_left_out(found.maps, filters, subjects),
         ),
     )
 
@@ -137,10 +145,11 @@ def search(options: RunOptions) -> Found:
     return found
 
 
-def _choose(options: RunOptions, node: NodeSpec, kept: Sequence[ImageFile]) -> _Choice:
+def _choose(options: RunOptions, node: NodeSpec, kept: Sequence[ImageFile], filters: Sequence[Filter]) -> _Choice:
     """Match maps with conditions and subjects."""
     labels = _match_conditions(node, kept)
     chosen = [image for image in kept if image.condition in labels.values()]
+    cut = [] if options.maps else _check_whole(chosen)
     _check_shared(chosen, "space", "Choose one with --space.")
     _check_shared(chosen, "res", 'Choose one with "Select": {"res": [...]} in Model.Software.grouplevel.')
     asked = bare(options.participant_label, "sub-")
@@ -160,19 +169,27 @@ def _choose(options: RunOptions, node: NodeSpec, kept: Sequence[ImageFile]) -> _
     _check_duplicates(cells)
     there = {cell: tuple(_in_run_order(images)) for cell, images in cells.items() if images}
     choice = _Choice(there, tuple(labels))
+    mixed = _check_kinds(there, filters, is_table=options.maps is not None)
     _check_fetched(image.path for image in choice.images)
-    notes = [*_absence_notes(absent), *_spelling_notes(labels), *_run_notes(choice), *_unused_notes(kept, labels)]
+    notes = [
+        *_absence_notes(absent),
+        *cut,
+        *mixed,
+        *_spelling_notes(labels),
+        *_run_notes(choice),
+        *_unused_notes(kept, labels),
+    ]
     return replace(choice, notes=tuple(notes))
 
 
 def _match_conditions(node: NodeSpec, maps: Sequence[ImageFile]) -> dict[str, str]:
     """Find the label in the file names of each condition of the model, in the model's order."""
     there = sorted({image.condition for image in maps if image.condition is not None}, key=natural)
-    names = node.conditions or tuple(there)
+    names = _wanted(node, there) or tuple(there)
     candidates = {name: _candidates(name, there, names) for name in names}
     unknown = [name for name, labels in candidates.items() if not labels]
     if unknown:
-        raise ModelError(f"{node.where}.Model.X: {_unknown_conditions(unknown, there)}")
+        raise ModelError(f"{node.where}.Model.X: {_unknown_conditions(unknown, there, maps)}")
     for name, labels in candidates.items():
         if len(labels) > 1:
             raise ModelError(
@@ -190,6 +207,14 @@ def _match_conditions(node: NodeSpec, maps: Sequence[ImageFile]) -> dict[str, st
     return matched
 
 
+def _wanted(node: NodeSpec, there: Sequence[str]) -> tuple[str, ...]:
+    """List the conditions in X; a text "1" that is no condition of a map, nor of a contrast, is the intercept."""
+    named = [name for contrast in node.contrasts for name in contrast.conditions]
+    if INTERCEPT in there or INTERCEPT in (*named, *factor_cells(node.settings)) or node.conditions == (INTERCEPT,):
+        return node.conditions
+    return tuple(name for name in node.conditions if name != INTERCEPT)
+
+
 def _candidates(name: str, there: Sequence[str], names: Sequence[str]) -> list[str]:
     """List what a condition may mean: itself, otherwise labels of other case and punctuation."""
     if name in there:
@@ -198,10 +223,82 @@ def _candidates(name: str, there: Sequence[str], names: Sequence[str]) -> list[s
     return [label for label in alike if label not in names] or alike
 
 
-def _unknown_conditions(unknown: Sequence[str], there: Sequence[str]) -> str:
-    """Name the conditions that no map has, each with the nearest label."""
-    parts = [f"{name} (nearest: {near})" if (near := nearest(name, there)) else name for name in unknown]
-    return f"no map has the condition {listed(parts)}. Conditions found: {shortened(there)}."
+def _unknown_conditions(unknown: Sequence[str], there: Sequence[str], maps: Sequence[ImageFile]) -> str:
+    """Name the conditions that no map has, each with the nearest label, or with the names that may have held it."""
+    pairs = dict.fromkeys(pair for image in maps for pair in image.cut_labels)
+    meant = {name: [pair for pair in pairs if fold(pair.partition("-")[2]) in folds(name)] for name in unknown}
+    parts = [
+        f"{name} (nearest: {near})" if not meant[name] and (near := nearest(name, there)) else name for name in unknown
+    ]
+    hints = [_cut([pair for pairs_of_name in meant.values() for pair in pairs_of_name])] if any(meant.values()) else []
+    if INTERCEPT in unknown:
+        hints.append(
+            'The intercept is the number 1, without quotation marks; a model of each condition takes "GroupBy": '
+            '["contrast"]'
+        )
+    return ". ".join([f"no map has the condition {listed(parts)}", *hints, f"Conditions found: {shortened(there)}."])
+
+
+def _cut(pairs: Iterable[str]) -> str:
+    """Say what is read of labels with underscores, and what can be done."""
+    told = [f"{pair} is read as {pair.partition('-')[2].partition('_')[0]}" for pair in dict.fromkeys(pairs)]
+    return (
+        f"Labels end at an underscore: {listed(told)}. Rename the files (faces_gt_houses to facesGtHouses, say), or "
+        "list the maps in a table and give it with --maps"
+    )
+
+
+def _check_whole(maps: Sequence[ImageFile]) -> list[str]:
+    """Stop where maps of one condition differ in what follows an underscore, and is not read; else say what is not."""
+    cut: dict[str | None, set[tuple[str, ...]]] = {}
+    for image in maps:
+        cut.setdefault(image.condition, set()).add(image.cut_labels)
+    for condition, names in cut.items():
+        if len(names) > 1:
+            pairs = sorted({pair for pairs in names for pair in pairs}, key=natural)
+            raise DataError(f"The names of the maps of {condition} are not alike. {_cut(pairs)}.")
+    pairs = sorted({pair for names in cut.values() for name in names for pair in name}, key=natural)
+    return [Warned(f"{_cut(pairs)}.")] if pairs else []
+
+
+def _check_kinds(
+    cells: Mapping[tuple[str, str], Sequence[ImageFile]], filters: Sequence[Filter], *, is_table: bool
+) -> list[str]:
+    """Stop where subjects have maps of different kinds that nobody asked to take together; else say which.
+
+    Asked for is what a table of maps lists, and an entity of which a filter names several labels, or any ("*").
+    """
+    mixed = _mixed(cells)
+    asked = {wish.entity for wish in filters if wish.values and (len(wish.values) > 1 or wish.values == ("*",))}
+    wrong = {} if is_table else {name: images for name, images in mixed.items() if name not in {*asked, "run"}}
+    if wrong:
+        rows = [f"{entity}: {tally(images, entity)}" for entity, images in wrong.items()]
+        whole = {entity: ["*"] for entity, images in wrong.items() if all(image.label(entity) for image in images)}
+        alone = f'"Select": {json.dumps(whole)} in Model.Software.grouplevel takes them together' if whole else ""
+        raise DataError(
+            f"The maps of a condition are not of one kind for all subjects:\n{indented(rows)}\n"
+            f"{' '.join(_advice(entity, images) for entity, images in wrong.items())}\n"
+            f"If they belong together, {f'{alone}, as does' if alone else 'list them in'} a table given with --maps."
+        )
+    return [
+        Warned(f"subjects differ in {entity}, and are analysed together: {tally(images, entity)}")
+        for entity, images in mixed.items()
+    ]
+
+
+def _mixed(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> dict[str, list[ImageFile]]:
+    """Find the entities in which subjects differ within a condition, each with the maps of these conditions."""
+    of_condition: dict[str, list[ImageFile]] = {}
+    for (_, condition), images in cells.items():
+        of_condition.setdefault(condition, []).extend(images)
+    mixed: dict[str, list[ImageFile]] = {}
+    for images in of_condition.values():
+        differing = [*_differing(images), *(["stat"] if len({image.stat for image in images}) > 1 else [])]
+        for entity in dict.fromkeys(differing):
+            if entity not in NOT_A_KIND:
+                mixed.setdefault(entity, []).extend(images)
+    # several runs of a subject are averaged, which is said elsewhere
+    return {e: images for e, images in mixed.items() if e != "run" or all(len(runs) == 1 for runs in cells.values())}
 
 
 def _check_shared(maps: Sequence[ImageFile], entity: str, advice: str) -> None:
@@ -244,7 +341,7 @@ def _absence_notes(absent: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Say which maps are missing where that stops nothing."""
     named = [f"sub-{subject} ({', '.join(names)})" for subject, names in absent.items()]
     n_absent = sum(map(len, absent.values()))
-    return [f"{n_absent} map{'s are' if n_absent > 1 else ' is'} missing: {listed(named)}"] if absent else []
+    return [Warned(f"{n_absent} map{'s are' if n_absent > 1 else ' is'} missing: {listed(named)}")] if absent else []
 
 
 def _check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> None:
@@ -259,9 +356,12 @@ def _check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> N
         differing = _differing(images)
         what = "; ".join(f"{entity}: {tally(images, entity)}" for entity in differing)
         advice = " ".join(_advice(e, images) for e in differing if e != "run" or differing == ["run"])
-    else:
+    elif first.path.parent != second.path.parent:
         what = "they are in different folders"
         advice = "Leave one of the folders out, or list the maps in a table and give it with --maps."
+    else:
+        what = "their names do not differ in any label"
+        advice = "Rename or move one of them, or list the maps in a table and give it with --maps."
     raise DataError(
         f"sub-{subject} has {len(images)} maps of {condition} where one is expected ({what}). Pairs of "
         f"subject and condition like this: {len(wrong)}. Two of the maps:\n  {first.path}\n  {second.path}\n"
@@ -283,7 +383,7 @@ def _differing(images: Sequence[ImageFile]) -> list[str]:
 
 def _are_runs(images: Sequence[ImageFile]) -> bool:
     """Tell whether maps are runs; a map without run beside them may already be their mean."""
-    named = all("run" in image.entities for image in images)
+    named = all(image.entities.get("run", "").isdecimal() for image in images)
     return named and _differing(images) == ["run"] and _twins(images) is None
 
 
@@ -326,19 +426,30 @@ def _run_notes(choice: _Choice) -> list[str]:
     if counts[-1] == 1:
         return []
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return [f"runs are averaged: {number} maps per subject and condition"]
+    return [Warned(f"runs are averaged: {number} maps per subject and condition")]
 
 
 def _unused_notes(kept: Sequence[ImageFile], labels: Mapping[str, str]) -> list[str]:
     """Say which conditions the model does not name."""
     unused = [image for image in kept if image.condition not in labels.values()]
-    return [f"{len(unused)} maps of conditions not in X are not used: {tally(unused, 'condition')}"] if unused else []
+    notes = [f"{len(unused)} maps of conditions not in X are not used: {tally(unused, 'condition')}"] if unused else []
+    if any(image.condition == "subject" for image in unused):
+        notes.append(Warned('there are maps of a condition called subject, but "subject" in X stands for the subjects'))
+    return notes
 
 
-def _left_out(maps: Sequence[ImageFile], subjects: Sequence[str]) -> list[str]:
-    """Say which subjects have maps, but none that the filters leave."""
-    others = {image.subject for image in maps} - set(subjects)
-    return [f"subjects with maps that the filters leave out: {shortened(others)}"] if others else []
+def _left_out(maps: Sequence[ImageFile], filters: Iterable[Filter], subjects: Sequence[str]) -> list[str]:
+    """Say which subjects have maps, but none that the filters leave: a warning unless others were asked for."""
+    asked = list(maps)
+    for wish in filters:
+        asked = keep(asked, wish) if wish.entity == "subject" else asked
+    wanted = {image.subject for image in asked}
+    lost, others = wanted - set(subjects), {image.subject for image in maps} - wanted
+    said = "subjects with maps that the filters leave out"
+    return [
+        *([f"{said}: {shortened(others)}"] if others else []),
+        *([Warned(f"{said}: {shortened(lost)}")] if lost else []),
+    ]
 
 
 def _map_table(choice: _Choice) -> pd.DataFrame:
@@ -372,19 +483,20 @@ def _find_masks(
     node: NodeSpec,
     found: Found,
     maps: Sequence[ImageFile],
-    query: Query,
+    queries: Mapping[str, Query],
 ) -> tuple[Path, ...]:
     """Find the masks that Options.Mask asks for, of the subjects, tasks, sessions and space of the maps."""
     if node.mask_filter is None or options.mask is not None:
         return ()
     place = f"{node.where}.Model.Options.Mask"
     wishes = {"suffix": ("mask",), **node.mask_filter}
+    known = known_entities(found)
     for entity in wishes:
-        check_entity(entity, place, ModelError)
+        check_entity(entity, place, known, ModelError)
     if options.maps:
         raise DataError(f"{place}: masks are not searched with --maps. Give the mask with --mask FILE.")
     masks: list[ImageFile] = [image for image in found.others if _belongs(image, maps)]
-    for wish in [*(Filter(place, *wish) for wish in wishes.items()), *file_filters(options, query)]:
+    for wish in [*(Filter(place, *wish) for wish in wishes.items()), *file_filters(options, queries, "mask", known)]:
         masks = keep(masks, wish)
     if not masks:
         there = [image.relative_path for image in found.others if image.label("suffix") == "mask"]
@@ -401,12 +513,12 @@ def _find_masks(
 
 def _belongs(mask: ImageFile, maps: Sequence[ImageFile]) -> bool:
     """Tell whether a mask fits the maps; what a name leaves out speaks against it only for the space."""
-    for entity in ("subject", "session", "task", "res"):
+    for entity in ("subject", "session", "task", "res", "cohort"):
         labels = {image.entities.get(entity) for image in maps} - {None}
         if labels and mask.entities.get(entity) not in labels | {None}:
             return False
-    space = mask.entities.get("space")
-    if named := {label for image in maps if (label := image.entities.get("space"))}:
+    space = space_of(mask.entities)
+    if named := {label for image in maps if (label := space_of(image.entities))}:
         return space in named
     return maps[0].space is None or space in (None, maps[0].space)
 

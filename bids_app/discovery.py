@@ -15,7 +15,7 @@ import subprocess
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,11 @@ DESCRIPTION_EXAMPLE = '{"Name": "First-level maps", "BIDSVersion": "1.9.0", "Dat
 MAP_NAMES = "sub-01_contrast-<condition>_stat-effect_statmap.nii.gz or sub-01_desc-<condition>_effect.nii.gz"
 # Suffixes that name a statistic by themselves, as in sub-01_desc-IniFF_effect.nii.gz.
 STAT_SUFFIXES = frozenset({"effect", "variance", "t", "F", "z", "p", "stat", "dof", "cope", "varcope", "beta"})
+VOLUMES = (".nii", ".nii.gz")
+SURFACES = (".gii", ".func.gii", ".shape.gii", ".dscalar.nii", ".pscalar.nii", ".dtseries.nii", ".ptseries.nii")
+PAIR = re.compile(r"([0-9a-zA-Z]+)-(.+)")
+# What no key of a name may be taken for: it comes from elsewhere, or stands for something else in a filter.
+NOT_A_KEY = frozenset({"condition", "subject", "suffix", "extension", "datatype", "scans", "fmap"})
 NOT_WALKED = re.compile(r"/(sourcedata|code|logs|derivatives|figures|\.[^/]*)(/|$)")
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python writes bytes of a name that are none
 SHOWN = 20  # the longest list in a message
@@ -57,7 +62,7 @@ class ImageFile:
     entities: dict[str, str]
     condition: str | None
     stat: str | None
-    space: str | None  # of the name, or as declared by --space where the name has none
+    space: str | None  # of the name, with its cohort, or as declared by --space where the name has none
 
     def label(self, entity: str) -> str | None:
         """Label of an entity, a condition or a stat."""
@@ -69,6 +74,11 @@ class ImageFile:
     def subject(self) -> str:
         """Label without sub-."""
         return self.entities["subject"]
+
+    @property
+    def cut_labels(self) -> tuple[str, ...]:
+        """Pairs of its name that go on after their label has ended, as it does at an underscore."""
+        return _cut_labels(self.path.name)
 
     @property
     def is_map(self) -> bool:
@@ -96,14 +106,17 @@ def search_datasets(options: RunOptions) -> Found:
     names = _link_names(named)
     datasets = [SourceDataset(name, root, _read_description(root)) for name, root in zip(names, roots, strict=True)]
     images: list[ImageFile] = []
+    surfaces: list[ImageFile] = []
     notes: list[str] = []
     for dataset in datasets:
         paths, warned = _index(dataset.root)
         notes += [*_description_notes(dataset), *warned]
-        images += _declare_space([_read_name(dataset, path) for path in paths], options.space)
+        surfaces += [_read_name(dataset, path) for path in paths if path.endswith(SURFACES)]
+        volumes = [_read_name(dataset, path) for path in paths if not path.endswith(SURFACES)]
+        images += _declare_space(volumes, options.space)
     maps = tuple(image for image in images if image.is_map)
     if not maps:
-        raise _no_maps(options, roots, images)
+        raise _no_maps(options, roots, images, sum(image.is_map for image in surfaces))
     return Found(tuple(datasets), maps, tuple(image for image in images if not image.is_map), tuple(notes))
 
 
@@ -170,7 +183,7 @@ def _description_notes(dataset: SourceDataset) -> list[str]:
 
 
 def _index(root: Path) -> tuple[list[str], list[str]]:
-    """List the NIfTI files of a dataset, relative to its root, and what pybids warned of."""
+    """List the images of a dataset, relative to its root, and what pybids warned of."""
     root = root.absolute()
     passed_over = _PassedOver(root)
     with warnings.catch_warnings(record=True) as caught:
@@ -182,7 +195,8 @@ def _index(root: Path) -> tuple[list[str], list[str]]:
             config=["bids", "derivatives", str(ENTITIES_FILE)],
             indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[passed_over]),
         )
-        paths = layout.get(extension=[".nii", ".nii.gz"], return_type="file")
+        # by name, since for pybids the extension of contrast-a.1_statmap.nii begins at the first point
+        paths = sorted((path for path in layout.get_files() if path.endswith(VOLUMES + SURFACES)), key=natural)
         # Its database in memory would otherwise be open until the garbage collector complains.
         layout.session.close()
         layout.connection_manager.engine.dispose()
@@ -234,7 +248,7 @@ def read_entities(relative_path: str) -> dict[str, str]:
 
     pybids searches the absolute path, so that a dataset in /data/sub-99/ would consist of subject 99: here
     the file name comes first and the folders inside the dataset second. A label ends at a separator, so that
-    `a-b` is not taken for `a`.
+    `a-b` is not taken for `a`. A pair of the file name whose key pybids does not know is an entity named by its key.
     """
     path = f"/{relative_path}"
     name = path[path.rindex("/") :]
@@ -245,7 +259,41 @@ def read_entities(relative_path: str) -> dict[str, str]:
                 rest = re.split(r"[_./\\]", text[match.end(1) :], maxsplit=1)[0]
                 entities[entity] = match[1] + rest
                 break
-    return entities
+    pairs = [pair for piece in _pieces(name[1:]) if (pair := PAIR.fullmatch(piece)) and pair[1] not in NOT_A_KEY]
+    # of two pairs with one key the first counts, as for pybids
+    return entities | {_entity_of_key().get(pair[1], pair[1]): pair[2] for pair in reversed(pairs)}
+
+
+@functools.cache
+def _entity_of_key() -> dict[str, str]:
+    """Map the keys of file names to entities, as acq to acquisition."""
+    patterns = entity_patterns().items()
+    return {key: entity for entity, pattern in patterns for key in re.findall(r"([a-zA-Z]+)-\(", pattern.pattern)}
+
+
+def _pieces(name: str) -> list[str]:
+    """Split a file's name at its underscores, without its extension."""
+    extension = max((end for end in VOLUMES + SURFACES if name.endswith(end)), key=len, default="")
+    return name.removesuffix(extension).split("_")
+
+
+def _cut_labels(name: str) -> tuple[str, ...]:
+    """List the pairs of a file's name that are followed by what is neither a pair nor the suffix."""
+    pieces = _pieces(name)
+    suffix = [] if PAIR.fullmatch(pieces[-1]) else pieces[-1:]
+    pairs: list[list[str]] = []
+    for piece in pieces[: len(pieces) - len(suffix)]:
+        if PAIR.fullmatch(piece):
+            pairs.append([piece])
+        elif pairs:
+            pairs[-1].append(piece)
+    return tuple("_".join(pair) for pair in pairs if len(pair) > 1)
+
+
+def space_of(entities: Mapping[str, str]) -> str | None:
+    """Name the space with its cohort, as TemplateFlow does: each cohort of a template is a space of its own."""
+    space, cohort = entities.get("space"), entities.get("cohort")
+    return f"{space}+{cohort}" if space and cohort and "+" not in space else space
 
 
 def _read_name(dataset: SourceDataset, relative_path: str) -> ImageFile:
@@ -262,7 +310,7 @@ def _read_name(dataset: SourceDataset, relative_path: str) -> ImageFile:
         or entities.get("taskcontrast")
         or (entities.get("desc") if named_stat else None),
         stat=entities.get("stat") or named_stat,
-        space=entities.get("space"),
+        space=space_of(entities),
     )
 
 
@@ -276,11 +324,18 @@ def _declare_space(images: list[ImageFile], space: str | None) -> list[ImageFile
     return [replace(image, space=image.space or space) for image in images]
 
 
-def _no_maps(options: RunOptions, roots: Sequence[Path], images: Sequence[ImageFile]) -> NothingMatchedError:
+def _no_maps(
+    options: RunOptions, roots: Sequence[Path], images: Sequence[ImageFile], n_surfaces: int
+) -> NothingMatchedError:
     """Explain that there is no map at all, and where there may be some."""
     where = ", ".join(map(str, roots))
     nameless = sum(image.condition is not None and image.stat is not None for image in images)
     seen = f"{len(images)} NIfTI files seen" + (f", {nameless} of them maps without sub-<label>" if nameless else "")
+    if n_surfaces:
+        return NothingMatchedError(
+            f"No first-level map of volumes in {where}. {n_surfaces} CIFTI/GIFTI maps seen: surface data is not "
+            "analysed here. Give maps in a volume space (NIfTI)."
+        )
     start = f"No first-level map in {where} ({seen}). A map is called, for example, {MAP_NAMES}."
     folders = [] if options.derivatives else _folders_with_maps(options.bids_dir / "derivatives")
     if folders:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.discovery import ImageFile, entity_patterns, shortened, tally
-from bids_app.errors import DataError, MissingPathError, ModelError, NothingMatchedError
+from bids_app.discovery import Found, ImageFile, entity_patterns, shortened, tally
+from bids_app.errors import DataError, MissingPathError, ModelError, NothingMatchedError, Warned
 from bids_app.spec import GroupLevelSettings, ModelSpec, NodeSpec, RunOptions, nearest
 
 Query = Mapping[str, tuple[str, ...] | None]  # entity -> labels, None where the entity must be absent
@@ -29,19 +29,25 @@ class Filter:
         return f"{self.source}: {self.entity} = {values}"
 
 
-def model_filters(options: RunOptions, model: ModelSpec, node: NodeSpec) -> list[Filter]:
-    """List the filters of the model."""
+def known_entities(found: Found) -> frozenset[str]:
+    """List what a filter may ask for: the entities of BIDS, and those that some file has."""
+    named = {entity for image in (*found.maps, *found.others) for entity in image.entities}
+    return frozenset({*entity_patterns(), *named, "condition"})
+
+
+def model_filters(options: RunOptions, model: ModelSpec, node: NodeSpec, known: Collection[str]) -> list[Filter]:
+    """List the filters of the model; `known` are the entities that there may be."""
     if options.maps:
         return []
     place = f"{node.where}.Model.Software.grouplevel.Select"
     wishes = [("Input", *wish) for wish in model.input.items()]
     wishes += [(place, *wish) for wish in node.settings.select.items()]
     for source, entity, _ in wishes:
-        check_entity(entity, source, ModelError)
+        check_entity(entity, source, known, ModelError)
     return [Filter(*wish) for wish in wishes]
 
 
-def command_line_filters(options: RunOptions, queries: Mapping[str, Query]) -> list[Filter]:
+def command_line_filters(options: RunOptions, queries: Mapping[str, Query], known: Collection[str]) -> list[Filter]:
     """List the filters of the command line, in the order in which they are applied."""
     wishes = [
         ("--participant-label", "subject", bare(options.participant_label, "sub-")),
@@ -50,12 +56,16 @@ def command_line_filters(options: RunOptions, queries: Mapping[str, Query]) -> l
         ("--space", "space", (options.space,) if options.space else ()),
     ]
     filters = [Filter(*wish) for wish in wishes if wish[2]]
-    return filters + file_filters(options, queries.get("statmap", {}))
+    return filters + file_filters(options, queries, "statmap", known)
 
 
-def file_filters(options: RunOptions, query: Query) -> list[Filter]:
+def file_filters(options: RunOptions, queries: Mapping[str, Query], query: str, known: Collection[str]) -> list[Filter]:
     """List the filters of one query of the filter file."""
-    return [Filter(f"--bids-filter-file {options.bids_filter_file}", *wish) for wish in query.items()]
+    source = f"--bids-filter-file {options.bids_filter_file}"
+    wishes = queries.get(query, {})
+    for entity in wishes:
+        check_entity(entity, f"{source}: {query}", known, DataError)
+    return [Filter(source, *wish) for wish in wishes.items()]
 
 
 def bare(labels: Iterable[str], prefix: str) -> tuple[str, ...]:
@@ -63,15 +73,14 @@ def bare(labels: Iterable[str], prefix: str) -> tuple[str, ...]:
     return tuple(label.removeprefix(prefix) for label in labels)
 
 
-def check_entity(entity: str, source: str, error: type[DataError]) -> None:
-    """Stop on an entity that no file name can have."""
-    known = [*entity_patterns(), "condition"]
+def check_entity(entity: str, source: str, known: Collection[str], error: type[DataError]) -> None:
+    """Stop on an entity that no file name has and BIDS does not know."""
     if entity not in known:
-        near = nearest(entity, known)
+        near = nearest(entity, sorted(known))
         hint = f"Did you mean {near}? " if near else ""
         raise error(
             f"{source}: {entity} is not an entity of file names. {hint}"
-            "Names are the long ones: subject, session, acquisition."
+            "Names are the long ones: subject, session, acquisition; of other pairs in the names, their key."
         )
 
 
@@ -100,7 +109,6 @@ def read_filter_file(path: Path | None) -> dict[str, Query]:
 
 def _read_labels(entity: str, value: object, source: str) -> tuple[str, ...] | None:
     """Read one value of the filter file."""
-    check_entity(entity, source, DataError)
     labels = value if isinstance(value, list) else [value]
     if value is None:
         return None
@@ -154,6 +162,8 @@ def _answering(value: str, there: Iterable[str], entity: str) -> set[str]:
     """List the labels that a value stands for: itself, and what counts as the same for its entity."""
     if entity in NUMERIC_ENTITIES and value.isdecimal():
         return {label for label in there if label.isdecimal() and int(label) == int(value)}
+    if entity == "space":  # a template without its cohort stands for all its cohorts
+        return {value} if value in there else {label for label in there if label.partition("+")[0] == value}
     if entity in ("condition", "contrast", "taskcontrast"):
         return {value} if value in there else {label for label in there if fold(label) in folds(value)}
     return {value.removeprefix("."), f".{value.removeprefix('.')}"} if entity == "extension" else {value}
@@ -178,9 +188,9 @@ def unused_wishes(
     queries: Mapping[str, Query],
 ) -> list[str]:
     """Say which wishes have no effect."""
-    notes = []
+    notes: list[str] = []
     if "mask" in queries and node.mask_filter is None:
-        notes.append("the query mask of --bids-filter-file is not used: the model has no Options.Mask")
+        notes.append(Warned("the query mask of --bids-filter-file is not used: the model has no Options.Mask"))
     asked = {
         "Input": bool(model.input),
         "Select": node.settings.select != GroupLevelSettings().select,
@@ -188,5 +198,5 @@ def unused_wishes(
     }
     if options.maps:
         wishes = [name for name, given in asked.items() if given]
-        notes += [f"{wish} is not applied: --maps says which maps are taken" for wish in wishes]
+        notes += [Warned(f"{wish} is not applied: --maps says which maps are taken") for wish in wishes]
     return notes

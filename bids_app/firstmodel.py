@@ -21,7 +21,7 @@ from bids_app.cellnames import check_cells, find_pattern
 from bids_app.dataset import find_maps, search
 from bids_app.discovery import Found, ImageFile, natural, shortened, tally
 from bids_app.errors import DataError, ModelError, UsageError
-from bids_app.filters import Filter, Query, command_line_filters, fold, keep, narrow, read_filter_file
+from bids_app.filters import Filter, Query, command_line_filters, fold, keep, known_entities, narrow, read_filter_file
 from bids_app.modelfile import TOOL, read_model
 from bids_app.spec import FactorSettings, GroupLevelSettings, RunOptions, factor_cells
 
@@ -92,7 +92,7 @@ def look(options: RunOptions) -> Inventory:
     """
     queries = read_filter_file(options.bids_filter_file)
     found = search(options)
-    kept = narrow(found.maps, command_line_filters(options, queries))
+    kept = narrow(found.maps, command_line_filters(options, queries, known_entities(found)))
     if options.maps:
         return Inventory(options, queries, found, tuple(kept), ())
     stat = _wanted_stat(kept, queries.get("statmap", {}))

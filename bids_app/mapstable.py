@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
-from bids_app.discovery import Found, ImageFile, SourceDataset, check_folder, indented, read_entities
-from bids_app.errors import DataError, MissingPathError, NothingMatchedError, UsageError
+from bids_app.discovery import Found, ImageFile, SourceDataset, check_folder, indented, listed, read_entities, space_of
+from bids_app.errors import DataError, MissingPathError, NothingMatchedError, UsageError, Warned
 from bids_app.spec import RunOptions, duplicates
 
 MAPS_COLUMNS = ("participant_id", "condition", "path")
@@ -23,7 +23,8 @@ def read_maps_table(path: Path, options: RunOptions) -> Found:
     images = {line: _read_row(dataset, row, options.space) for line, row in rows.items()}
     _check_rows_are_files(path, images)
     _check_rows_differ(path, images)
-    notes = [f"{path}: columns not used: {', '.join(unused)}"] if unused else []
+    notes: list[str] = [Warned(f"{path}: columns not used: {', '.join(unused)}")] if unused else []
+    notes += _other_subjects(path, images)
     return Found((dataset,), tuple(images.values()), (), tuple(notes))
 
 
@@ -82,21 +83,28 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
 
 
 def _read_row(dataset: SourceDataset, row: Mapping[str, str], declared_space: str | None) -> ImageFile:
-    """Describe a row; task, space and res come from the file's name where it has them."""
+    """Describe a row; task, space and what else there is come from the file's name where it has them."""
     path = dataset.root / row["path"]
     entities = read_entities(path.name)
     return ImageFile(
         path=path,
         relative_path=PurePath(os.path.relpath(path, dataset.root)).as_posix(),
         dataset=dataset.name,
-        entities={
-            **{key: entities[key] for key in ("task", "space", "res") if key in entities},
-            "subject": row["participant_id"].removeprefix("sub-"),
-        },
+        entities=entities | {"subject": row["participant_id"].removeprefix("sub-")},
         condition=row["condition"],
-        stat=None,
-        space=entities.get("space") or declared_space,
+        stat=entities.get("stat"),
+        space=space_of(entities) or declared_space,
     )
+
+
+def _other_subjects(table: Path, images: Mapping[int, ImageFile]) -> list[Warned]:
+    """Say which rows name a file that is called after another subject."""
+    wrong = [
+        f"line {line} (sub-{image.subject}: {image.path.name})"
+        for line, image in images.items()
+        if (named := read_entities(image.path.name).get("subject")) and named.lstrip("0") != image.subject.lstrip("0")
+    ]
+    return [Warned(f"{table}: files are called after another subject than their row: {listed(wrong)}")] if wrong else []
 
 
 def _check_rows_are_files(table: Path, images: Mapping[int, ImageFile]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bids_app.dataset import find_maps
-from bids_app.errors import DataError, ModelError
+from bids_app.errors import DataError, ModelError, Warned
 from bids_app.spec import GroupLevelSettings, ModelSpec, NodeSpec, RunOptions
 from builders.datasets import find, flat, masks, paths, two_by_two, write
 
@@ -93,6 +93,133 @@ def test_an_unknown_condition_is_named_with_the_nearest_label(tmp_path: Path) ->
 def test_a_model_without_conditions_takes_all_that_are_found(tmp_path: Path) -> None:
     root = write(tmp_path / "d", [flat(s, c) for s in ("01", "02") for c in ("fir10", "fir9")])
     assert find(root, ()).conditions == ("fir9", "fir10")
+
+
+# Kinds of maps
+
+
+def four(*extras: str) -> list[str]:
+    """A map of a in each of four subjects, with what else stands in its name."""
+    return [flat(f"0{number}", "a", extra) for number, extra in enumerate(extras, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("extras", "entity", "said"),
+    [
+        (("_task-x", "_task-x", "_task-y", "_task-y"), "task", "task: x (2), y (2)"),
+        (("_ses-1", "_ses-2", "_ses-2", "_ses-2"), "session", "session: 1 (1), 2 (3)"),
+        (("_desc-raw", "_desc-raw", "_desc-smooth", "_desc-smooth"), "desc", "desc: raw (2), smooth (2)"),
+        (("_FWHM-6", "_FWHM-6", "_FWHM-8", "_FWHM-8"), "FWHM", "FWHM: 6 (2), 8 (2)"),
+        (("_lab-A", "_lab-B", "_lab-A", "_lab-B"), "lab", "lab: A (2), B (2)"),
+        (("_acq-fast", "_acq-slow", "_acq-slow", "_acq-slow"), "acquisition", "acquisition: fast (1), slow (3)"),
+    ],
+)
+def test_subjects_that_differ_in_kind_are_refused_unless_that_was_asked_for(
+    tmp_path: Path, extras: tuple[str, ...], entity: str, said: str
+) -> None:
+    """A filter that names several labels, or any, takes them together, with a warning."""
+    root = write(tmp_path / "d", four(*extras))
+    with pytest.raises(DataError) as caught:
+        find(root, ("a",))
+    assert said in str(caught.value)
+    assert f'"Select": {{"{entity}": ["*"]}}' in str(caught.value)
+    labels = tuple(dict.fromkeys(extra.rpartition("-")[2] for extra in extras))
+    for together in (labels, ("*",)):
+        notes = find(root, ("a",), select={entity: together}).notes
+        (note,) = [note for note in notes if said.partition(": ")[2] in note]
+        assert isinstance(note, Warned)
+    one = find(root, ("a",), select={entity: (labels[-1],)})
+    assert len(one.table) == sum(extra.endswith(f"-{labels[-1]}") for extra in extras)
+
+
+def test_a_subject_without_an_entity_that_the_others_have_is_of_another_kind(tmp_path: Path) -> None:
+    root = write(tmp_path / "d", four("_FWHM-6", "_FWHM-6", "", "_FWHM-6"))
+    with pytest.raises(DataError, match=r"FWHM: 6 \(3\), no FWHM in the name \(1\)"):
+        find(root, ("a",))
+    assert find(root, ("a",), select={"FWHM": ("6",)}).subjects == ("01", "02", "04")
+    (tmp_path / "filter.json").write_text('{"statmap": {"FWHM": null}}', encoding="utf-8")
+    with pytest.raises(DataError, match="Only one subject"):
+        find(root, ("a",), bids_filter_file=tmp_path / "filter.json")
+
+
+def test_conditions_may_differ_in_kind_from_each_other(tmp_path: Path) -> None:
+    names = [flat(s, c, f"_task-{task}") for s in ("01", "02") for c, task in (("a", "x"), ("b", "y"))]
+    assert find(write(tmp_path / "d", names)).notes == ()
+
+
+def test_maps_of_unlike_statistics_are_told(tmp_path: Path) -> None:
+    names = [f"sub-{s}_desc-a_{suffix}.nii.gz" for s, suffix in (("01", "effect"), ("02", "beta"), ("03", "effect"))]
+    notes = find(write(tmp_path / "d", names), ("a",), select={"stat": ("effect", "beta")}).notes
+    assert [note for note in notes if isinstance(note, Warned)] == [
+        "subjects differ in stat, and are analysed together: beta (1), effect (2)"
+    ]
+
+
+def test_subjects_with_one_run_each_that_is_not_the_same_are_told(tmp_path: Path) -> None:
+    notes = find(write(tmp_path / "d", four("_run-1", "_run-1", "_run-2", "_run-1")), ("a",)).notes
+    assert [note for note in notes if isinstance(note, Warned)] == [
+        "subjects differ in run, and are analysed together: 1 (3), 2 (1)"
+    ]
+
+
+def test_runs_that_are_no_numbers_are_not_averaged(tmp_path: Path) -> None:
+    names = [flat(s, "a", f"_run-{run}") for s in ("01", "02") for run in ("pre", "post")]
+    with pytest.raises(DataError, match=r"run: post \(1\), pre \(1\)"):
+        find(write(tmp_path / "d", names), ("a",))
+
+
+def test_two_maps_that_differ_in_an_unknown_key_are_told_apart_by_it(tmp_path: Path) -> None:
+    """They lie in one folder, so that is not what is wrong."""
+    names = [flat(s, "a", f"_FWHM-{fwhm}") for s in ("01", "02") for fwhm in ("6", "8.5")]
+    root = write(tmp_path / "d", names)
+    with pytest.raises(DataError, match=r"FWHM: 6 \(1\), 8.5 \(1\)") as caught:
+        find(root, ("a",))
+    assert '"Select": {"FWHM": ["8.5"]}' in str(caught.value)
+    assert "folder" not in str(caught.value)
+    assert paths(find(root, ("a",), select={"FWHM": ("8.5",)})) == names[1::2]
+    (tmp_path / "filter.json").write_text('{"statmap": {"FWHM": "6"}}', encoding="utf-8")
+    assert paths(find(root, ("a",), bids_filter_file=tmp_path / "filter.json")) == names[::2]
+
+
+def test_cohorts_of_a_template_are_spaces(tmp_path: Path) -> None:
+    """Cohort 1 and cohort 2 of MNIInfant are two templates; TemplateFlow writes MNIInfant+2."""
+    names = four(*(f"_space-MNIInfant_cohort-{cohort}" for cohort in "1122"))
+    root = write(tmp_path / "d", names)
+    for options in ({}, {"space": "MNIInfant"}, {"select": {"space": ("MNIInfant",)}}):
+        with pytest.raises(DataError, match=r"more than one space: MNIInfant\+1 \(2\), MNIInfant\+2 \(2\)"):
+            find(root, ("a",), **options)  # type: ignore[arg-type]
+    maps = find(root, ("a",), space="MNIInfant+2")
+    assert paths(maps) == names[2:]
+    assert maps.entities == {"space": "MNIInfant+2"}
+    assert paths(find(root, ("a",), select={"cohort": ("1",)})) == names[:2]
+    masks = [f"sub-0{n}_space-MNIInfant_cohort-{cohort}_mask.nii.gz" for n in (3, 4) for cohort in (1, 2)]
+    write(root, masks)
+    found = find(root, ("a",), space="MNIInfant+2", mask={"suffix": ("mask",)}).masks
+    assert [mask.name for mask in found] == masks[1::2]
+    with pytest.raises(DataError, match=r"cohort: 1 \(2\), 2 \(2\)"):
+        find(write(tmp_path / "e", four(*(f"_cohort-{cohort}" for cohort in "1122"))), ("a",))
+
+
+def test_labels_that_an_underscore_cuts_are_told(tmp_path: Path) -> None:
+    cut = [flat(s, c) for s in ("01", "02") for c in ("faces_gt_houses", "faces_gt_objects")]
+    root = write(tmp_path / "d", cut)
+    said = "Labels end at an underscore: contrast-faces_gt_houses is read as faces"
+    for condition in ("faces_gt_houses", "facesGtHouses"):
+        with pytest.raises(ModelError, match=f"no map has the condition {condition}. {said}.* --maps") as caught:
+            find(root, (condition,))
+        assert "nearest" not in str(caught.value)
+    with pytest.raises(DataError, match=f"{said}, contrast-faces_gt_objects is read as faces"):
+        find(root, ("faces",))
+    one = write(tmp_path / "e", [flat(s, "faces_gt_houses") for s in ("01", "02")])
+    (note,) = find(one, ("faces",)).notes
+    assert said in note
+    assert isinstance(note, Warned)
+
+
+def test_two_subjects_whose_labels_are_cut_to_one_are_not_taken_together(tmp_path: Path) -> None:
+    root = write(tmp_path / "d", [flat("01", "faces_gt_houses"), flat("02", "faces_gt_objects")])
+    with pytest.raises(DataError, match="Labels end at an underscore"):
+        find(root, ("faces",))
 
 
 # Space and resolution

@@ -200,6 +200,23 @@ def test_a_label_is_read_to_its_end(tmp_path: Path) -> None:
     assert len(find(root, ("a-b",)).table) == 2
 
 
+def test_a_label_may_hold_a_point(tmp_path: Path) -> None:
+    """The maps of `a.1` and `a.2` are not both maps of `a`."""
+    root = write(tmp_path / "d", [flat(s, c) for s in ("01", "02") for c in ("a.1", "a.2")])
+    assert find(root, ()).conditions == ("a.1", "a.2")
+    assert paths(find(root, ("a.2",))) == [flat("01", "a.2"), flat("02", "a.2")]
+
+
+def test_surface_maps_are_counted_and_not_read(tmp_path: Path) -> None:
+    stem = "sub-{}_task-a_space-fsLR_den-91k_contrast-A_stat-effect_statmap"
+    kinds = (".dscalar.nii", ".func.gii", ".shape.gii")
+    root = write(tmp_path / "d", [stem.format(s) + kind for s in ("01", "02") for kind in kinds])
+    with pytest.raises(NothingMatchedError, match="6 CIFTI/GIFTI maps seen: surface data is not analysed here"):
+        find(root, ("A",))
+    write(root, two_by_two())
+    assert paths(find(root)) == two_by_two()
+
+
 def test_space_declares_where_no_name_has_one(tmp_path: Path) -> None:
     root = write(tmp_path / "d", two_by_two())
     assert find(root).entities == {}

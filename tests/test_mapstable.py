@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.errors import DataError, MissingPathError, NothingMatchedError, UsageError
+from bids_app.errors import DataError, MissingPathError, NothingMatchedError, UsageError, Warned
 from builders.datasets import find, paths, write
 
 
@@ -60,6 +60,25 @@ def test_names_in_a_table_tell_task_and_space(tmp_path: Path) -> None:
     write(tmp_path, names, None)
     file = table(tmp_path, HEADER + "".join(f"{i}\tA\t{name}\n" for i, name in enumerate(names)))
     assert find(tmp_path, ("A",), maps=file).entities == {"task": "t", "space": "T1w"}
+
+
+def test_a_row_with_the_file_of_another_subject_is_told(tmp_path: Path) -> None:
+    names = [f"sub-0{s}_contrast-x_stat-effect_statmap.nii.gz" for s in (1, 2)]
+    write(tmp_path, names, None)
+    notes = find(tmp_path, ("A",), maps=table(tmp_path, HEADER + f"1\tA\t{names[0]}\n3\tA\t{names[1]}\n")).notes
+    assert len(notes) == 1
+    assert isinstance(notes[0], Warned)
+    assert f"called after another subject than their row: line 3 (sub-3: {names[1]})" in notes[0]
+
+
+def test_maps_of_unlike_kinds_in_a_table_are_told(tmp_path: Path) -> None:
+    """The table says what is taken; a row that was meant otherwise is seen."""
+    names = [f"sub-0{s}_task-t_contrast-{c}_stat-effect_statmap.nii.gz" for s, c in zip((1, 2, 3), "xxy", strict=True)]
+    write(tmp_path, names, None)
+    file = table(tmp_path, HEADER + "".join(f"{i}\tA\t{name}\n" for i, name in enumerate(names, start=1)))
+    notes = find(tmp_path, ("A",), maps=file).notes
+    assert notes == ("subjects differ in contrast, and are analysed together: x (2), y (1)",)
+    assert isinstance(notes[0], Warned)
 
 
 @pytest.mark.parametrize(
