@@ -173,6 +173,7 @@ def _choose(options: RunOptions, node: NodeSpec, kept: Sequence[ImageFile], filt
     _check_fetched(image.path for image in choice.images)
     notes = [
         *_absence_notes(absent),
+        *_intercept_notes(node, labels),
         *cut,
         *mixed,
         *_spelling_notes(labels),
@@ -418,6 +419,13 @@ def _check_fetched(paths: Iterable[Path]) -> None:
 def _spelling_notes(labels: Mapping[str, str]) -> list[str]:
     """Say which conditions are spelt otherwise in the file names."""
     return [f"condition {name} is {label} in the file names" for name, label in labels.items() if name != label]
+
+
+def _intercept_notes(node: NodeSpec, labels: Mapping[str, str]) -> list[str]:
+    """Say that a text was taken for the intercept."""
+    if INTERCEPT not in node.conditions or INTERCEPT in labels:
+        return []
+    return [Warned(f'{node.where}.Model.X: the text "1" is read as the intercept, as no map has a condition 1')]
 
 
 def _run_notes(choice: _Choice) -> list[str]:

@@ -235,7 +235,9 @@ def _node(place: str, node: dict[str, Any], settings: GroupLevelSettings) -> Nod
     wrong_mask = _wrong_filters(mask, f"{place}.Model.Options.Mask")
     per_condition = node["GroupBy"] == ["contrast"]
     columns = (*settings.between, *settings.covariates)
-    conditions = tuple(name for name in x if name not in ("subject", 1, "1", *columns))
+    # the intercept is the number 1; a text may be a condition that is called so, which the maps will tell
+    intercepts = (1, "1") if per_condition else (1,)
+    conditions = tuple(name for name in x if name not in ("subject", *intercepts, *columns))
     wrong_x = _wrong_x(x, conditions, f"{place}.Model.X", per_condition=per_condition)
     wrong_columns = _wrong_columns(columns, (*conditions, "subject"), settings, f"{place}.Model.Software.{TOOL}")
     refuse([*_not_done(node, place), *wrong_columns, *wrong_x, *wrong_mask])
@@ -303,8 +305,8 @@ def _wrong_x(x: list[Any], conditions: Sequence[str], place: str, *, per_conditi
             continue
         if not name.strip() or set(name) & set("*?"):
             yield f'{place}[{index}]: expected the name of a condition, or "subject"; found {shown(name)}'
-    for name in duplicates(map(str, x)):
-        yield f"{place}: {shown(name)} stands there twice; once is enough"
+    for name in duplicates(map(shown, x)):
+        yield f"{place}: {name} stands there twice; once is enough"
     if per_condition and conditions:
         yield (
             f'{place}: with "GroupBy": ["contrast"] every condition has its own model, and X holds 1 and columns of '
@@ -324,7 +326,7 @@ def _contrast(
     names = tuple(str(name) for name in entry["ConditionList"])
     own = {contrast.name: contrast.sided for contrast in settings.contrasts}
     sided = "positive" if entry["Test"] == "F" else own.get(entry["Name"]) or settings.sided
-    if names and all(_is_column(name, settings) for name in names) and not set(names) & set(conditions):
+    if names and all(_is_column(name, settings) for name in names) and not {*entry["ConditionList"]} & {*conditions}:
         refuse(_wrong_test(entry, place))
         numbers = _rows(entry["Weights"], entry["Test"], len(names), place)
         return ContrastSpec(entry["Name"], entry["Test"], (), (), sided, place, names, numbers)
@@ -385,8 +387,8 @@ def _wrong_conditions(names: list[Any], conditions: Sequence[str], place: str) -
             yield f'{where}: "subject" is no condition and takes no weight; take it out'
         elif name not in conditions:
             yield f"{where}: {shown(name)} is not a condition in X{_one_of_two(str(name), conditions)}"
-    for name in duplicates(map(str, names)):
-        yield f"{place}.ConditionList: {shown(name)} stands there twice; add up its weights"
+    for name in duplicates(map(shown, names)):
+        yield f"{place}.ConditionList: {name} stands there twice; add up its weights"
 
 
 def _row(row: list[Any], length: int, place: str) -> tuple[float, ...]:

@@ -95,6 +95,20 @@ def test_a_model_without_conditions_takes_all_that_are_found(tmp_path: Path) -> 
     assert find(root, ()).conditions == ("fir9", "fir10")
 
 
+def test_a_text_1_is_the_condition_that_maps_have_and_else_the_intercept(tmp_path: Path) -> None:
+    numbered = write(tmp_path / "d", [flat(s, c) for s in ("01", "02") for c in ("1", "2", "3")])
+    maps = find(numbered, ("1", "2", "3"))
+    assert maps.conditions == ("1", "2", "3")
+    assert maps.notes == ()
+    named = write(tmp_path / "e", two_by_two())
+    maps = find(named, ("1", "a", "b"))
+    assert maps.conditions == ("a", "b")
+    assert maps.notes == ('Nodes[0].Model.X: the text "1" is read as the intercept, as no map has a condition 1',)
+    assert isinstance(maps.notes[0], Warned)
+    with pytest.raises(ModelError, match=r"no map has the condition 1\. The intercept is the number 1, without"):
+        find(named, ("1",))
+
+
 # Kinds of maps
 
 

@@ -149,6 +149,27 @@ def test_null_switches_permutation_off(read: Callable[[Document], ModelSpec]) ->
     assert model.document["Nodes"][0]["Model"]["Software"]["grouplevel"]["Permutation"] is None
 
 
+def test_the_intercept_is_the_number_1_and_a_text_1_may_be_a_condition(
+    read: Callable[[Document], ModelSpec], refusal: Callable[[Document], str]
+) -> None:
+    """FSL numbers its contrasts; both may stand in one X."""
+    document = edited("minimal", "Nodes[0].Model.X", [1, "1", "houses", "faces"])
+    document["Nodes"][0]["Contrasts"] = [
+        {"Name": "c", "Test": "t", "ConditionList": ["1", "houses"], "Weights": [1, -1]},
+        {"Name": "one", "Test": "t", "ConditionList": ["1"], "Weights": [1]},
+        {"Name": "mean", "Test": "t", "ConditionList": [1], "Weights": [1]},
+    ]
+    node = read(document).nodes[0]
+    assert node.conditions == ("1", "houses", "faces")
+    assert [(c.conditions, c.columns) for c in node.contrasts] == [(("1", "houses"), ()), (("1",), ()), ((), ("1",))]
+    document["Nodes"][0]["Model"]["X"] = ["1", "1", "houses"]
+    assert 'X: "1" stands there twice' in refusal(document)
+    per_condition = edited("minimal", "Nodes[0].GroupBy", ["contrast"])
+    per_condition["Nodes"][0]["Model"]["X"] = ["1"]
+    del per_condition["Nodes"][0]["Contrasts"]
+    assert read(per_condition).nodes[0].conditions == ()
+
+
 @pytest.mark.parametrize("name", ["GroupLevel", "group-level", "bids-grouplevel", "grouplevels"])
 def test_a_block_meant_for_us_under_another_name_is_refused(name: str, refusal: Callable[[Document], str]) -> None:
     """It would otherwise pass for another tool's, and its settings be lost."""
