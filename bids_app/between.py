@@ -17,9 +17,18 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.errors import DataError, ModelError
-from bids_app.participants import Participants, column, is_numeric, numeric_column
-from bids_app.spec import GroupLevelSettings, nearest, shown
+from bids_app.errors import DataError, ModelError, Warned
+from bids_app.participants import (
+    Participants,
+    is_number,
+    is_numeric,
+    levels_column,
+    nines,
+    numbers_in_disguise,
+    numeric_column,
+    text_column,
+)
+from bids_app.spec import GroupLevelSettings, duplicates, nearest, shown
 from bids_app.subspaces import column_space, unit_rows
 
 Floats = NDArray[np.float64]
@@ -27,6 +36,8 @@ Floats = NDArray[np.float64]
 INTERCEPT = "intercept"
 DEPENDENT = 1e-6  # share of a column's variation that no others explain, below which its effect is rounding
 LEAST_SPREAD = 1e-10  # of the size of a covariate's numbers: what varies less does not, in double precision
+MANY_NUMBERS = 5  # levels that are numbers from which on a factor may be a covariate
+FEW_CODES = 5  # consecutive whole numbers up to which a covariate may be codes of groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +131,22 @@ def build_between(
     """
     if participants is None or not (settings.between or settings.covariates):
         return BetweenDesign(np.ones((len(subjects), 1)), (INTERCEPT,))
-    groups = {name: column(participants, name, subjects) for name in settings.between}
+    groups = {name: levels_column(participants, name, subjects) for name in settings.between}
     factors = tuple((name, tuple(sorted(set(values)))) for name, values in groups.items())
     cells = list(product(*(levels for _, levels in factors)))
     of_subject = list(zip(*groups.values(), strict=True)) if groups else [()] * len(subjects)
     _check_groups(factors, cells, of_subject, subjects, participants)
     names = [":".join(f"{factor}.{level}" for (factor, _), level in zip(factors, cell, strict=True)) for cell in cells]
     columns = [np.array([float(own == cell) for own in of_subject]) for cell in cells]
-    notes = [f"between subjects: {_sizes(names, columns)}"] if factors else []
+    notes = [f"between subjects: {_sizes(names, columns)}", *_level_notes(factors)] if factors else []
     covariates = []
     for name in settings.covariates:
-        added, values, note = _covariate(name, participants, subjects, of_subject, settings.center)
+        added, values, said = _covariate(name, participants, subjects, of_subject, settings.center)
         covariates.append((name, tuple(range(len(names), len(names) + len(added)))))
         names, columns = [*names, *added], [*columns, *values]
-        notes.append(note)
+        notes += said
     names[0] = names[0] or INTERCEPT
+    _check_names(names, factors, participants)
     matrix = np.column_stack(columns)
     _check_columns(matrix, names, participants, where)
     return BetweenDesign(matrix, tuple(names), factors, tuple(covariates), tuple(notes))
@@ -166,7 +178,39 @@ def _check_groups(
             raise DataError(
                 f"{participants.source}: of the {len(subjects)} subjects analysed, {who} has {called}. Expected two "
                 "members or more in each group: leave the group out with --participant-label, or join groups."
+                + "".join(f" {note}." for note in _level_notes(factors))
             )
+
+
+def _level_notes(factors: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """Warn of factors that may be covariates, and of levels that may be marks of missing values."""
+    notes: list[str] = []
+    for name, levels in factors:
+        if len(levels) >= MANY_NUMBERS and (all(map(is_number, levels)) or numbers_in_disguise(levels)):
+            notes.append(
+                Warned(
+                    f"the column {shown(name)} in Between holds {len(levels)} different numbers, each of which is a "
+                    "group of its own; a covariate stands in Covariates"
+                )
+            )
+        if marks := nines([float(level) for level in levels if is_number(level)]):
+            said = ", ".join(f"{mark:g}" for mark in marks)
+            notes.append(
+                Warned(f"the level {said} of {shown(name)} looks like a mark of missing values: write n/a for it")
+            )
+    return notes
+
+
+def _check_names(
+    names: Sequence[str], factors: Sequence[tuple[str, tuple[str, ...]]], participants: Participants
+) -> None:
+    """Refuse columns that a contrast could not tell apart: a point or colon in a name makes it that of a level."""
+    levels = [f"{factor}.{level}" for factor, levels in factors for level in levels] if len(factors) > 1 else []
+    if repeated := duplicates([*names, *levels]):
+        raise DataError(
+            f"{participants.source}: two between-subject columns would be called {shown(repeated[0])}, by the names of "
+            "columns and levels with points or colons. Rename one in the table."
+        )
 
 
 def _covariate(
@@ -175,30 +219,56 @@ def _covariate(
     subjects: Sequence[str],
     of_subject: Sequence[tuple[str, ...]],
     center: str,
-) -> tuple[list[str], list[Floats], str]:
+) -> tuple[list[str], list[Floats], list[str]]:
     """Names and values of a covariate's columns, and what was done to it."""
     if not is_numeric(participants, name, subjects):
-        text = column(participants, name, subjects)
+        text = text_column(participants, name, subjects)
         levels = sorted(set(text))
+        if len(levels) == 1:  # refused with all columns that do not vary
+            return [name], [np.zeros(len(subjects))], []
         last = np.array([float(value == levels[-1]) for value in text])
         values = [np.array([float(value == level) for value in text]) - last for level in levels[:-1]]
         note = f"covariate {name}: text, hence a factor of {len(levels)} levels ({', '.join(levels)})"
-        return [f"{name}.{level}" for level in levels[:-1]], values, note
+        return [f"{name}.{level}" for level in levels[:-1]], values, [note]
     numbers = numeric_column(participants, name, subjects)
     if np.ptp(numbers) < LEAST_SPREAD * np.abs(numbers).max():
         numbers = np.full_like(numbers, numbers[0])
-    spread = f"from {numbers.min():g} to {numbers.max():g}"
+    spread, notes = f"from {numbers.min():g} to {numbers.max():g}", _number_notes(name, numbers, subjects)
     if center == "none":
-        return [name], [numbers], f"covariate {name}: {spread}, not centred"
+        return [name], [numbers], [f"covariate {name}: {spread}, not centred", *notes]
     if center == "grand":
-        return [name], [_centred(numbers)], f"covariate {name}: {spread}, centred on its mean {numbers.mean():g}"
+        note = f"covariate {name}: {spread}, centred on its mean {numbers.mean():g}"
+        return [name], [_centred(numbers)], [note, *notes]
     means = {cell: numbers[[own == cell for own in of_subject]].mean() for cell in set(of_subject)}
     said = ", ".join(f"{' '.join(cell) or 'all'} {mean:g}" for cell, mean in sorted(means.items()))
     centred = np.empty_like(numbers)
     for cell in means:
         members = [own == cell for own in of_subject]
         centred[members] = _centred(numbers[members])
-    return [name], [centred], f"covariate {name}: {spread}, centred on the mean of each group ({said})"
+    return [name], [centred], [f"covariate {name}: {spread}, centred on the mean of each group ({said})", *notes]
+
+
+def _number_notes(name: str, numbers: Floats, subjects: Sequence[str]) -> list[str]:
+    """Warn of values that look like marks of missing ones; note what looks like codes of groups."""
+    notes: list[str] = []
+    for mark in nines(numbers.tolist()):
+        who = [f"sub-{subject}" for subject, number in zip(subjects, numbers, strict=True) if number == mark]
+        notes.append(
+            Warned(
+                f"covariate {name}: {mark:g} ({', '.join(who)}) looks like a mark of a missing value, and is analysed "
+                "as a number. Where it is none, write n/a, and leave the subjects out"
+            )
+        )
+    values, counts = np.unique(numbers, return_counts=True)
+    if len(values) == 2 or (
+        2 < len(values) <= FEW_CODES and np.array_equal(values - values[0], np.arange(len(values)))
+    ):
+        said = ", ".join(f"{value:g} ({count} subjects)" for value, count in zip(values, counts, strict=True))
+        notes.append(
+            f"covariate {name}: {len(values)} values only, {said}, of which the model takes the slope; codes of groups "
+            "belong in Between"
+        )
+    return notes
 
 
 def _centred(values: Floats) -> Floats:

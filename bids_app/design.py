@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 
 from bids_app.between import INTERCEPT, BetweenDesign, build_between
 from bids_app.dataset import InputMaps
-from bids_app.errors import DataError, ModelError
-from bids_app.participants import Participants, column, left_out
+from bids_app.errors import DataError, ModelError, Warned
+from bids_app.participants import Participants, column, left_out, levels_column
 from bids_app.spec import (
     ContrastSpec,
     ErrorTerm,
     NodeSpec,
     Sided,
     Sphericity,
+    duplicates,
     effect_names,
     factor_cells,
+    shown,
 )
 from bids_app.subspaces import column_space, unit_rows
 from bids_app.variancegroups import LEAST_RESIDUAL_DF
@@ -36,6 +38,11 @@ from bids_app.variancegroups import LEAST_RESIDUAL_DF
 Floats = NDArray[np.float64]
 Stack = NDArray[np.floating]
 """Maps (n_maps, n_voxels), of single precision, or of double where that would round them: see `images`."""
+
+FILE_NAME_BYTES = 255  # of Linux, macOS and Windows alike
+AFTER_LABEL = 64  # bytes kept for what follows a contrast or condition in the names of files, the longest has 48
+CHECKPOINT = 64  # bytes kept for the name of a checkpoint besides the labels of node and contrast
+LONGEST_NODE = 120  # which leaves a contrast some
 
 TOLERANCE = 1e-9  # weights are typed by people; what is smaller, of a row's largest or their sum, is rounding
 EXTREME_WEIGHT = 1e100  # nobody's weights: their squares would leave the range of numbers
@@ -214,7 +221,9 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
     contrasts = [
         replace(own[each.name], weights=each.weights) if each.name in own else each for each in whole.contrasts
     ]
-    notes = [_absence(contrast, whole, parts[contrast.name]) for contrast in contrasts if contrast.name in parts]
+    notes = [
+        Warned(_absence(contrast, whole, parts[contrast.name])) for contrast in contrasts if contrast.name in parts
+    ]
     return replace(whole, contrasts=tuple(contrasts), parts=parts, notes=(*whole.notes, *dict.fromkeys(notes)))
 
 
@@ -229,6 +238,7 @@ def _design_of(maps: InputMaps, subjects: tuple[str, ...], node: NodeSpec, parti
     place = _place(maps)[[maps.subjects.index(subject) for subject in subjects]]
     between = build_between(subjects, node.settings, participants, node.where)
     matrix, regressors = _matrix(maps.conditions, subjects, between, with_subjects=node.has_subject)
+    _check_columns_differ(maps.conditions, between, regressors, node)
     layout = _Layout(node, maps.conditions, between, len(regressors))
     explicit = [contrast for spec in node.contrasts for contrast in _from_spec(spec, layout)]
     taken = {contrast.name for contrast in explicit}
@@ -236,6 +246,7 @@ def _design_of(maps: InputMaps, subjects: tuple[str, ...], node: NodeSpec, parti
     replaced = [contrast.name for contrast in generated if contrast.name in taken]
     contrasts = (*explicit, *(contrast for contrast in generated if contrast.name not in taken))
     _check_labels(contrasts, node)
+    _check_lengths(contrasts, node, maps, between)
     blocks, block_notes = _blocks(subjects, node, participants)
     groups, group_notes = _variance_groups(subjects, node, participants, between)
     design = Design(
@@ -382,7 +393,7 @@ def _blocks(
     sizes = Counter(Counter(blocks).values())
     listed = ", ".join(f"{count} of {size} subject{'s' if size > 1 else ''}" for size, count in sorted(sizes.items()))
     flipped = "whole blocks" if permutation.flips_whole_blocks else "single subjects"
-    note = (
+    note = Warned(
         f'exchangeability blocks: column "{name}" of {participants.source}, {sizes.total()} in all ({listed}); '
         f"sign-flips act on {flipped}; parametric p-values ignore the blocks"
     )
@@ -404,7 +415,7 @@ def _variance_groups(
         return (), ()
     if participants is None:
         raise ValueError(f"node {node.name} names variance groups; expected the table of the participants")
-    groups = column(participants, name, subjects)
+    groups = levels_column(participants, name, subjects)
     sizes = Counter(groups)
     listed = ", ".join(f"{label} {size} subjects" for label, size in sorted(sizes.items()))
     if len(sizes) < 2:
@@ -463,6 +474,24 @@ def _matrix(
         return columns, tuple(names)
     blocks = np.repeat(np.eye(len(subjects)), n_cells, axis=0)
     return np.hstack([columns, blocks]), (*names, *(f"sub-{subject}" for subject in subjects))
+
+
+def _check_columns_differ(
+    cells: Sequence[str], between: BetweenDesign, regressors: Sequence[str], node: NodeSpec
+) -> None:
+    """Refuse conditions that are called like a column between subjects, or make two columns of one name."""
+    levels = [f"{factor}.{level}" for factor, levels in between.factors for level in levels]
+    called = {*between.names, *levels} if between.names != (INTERCEPT,) else set()
+    if both := [cell for cell in cells if cell in called]:
+        raise ModelError(
+            f'{node.where}: "{both[0]}" is a condition, and a column between subjects is called so too. Rename the '
+            "column or its level in the participants' table."
+        )
+    if repeated := duplicates(regressors):
+        raise ModelError(
+            f'{node.where}: two columns of the design would be called "{repeated[0]}", by the names of conditions, '
+            "groups or subjects. Rename one of them."
+        )
 
 
 def _from_spec(spec: ContrastSpec, layout: _Layout) -> Iterator[Contrast]:
@@ -624,12 +653,45 @@ def _check_labels(contrasts: Sequence[Contrast], node: NodeSpec) -> None:
                 f'{node.where}: the contrast name "{contrast.name}" has no Latin letter or digit, so no file can be '
                 "named after it. Give it a name with at least one."
             )
-        other = seen.setdefault(contrast.label.lower(), contrast.name)
-        if other != contrast.name:
+        if (other := seen.get(contrast.label.lower())) is not None:
             raise ModelError(
                 f'{node.where}: contrasts "{other}" and "{contrast.name}" would share the file label '
                 f'"{contrast.label}". Rename one of them.'
             )
+        seen[contrast.label.lower()] = contrast.name
+
+
+def _check_lengths(contrasts: Sequence[Contrast], node: NodeSpec, maps: InputMaps, between: BetweenDesign) -> None:
+    """Refuse names that would make the name of a file longer than a file system takes, before anything is computed.
+
+    Files are written as ``.<name>.<pid>.part`` first, and a checkpoint is named after node and contrast.
+    """
+    node_label = file_label(node.name)
+    if not node_label:
+        raise ModelError(
+            f'{node.where}: the node name "{node.name}" has no Latin letter or digit, so no folder can be named after '
+            "it. Give it a name with at least one."
+        )
+    _check_length("node", node.name, LONGEST_NODE, node)
+    prefix = sum(len(f"{entity}-{label}_".encode()) for entity, label in maps.entities.items())
+    room = FILE_NAME_BYTES - len("..4194304.part") - prefix
+    of_contrast = min(room - len("contrast-") - AFTER_LABEL, FILE_NAME_BYTES - CHECKPOINT - len(node_label))
+    for contrast in contrasts:
+        _check_length("contrast", contrast.name, of_contrast, node)
+    longest = max((len(file_label(group)) for group in between.groups), default=0)
+    of_condition = room - len("condition-") - AFTER_LABEL - longest
+    for condition in maps.conditions:
+        _check_length("condition", condition, of_condition, node)
+
+
+def _check_length(what: str, name: str, longest: int, node: NodeSpec) -> None:
+    label = file_label(name)
+    if len(label) > longest:
+        raise ModelError(
+            f"{node.where}: the {what} {shown(name)} is too long to name files after it: it has {len(label)} letters "
+            f"and digits, and {max(longest, 0)} fit into a file name, of {FILE_NAME_BYTES} bytes, beside what else it "
+            "holds. Shorten the name."
+        )
 
 
 def _is_mean(contrast: Contrast, n_groups: int) -> bool:
@@ -639,23 +701,27 @@ def _is_mean(contrast: Contrast, n_groups: int) -> bool:
 
 
 def _notes(contrasts: Sequence[Contrast], node: NodeSpec, replaced: Sequence[str], n_groups: int) -> tuple[str, ...]:
-    notes = []
+    notes: list[str] = []
     if replaced:
         notes.append(f"explicit contrasts replace the effects of the same name: {', '.join(replaced)}")
     means = [contrast.name for contrast in contrasts if not contrast.sums_to_zero and _is_mean(contrast, n_groups)]
     if node.settings.voxel_coverage < 1:
         notes.append(
-            f"VoxelCoverage {node.settings.voxel_coverage:g}: parametric results only; nothing is shuffled, because "
-            "each voxel may have other subjects"
+            Warned(
+                f"VoxelCoverage {node.settings.voxel_coverage:g}: parametric results only; nothing is shuffled, "
+                "because each voxel may have other subjects"
+            )
         )
     if means:
         notes.append(
             "weights do not sum to zero, so these test whether the mean over subjects differs from zero, with their "
             f"own error: {', '.join(means)}"
         )
-    if not node.has_subject and len(node.conditions) > 1:
+    if not node.has_subject and len(node.conditions) > 1 and len(contrasts[0].within[0]) > 1:
         notes.append(
-            '"subject" is not in X; the maps of a subject are treated as repeated measures all the same, never as '
-            "independent"
+            Warned(
+                '"subject" is not in X; the maps of a subject are treated as repeated measures all the same, never as '
+                "independent"
+            )
         )
     return tuple(notes)

@@ -337,8 +337,8 @@ def _contrast(
 
 def _is_column(name: str, settings: GroupLevelSettings) -> bool:
     """Whether a name is that of a column between subjects: 1, a covariate, or factor.level, a:b for several factors."""
-    factors = {part.split(".")[0] for part in name.split(":")}
-    return name in ("1", *settings.covariates) or ("." in name and factors <= set(settings.between))
+    # levels, and names of columns, may hold points and colons themselves
+    return name in ("1", *settings.covariates) or name.startswith(tuple(f"{column}." for column in settings.between))
 
 
 def _mixed_contrast(

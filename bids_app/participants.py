@@ -8,7 +8,10 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +20,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.discovery import SourceDataset, indented, listed, shortened
-from bids_app.errors import DataError, MissingPathError
+from bids_app.errors import DataError, MissingPathError, Warned
 from bids_app.spec import RunOptions, duplicates, nearest, shown
 
 FILE_NAME = "participants.tsv"
 KEY = "participant_id"
-# BIDS has n/a alone; nothing and nan are what tools leave that do not know it. NA may be a level: it is none of these.
+# BIDS has n/a alone; nothing and nan are what tools leave that do not know it.
 MISSING = frozenset({"", "n/a", "nan"})
+# What R, pandas, databases, spreadsheets and people write instead. Of None this spelling only: none may be a level.
+MARKS = frozenset(
+    {"na", "n.a.", "<na>", "null", "#n/a", "#na", "#null!", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "?"}
+)
+NINES = re.compile(r"-9|-?9{2,5}")  # -999 and its like, where programs know no missing values
+# A number but for its decimal mark, its thousands, its minus or its unit
+ALMOST_NUMBER = re.compile(
+    r"[<>=~\u2248\u2264\u2265]*\s*[-+\u2212\u2013]?\s*\d[\d.,'\u2019_\s]*(?:[eE][-+\u2212]?\d+)?\s*"
+    r"(?P<unit>[^\W\d_][^\d,;:_]{0,19}[23]?|[%\u00b0][^\d]{0,3})?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,7 @@ class Participants:
 
     source: Path
     table: pd.DataFrame
-    """(n_participants, n_columns) text, None where a value is missing; the index are labels without sub-."""
+    """(n_participants, n_columns) text, None where there is n/a or nothing; the index are labels without sub-."""
 
 
 def find_participants(options: RunOptions, datasets: Sequence[SourceDataset], columns: Sequence[str]) -> Participants:
@@ -126,7 +139,8 @@ def column(participants: Participants, name: str, subjects: Sequence[str]) -> tu
         raise DataError(f"{source} has no column {shown(name)}, which the model names; {hint}")
     labels = [subject.removeprefix("sub-") for subject in subjects]
     _check_rows(participants, labels)
-    values: dict[str, str | None] = dict(zip(table.index, table[name], strict=True))
+    found: dict[str, str | None] = dict(zip(table.index, table[name], strict=True))
+    values = {label: None if text is None or _is_mark(text) else text for label, text in found.items()}
     if all(values[label] is None for label in labels):
         raise DataError(
             f"{source}: {_columns([name])} is n/a for all {len(labels)} subjects of this analysis. Fill it in, or take "
@@ -135,10 +149,118 @@ def column(participants: Participants, name: str, subjects: Sequence[str]) -> tu
     if missing := [label for label in labels if values[label] is None]:
         rest = " ".join(label for label in labels if values[label] is not None)
         raise DataError(
-            f"{source}: {_columns([name])} has no value for {_subjects(missing)}. Fill it in, or restrict the analysis "
-            f"to the others: --participant-label {rest}"
+            f"{source}: {_columns([name])} has no value for {_subjects(missing)}{_marked(found, missing)}. Fill it in, "
+            f"or restrict the analysis to the others: --participant-label {rest}"
         )
     return tuple(value for label in labels if (value := values[label]) is not None)
+
+
+def _is_mark(text: str) -> bool:
+    """Tell whether a cell says that nothing is known."""
+    return text == "None" or text.casefold() in MARKS
+
+
+def _marked(found: Mapping[str, str | None], missing: Iterable[str]) -> str:
+    """Say which marks of missing values stand where there is no n/a."""
+    marks = dict.fromkeys(text for label in missing if (text := found[label]) is not None)
+    if not marks:
+        return ""
+    return (
+        f" (it holds {listed(list(map(shown, marks)))}, which marks a missing value, n/a in BIDS; a level that is "
+        "called so needs another name)"
+    )
+
+
+def levels_column(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str, ...]:
+    """Take a column as the levels of a factor.
+
+    Parameters
+    ----------
+    participants, name, subjects
+        As for `column`.
+
+    Returns
+    -------
+    tuple of str, (n_subjects,)
+        In the order of the subjects.
+
+    Raises
+    ------
+    DataError
+        As for `column`, and where levels differ in case or blanks only, or are one number in two spellings.
+    """
+    values = column(participants, name, subjects)
+    spellings: dict[str, Counter[str]] = {}
+    for value in values:
+        spellings.setdefault(_plain(value), Counter())[value] += 1
+    for counts in spellings.values():
+        if len(counts) > 1:
+            said = ", ".join(f"{shown(value)} ({count})" for value, count in sorted(counts.items()))
+            raise DataError(
+                f"{participants.source}: {_columns([name])} has levels that differ in case or blanks only, or are one "
+                f"number: {said}. Each would be a group of its own. Spell them alike."
+            )
+    return values
+
+
+def text_column(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str, ...]:
+    """Take a covariate of text as the levels of a factor.
+
+    Parameters
+    ----------
+    participants, name, subjects
+        As for `column`.
+
+    Returns
+    -------
+    tuple of str, (n_subjects,)
+        In the order of the subjects.
+
+    Raises
+    ------
+    DataError
+        As for `levels_column`, and where the text would be numbers but for a unit, a sign or a decimal mark.
+    """
+    values = levels_column(participants, name, subjects)
+    if disguised := numbers_in_disguise(values):
+        raise DataError(
+            f"{participants.source}: {_columns([name])} of Covariates is text, and most of it would be numbers but for "
+            f"a unit, a sign or a decimal mark: {listed(list(map(shown, disguised)))}. Write plain numbers such as 23 "
+            "or 1.5, with a point and without a unit; names of groups need a letter in front, such as g1."
+        )
+    return values
+
+
+def _plain(level: str) -> str:
+    """Strip a level of what the eye does not tell apart: case, blanks, signs that are not seen, forms of a number."""
+    if not math.isnan(number := _number(level)):
+        return repr(number)
+    letters = unicodedata.normalize("NFKC", level).casefold()
+    return "".join(letter for letter in letters if not letter.isspace() and unicodedata.category(letter) != "Cf")
+
+
+def numbers_in_disguise(texts: Iterable[str]) -> tuple[str, ...]:
+    """List the distinct texts if most of them would be numbers but for a decimal mark, a sign or the unit they share.
+
+    Two texts that share a unit may be names of groups, such as 3T and 7T: these are let through.
+    """
+    distinct = tuple(dict.fromkeys(texts))
+    matches = [match for text in distinct if (match := ALMOST_NUMBER.fullmatch(text))]
+    units = Counter((match["unit"] or "").strip().casefold() for match in matches)
+    if not units:
+        return ()
+    unit, count = units.most_common(1)[0]
+    return distinct if count > len(distinct) / 2 and (not unit or len(distinct) > 2) else ()
+
+
+def nines(numbers: Sequence[float]) -> tuple[float, ...]:
+    """List the values like -999 that lie farther from all others than these from each other."""
+    marks = {number for number in numbers if NINES.fullmatch(f"{number:g}")}
+    others = [number for number in numbers if number not in marks]
+    if not others:
+        return ()
+    low, high = min(others), max(others)
+    return tuple(mark for mark in sorted(marks) if max(low - mark, mark - high) > high - low)
 
 
 def numeric_column(participants: Participants, name: str, subjects: Sequence[str]) -> NDArray[np.float64]:
@@ -180,9 +302,9 @@ def is_numeric(participants: Participants, name: str, subjects: Sequence[str]) -
 
 
 def left_out(participants: Participants, subjects: Iterable[str]) -> tuple[str, ...]:
-    """Say, for the log, which participants have a row and no part in the analysis."""
+    """Say which participants have a row and no part in the analysis."""
     others = set(participants.table.index) - {subject.removeprefix("sub-") for subject in subjects}
-    return (f"in {participants.source} and not in this analysis: {shortened(others)}",) if others else ()
+    return (Warned(f"in {participants.source} and not in this analysis: {shortened(others)}"),) if others else ()
 
 
 def _places(bids_dir: Path, datasets: Sequence[SourceDataset]) -> Iterator[Path]:
@@ -274,6 +396,11 @@ def _number(text: str) -> float:
         return math.nan
     # Python takes 1_000 for a number, tables do not
     return number if math.isfinite(number) and "_" not in text else math.nan
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number as it stands."""
+    return not math.isnan(_number(text))
 
 
 def _columns(names: Sequence[str]) -> str:

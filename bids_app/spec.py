@@ -64,6 +64,14 @@ def _distinct(key: Callable[[Any], str] = str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _is_no_sign(column: str) -> str:
+    """Refuse names of columns that mean something else in a contrast or an effect."""
+    if ":" in column or column in ("1", "intercept"):
+        what = 'holds ":", which joins factors' if ":" in column else "is what the intercept is called"
+        raise ValueError(f"{shown(column)} {what}; rename the column in the participants' table, and here")
+    return column
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What the command line asked for."""
@@ -111,6 +119,7 @@ class Settings(BaseModel):
 
 
 Text = Annotated[str, Field(min_length=1)]
+ColumnName = Annotated[Text, AfterValidator(_is_no_sign)]
 Filters = dict[str, Annotated[tuple[Text, ...], Field(min_length=1)]]
 Effects = Literal["all"] | tuple[Text, ...]
 Alpha = Annotated[float, Field(gt=0, lt=1)]
@@ -250,9 +259,9 @@ class GroupLevelSettings(Settings):
     """Within-subject factors, the slowest first."""
     cell_name: Annotated[str | None, Field(validate_default=True)] = None
     """How levels make the name of a condition in X: "{presentation}{stimulus}", say; needed with Factors."""
-    between: Annotated[tuple[Text, ...], _distinct()] = ()
+    between: Annotated[tuple[ColumnName, ...], _distinct()] = ()
     """Columns of participants.tsv that are between-subject factors, the slowest first."""
-    covariates: Annotated[tuple[Text, ...], _distinct()] = ()
+    covariates: Annotated[tuple[ColumnName, ...], _distinct()] = ()
     """Columns of participants.tsv that are covariates; text becomes a factor without interactions among subjects."""
     center: Literal["grand", "group", "none"] = "grand"
     """What is taken off numeric covariates: their mean, the mean of each group of Between, or nothing."""

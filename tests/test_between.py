@@ -17,7 +17,7 @@ from statsmodels.stats.anova import anova_lm
 from bids_app.between import build_between
 from bids_app.dataset import InputMaps
 from bids_app.design import Contrast, Design, build_design
-from bids_app.errors import DataError, ModelError
+from bids_app.errors import DataError, ModelError, Warned
 from bids_app.glm import error_df, fit_contrast
 from bids_app.participants import Participants
 from bids_app.spec import GroupLevelSettings, ModelSpec
@@ -273,6 +273,42 @@ WRONG = [
     ({"Covariates": ["age"]}, {"age": [None, *AGE[1:]]}, 'column "age" has no value for sub-01'),
     ({"Covariates": ["age"]}, {"age": [None] * 18}, 'column "age" is n/a for all 18 subjects'),
     ({"Covariates": ["age"]}, {"age": ["old", *AGE[1:]]}, 'holds text where a number is needed: sub-01 ("old")'),
+    ({"Covariates": ["one"]}, {}, 'the column "one" does not vary over the subjects analysed, so that the model'),
+    (
+        {"Covariates": ["one", "age"]},
+        {},
+        'the column "one" does not vary over the subjects analysed, so that the model',
+    ),
+    (
+        {"Covariates": ["age"]},
+        {"age": [f"{a} years" for a in AGE]},
+        'for a unit, a sign or a decimal mark: "23 years", "31',
+    ),
+    ({"Covariates": ["age"]}, {"age": [f"{a},5" for a in AGE]}, '"age" of Covariates is text, and most of it would be'),
+    ({"Between": ["group"]}, {"group": ["NA", *GROUPS[1:]]}, 'has no value for sub-01 (it holds "NA", which marks a'),
+    (
+        {"Covariates": ["age"], "VarianceGroups": "group"},
+        {"group": ["-", *GROUPS[1:]]},
+        'has no value for sub-01 (it holds "-", which marks a',
+    ),
+    ({"Covariates": ["sex"]}, {"sex": ["?", *SEX[1:]]}, 'has no value for sub-01 (it holds "?", which marks a'),
+    ({"Between": ["group"]}, {"group": ["Patient", *GROUPS[1:]]}, 'number: "Patient" (1), "patient" (4). Each'),
+    (
+        {"Covariates": ["age"], "VarianceGroups": "group"},
+        {"group": ["Patient", *GROUPS[1:]]},
+        'number: "Patient" (1), "patient" (4). Each',
+    ),
+    ({"Covariates": ["site"]}, {"site": ["A ", *SITE[1:]]}, 'number: "A " (1), "a" (5). Each'),
+    (
+        {"Between": ["age"]},
+        {},
+        '"age" in Between holds 18 different numbers, each of which is a group of its own; a cov',
+    ),
+    (
+        {"Between": ["group"], "Covariates": ["group.patient"]},
+        {"group.patient": AGE},
+        'two between-subject columns would be called "group.patient"',
+    ),
     ({"Between": ["groupp"]}, {}, 'has no column "groupp", which the model names; did you mean "group"?'),
     ({"Covariates": ["site"]}, {"site": list("abcdefghijklmnopqr")}, "leave no degrees of freedom"),
 ]
@@ -286,6 +322,60 @@ def test_a_design_that_cannot_be_fitted_is_refused(
     with pytest.raises(DataError) as caught:
         make(block, table=participants(**changes))
     assert message in str(caught.value)
+
+
+def test_a_condition_called_like_a_group_is_refused(make: Make) -> None:
+    """A contrast of group.patient would be of the condition, or of the group."""
+    with pytest.raises(
+        ModelError, match=r'"group\.patient" is a condition, and a column between subjects is called so'
+    ):
+        make({"Between": ["group"]}, conditions=("group.patient", "b"))
+
+
+@pytest.mark.parametrize("name", ["a:b", "1", "intercept"])
+def test_a_column_named_like_an_effect_or_the_intercept_is_refused(name: str) -> None:
+    for place in ("Between", "Covariates"):
+        with pytest.raises(ValueError, match="rename the column in the participants' table"):
+            GroupLevelSettings.model_validate({place: [name]})
+
+
+def test_points_and_colons_in_columns_and_levels_are_read_as_they_stand(
+    make: Make, values: NDArray[np.float32]
+) -> None:
+    """scipy's t of two groups, from a column and levels that hold both."""
+    table = participants(**{"dx.2020": ["v1.0: p"] * 8 + ["v1.0: c"] * 10})
+    names = ["dx.2020.v1.0: p", "dx.2020.v1.0: c"]
+    contrast = {"Name": "d", "Test": "t", "ConditionList": names, "Weights": [1, -1]}
+    design = make({"Between": ["dx.2020"], "Effects": []}, [contrast], ("hiA",), table=table)
+    one = values[::4]
+    expected = stats.ttest_ind(one[:8].astype(float), one[8:].astype(float))
+    assert fit_contrast(one, design, chosen(design, "d")).statistic == pytest.approx(expected.statistic, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("block", "changes", "said", "is_warning"),
+    [
+        ({"Covariates": ["age"]}, {"age": [-999, *AGE[1:]]}, "covariate age: -999 (sub-01) looks like", True),
+        ({"Covariates": ["age"]}, {"age": [9999, 9999, *AGE[2:]]}, "age: 9999 (sub-01, sub-02) looks like", True),
+        ({"Between": ["age"]}, {"age": [1, 2, 3, 4, 5, 6] * 3}, "holds 6 different numbers, each of which is", True),
+        ({"Between": ["sex"]}, {"sex": [1, 2, 999] * 6}, 'the level 999 of "sex" looks like a mark of missing', True),
+        ({"Covariates": ["sex"]}, {"sex": [0, 1] * 9}, "2 values only, 0 (9 subjects), 1 (9 subjects), of", False),
+        ({"Covariates": ["sex"]}, {"sex": [1, 2] * 9}, "codes of groups belong in Between", False),
+        ({"Covariates": ["site"]}, {"site": [1, 2, 3] * 6}, "3 values only, 1 (6 subjects), 2 (6 subjects), 3", False),
+    ],
+)  # fmt: skip
+def test_numbers_that_may_be_meant_otherwise_are_told(
+    block: dict[str, object],
+    changes: dict[str, list[object]],
+    said: str,
+    is_warning: bool,  # noqa: FBT001
+    make: Make,
+) -> None:
+    notes = make(block, table=participants(**changes)).notes
+    (note,) = [note for note in notes if said in note]
+    assert isinstance(note, Warned) is is_warning
+    plain = make({"Between": ["group"], "Covariates": ["age"]}).notes
+    assert not any(words in note for note in plain for words in ("looks like", "different numbers", "values only"))
 
 
 def test_an_unknown_level_is_refused(make: Make) -> None:

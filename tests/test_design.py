@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.checkpoints import checkpoint_path
 from bids_app.dataset import InputMaps
 from bids_app.design import Contrast, Design, build_design, file_label, in_words
 from bids_app.errors import DataError, ModelError
+from bids_app.outputs import NodeFolder
 from bids_app.participants import Participants
 from bids_app.spec import ContrastSpec, FactorSettings, GroupLevelSettings, NodeSpec
 
@@ -254,6 +257,43 @@ def test_blocks_are_those_of_the_subjects_whatever_the_order_of_the_table() -> N
         build_design(inputs(4), node(Permutation=block))
     with pytest.raises(DataError, match="no row for sub-05"):
         build_design(inputs(5), node(Permutation=block), participants)
+
+
+@pytest.mark.parametrize("entities", [{}, {"task": "t" * 30, "space": "MNIInfant+2", "res": "2"}])
+def test_names_too_long_for_a_file_are_refused_and_the_longest_that_fits_is_said(entities: dict[str, str]) -> None:
+    """As it says; the longest file of a contrast as it is called while it is written then has 255 bytes at most."""
+    maps = replace(inputs(4), entities=entities)
+    row = [[1.0, -1, 0, 0, 0, 0, 0, 0, 0]]
+    with pytest.raises(ModelError, match=r"the contrast .* is too long .* it has 300 letters") as caught:
+        build_design(maps, node(spec("x" * 300, row)))
+    fits = int(re.findall(r"and (\d+) fit", str(caught.value))[0])
+    label = only(build_design(maps, node(spec("x" * fits, row))), "x" * fits).label
+    with pytest.raises(ModelError, match="too long"):
+        build_design(maps, node(spec("x" * (fits + 1), row)))
+    folder = NodeFolder(Path("out"), "anova", entities, {})
+    longest = folder.file(f"contrast-{label}_stat-t_desc-clusterMassFWEThresh_statmap.nii.gz").name
+    assert len(f".{longest}.4194304.part".encode()) <= 255
+    checkpoint = checkpoint_path(Path(), "anova", label).name
+    assert len(f".{checkpoint}.{'0' * 8}.part") <= 255
+
+
+def test_long_names_of_nodes_and_conditions_are_refused() -> None:
+    """And of groups, which stand beside a condition; a node of no letter has no folder."""
+    for name, message in (("n" * 121, "the node .* 121 letters and digits, and 120 fit"), ("..", "no Latin letter")):
+        with pytest.raises(ModelError, match=message):
+            build_design(inputs(4), replace(node(), name=name))
+    long = tuple(f"{'c' * 200}{number}" for number in range(2))
+    plain = NodeSpec("n", long, True, (), GroupLevelSettings())  # noqa: FBT003
+    with pytest.raises(ModelError, match=r"the condition .* is too long"):
+        build_design(inputs(4, long), plain)
+
+
+def test_conditions_that_differ_in_case_only_do_not_share_a_file() -> None:
+    """One model for each condition: slopeInA of a and of A would be one file."""
+    one = ContrastSpec("slope", "t", (), (), "two", "Nodes[0]", ("1",), ((1.0,),))
+    per_condition = replace(node(one), conditions=(), per_condition=True, settings=GroupLevelSettings())
+    with pytest.raises(ModelError, match='"slopeInA" and "slopeInA" would share'):
+        build_design(inputs(4, ("a", "A")), per_condition)
 
 
 def test_values_check_their_shapes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +15,17 @@ from bids_app.participants import (
     Participants,
     column,
     find_participants,
+    is_numeric,
     left_out,
+    levels_column,
+    nines,
+    numbers_in_disguise,
     numeric_column,
     read_participants,
 )
-from bids_app.spec import RunOptions
+from bids_app.spec import RunOptions, shown
 
-TEXT = "participant_id\tfamily\tage\tscore\nsub-02\ta\t21\t-1.5e2\n01\tNA\t 30 \tn/a\nsub-10\ta\tn/a\t0,5\n"
+TEXT = "participant_id\tfamily\tage\tscore\nsub-02\ta\t21\t-1.5e2\n01\tb\t 30 \tn/a\nsub-10\ta\tn/a\t0,5\n"
 
 
 def write(path: Path, text: str | bytes = TEXT) -> Path:
@@ -40,9 +45,9 @@ def three(tmp_path: Path) -> Participants:
 
 @pytest.mark.parametrize("subjects", [("01", "10", "02"), ("sub-01", "10", "sub-02")])
 def test_a_column_comes_in_the_order_of_the_subjects(three: Participants, subjects: Sequence[str]) -> None:
-    """Whatever the order of the rows, and with or without sub- on either side; NA is a value, as in BIDS."""
-    assert column(three, "family", subjects) == ("NA", "a", "a")
-    assert column(three, "family", subjects[::-1]) == ("a", "a", "NA")
+    """Whatever the order of the rows, and with or without sub- on either side."""
+    assert column(three, "family", subjects) == ("b", "a", "a")
+    assert column(three, "family", subjects[::-1]) == ("a", "a", "b")
 
 
 def test_numbers_are_float64(three: Participants) -> None:
@@ -68,6 +73,86 @@ def test_a_missing_value_names_its_subjects_and_a_way_out(tmp_path: Path, missin
         with pytest.raises(DataError, match=said):
             take(participants, "age", ("1", "2", "3"))
     assert column(participants, "age", ("2",)) == ("5",)
+
+
+@pytest.mark.parametrize(
+    "mark", ["NA", "na", "None", "NULL", "null", "#N/A", "#NA", "<NA>", "-", "--", "\N{EN DASH}", ".", "?", "n.a."]
+)
+def test_other_marks_of_missing_values_are_no_values(tmp_path: Path, mark: str) -> None:
+    """Not a level of a factor, and not a number; the message says what stands there."""
+    table = f"participant_id\tgroup\tage\n1\tp\t5\n2\t{mark}\t{mark}\n3\tc\t6\n4\tc\tn/a\n"
+    participants = read_participants(write(tmp_path / "p.tsv", table))
+    held = re.escape(f'(it holds "{mark}", which marks a missing value, n/a in BIDS;')
+    for take, name in ((column, "group"), (levels_column, "group"), (numeric_column, "age"), (is_numeric, "age")):
+        with pytest.raises(
+            DataError, match=rf'column "{name}" has no value for sub-2 {held}.* --participant-label 1 3$'
+        ):
+            take(participants, name, ("1", "2", "3"))
+    with pytest.raises(DataError, match=r"no value for sub-2, sub-4 \(it holds"):
+        column(participants, "age", ("1", "2", "3", "4"))
+
+
+@pytest.mark.parametrize("level", ["none", "Namibia", "na\u00efve", "-1", "+", "nil", "unknown", "x?"])
+def test_what_only_resembles_a_mark_is_a_level(tmp_path: Path, level: str) -> None:
+    participants = read_participants(write(tmp_path / "p.tsv", f"participant_id\tgroup\n1\t{level}\n2\tc\n"))
+    assert levels_column(participants, "group", ("1", "2")) == (level, "c")
+
+
+@pytest.mark.parametrize(
+    "alike",
+    [
+        ("Patient", "patient"), ("first episode", "firstepisode"), ("a\u00a0b", "a b"), ("1", "1.0"), ("01", "1"),
+        ("1e1", "10"), ("\uff21", "A"), ("a\u200bb", "ab"), ("Stra\u00dfe", "STRASSE"),
+    ],
+)  # fmt: skip
+def test_levels_that_look_alike_are_refused(tmp_path: Path, alike: tuple[str, str]) -> None:
+    """Each would be a group of its own; a column of labels may hold them all the same."""
+    table = f"participant_id\tgroup\n1\t{alike[0]}\n2\t{alike[1]}\n3\tother\n4\t{alike[1]}\n"
+    participants = read_participants(write(tmp_path / "p.tsv", table))
+    with pytest.raises(DataError, match="differ in case or blanks only, or are one number") as caught:
+        levels_column(participants, "group", ("1", "2", "3", "4"))
+    for level, count in zip(alike, (1, 2), strict=True):
+        assert f"{shown(level)} ({count})" in str(caught.value)
+    assert "other" not in str(caught.value)
+    assert column(participants, "group", ("1", "2")) == alike
+    assert levels_column(participants, "group", ("1", "3")) == (alike[0], "other")
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("23 years", "31 years", "40 years"), ("1,5", "2,5"), ("12 kg", "80 kg", "176 lb"), ("1_000", "2_000"),
+        ("\u22123", "\u22125"), ("1 000", "2 500"), ("1\u00a0000", "900\u00a0g", "1\u202f200"), ("1'000", "2\u2019500"),
+        ("23y", "31y", "40y"), ("45 %", "50 %", "61 %"), ("37 \u00b0C", "38 \u00b0C", "36,5 \u00b0C"), ("< 5", "> 7"),
+        ("1.234,5", "987,0"), ("22,1 kg/m\u00b2", "19 kg/m2", "30,5 kg/m2"), ("12.5mg", "25mg", "none", "50mg"),
+    ],
+)  # fmt: skip
+def test_numbers_in_disguise_are_found(texts: tuple[str, ...]) -> None:
+    assert numbers_in_disguise(texts * 2) == texts
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("M", "F"), ("3T", "7T"), ("1a", "1b", "2a", "2b"), ("s1", "s2"), ("1: patient", "2: control"),
+        ("2019-05-03", "2019-05-04", "2019-06-01"), ("1 patient", "2 control", "3 sibling"), ("low", "high", "5 mg"),
+    ],
+)  # fmt: skip
+def test_names_of_groups_are_no_numbers_in_disguise(texts: tuple[str, ...]) -> None:
+    assert numbers_in_disguise(texts) == ()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "marks"),
+    [
+        ([23, 31, -999, 40], (-999,)), ([23, 31, 999, 40], (999,)), ([23, 31, 9999, -9, 40], (-9, 9999)),
+        ([23, 99, 40], (99,)), ([80, 99, 120], ()), ([0.1, 0.2, 99], (99,)), ([-5000, 9999, 3000], ()), ([9, 1, 2], ()),
+        ([-999, -999], ()), ([1, 2, 3], ()), ([998, 999, 1000], ()),
+    ],
+)  # fmt: skip
+def test_marks_of_nines_are_those_far_from_all_numbers(numbers: list[float], marks: tuple[float, ...]) -> None:
+    """Farther than the others lie from each other."""
+    assert nines(numbers) == marks
 
 
 @pytest.mark.parametrize("text", ["young", "1,5", "inf", "1_000", "0x10", "5 years"])
