@@ -229,7 +229,8 @@ def _covariate(
         last = np.array([float(value == levels[-1]) for value in text])
         values = [np.array([float(value == level) for value in text]) - last for level in levels[:-1]]
         note = f"covariate {name}: text, hence a factor of {len(levels)} levels ({', '.join(levels)})"
-        return [f"{name}.{level}" for level in levels[:-1]], values, [note]
+        many = 2 * len(levels) > len(subjects)  # names or dates rather than groups
+        return [f"{name}.{level}" for level in levels[:-1]], values, [Warned(note) if many else note]
     numbers = numeric_column(participants, name, subjects)
     if np.ptp(numbers) < LEAST_SPREAD * np.abs(numbers).max():
         numbers = np.full_like(numbers, numbers[0])

@@ -151,10 +151,15 @@ def numbered_labels(names: Sequence[str]) -> list[str]:
     """Label conditions or groups for file names; where two would share one, or one has none, its number follows."""
     labels = [file_label(name) for name in names]
     lower = [label.lower() for label in labels]
-    return [
-        f"{label}{number}" if not label or lower.count(label.lower()) > 1 else label
-        for number, label in enumerate(labels, start=1)
-    ]
+    taken = set(lower)
+    for number, label in enumerate(labels, start=1):
+        if not label or lower.count(label.lower()) > 1:
+            own = f"{label}{number}"
+            while own.lower() in taken:  # "a" and "A" beside "a1"
+                own += "x"
+            taken.add(own.lower())
+            labels[number - 1] = own
+    return labels
 
 
 def over_words(groups: Sequence[Group]) -> str:

@@ -40,6 +40,7 @@ from bids_app.filters import (
     narrow,
     read_filter_file,
     unused_wishes,
+    without_answer,
 )
 from bids_app.mapstable import read_maps_table
 from bids_app.spec import ModelSpec, NodeSpec, RunOptions, factor_cells, nearest
@@ -132,6 +133,7 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec, found: Foun
         notes=(
             *found.notes,
             *unused_wishes(options, model, node, queries),
+            *without_answer(found.maps, filters),
             *choice.notes,
             *_left_out(found.maps, filters, subjects),
         ),

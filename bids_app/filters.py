@@ -145,6 +145,18 @@ def narrow(maps: Sequence[ImageFile], filters: Iterable[Filter]) -> Sequence[Ima
     return maps
 
 
+def without_answer(maps: Sequence[ImageFile], filters: Iterable[Filter]) -> list[str]:
+    """Say which of several labels that were asked for no map has."""
+    notes: list[str] = []
+    for wish in filters:
+        values = wish.values or ()
+        there = {label for image in maps if (label := image.label(wish.entity)) is not None}
+        lost = [value for value in values if value != "*" and not _answering(value, there, wish.entity) & there]
+        if lost and len(values) > 1:
+            notes.append(Warned(f"{wish.source}: no map has {wish.entity} = {', '.join(lost)}"))
+    return notes
+
+
 def keep(images: Iterable[ImageFile], wish: Filter) -> list[ImageFile]:
     """Keep the images that fit one filter."""
     images = list(images)

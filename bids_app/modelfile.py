@@ -18,7 +18,7 @@ from typing import Any
 
 from bsmschema.models import BIDSStatsModel
 
-from bids_app.errors import MissingPathError, ModelError
+from bids_app.errors import MissingPathError, ModelError, Warned
 from bids_app.spec import (
     ContrastSettings,
     ContrastSpec,
@@ -219,7 +219,7 @@ def _graph_notes(document: dict[str, Any]) -> Iterator[str]:
     for place, edge in objects(document, "Edges"):
         for entity in edge.get("Filter") or () if edge["Destination"] in run else ():
             chooser = "X chooses the conditions" if entity == "contrast" else f"Software.{TOOL}.Select does that"
-            yield f"{place}.Filter.{entity}: not used; {chooser}"
+            yield Warned(f"{place}.Filter.{entity}: not used; {chooser}")
 
 
 def _settings(node: dict[str, Any], place: str) -> GroupLevelSettings:

@@ -116,7 +116,7 @@ def _design(node: NodeSpec, inputs: InputMaps, options: RunOptions) -> Design:
     """Lay out the design of a node, with the participants' table where the node names a column of it."""
     columns = participant_columns(node.settings)
     if options.participants and not columns:
-        log.info("--participants %s is not used: the node %s names no column of it", options.participants, node.name)
+        log.warning("--participants %s is not used: the node %s names no column of it", options.participants, node.name)
     participants = find_participants(options, inputs.datasets, columns) if columns else None
     return build_design(inputs, node, participants)
 

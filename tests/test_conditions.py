@@ -96,6 +96,7 @@ def test_missing_maps_and_voxels_leave_subjects_out(rng: np.random.Generator) ->
 def test_every_condition_has_a_label_of_its_own() -> None:
     """Also on disks that do not tell a from A; plain names stay."""
     assert numbered_labels(["IniFF", "a_b", "a-b", "AB", "顔"]) == ["IniFF", "aB2", "aB3", "AB4", "5"]
+    assert numbered_labels(["a", "A", "a1"]) == ["a1x", "A2", "a1"]  # case-insensitive disks have one a1
 
 
 def test_groups_are_those_of_the_design_in_its_order() -> None:

@@ -43,7 +43,9 @@ def test_runs_are_averaged_in_the_order_of_their_numbers(tmp_path: Path) -> None
     assert [path.name.split("_")[2] for path in maps.table["paths"][0]] == ["run-1", "run-2", "run-10"]
     assert [len(runs) for runs in maps.table["paths"]] == [3, 2]
     assert len(maps.files) == 5
-    assert "runs are averaged: 2 to 3 maps per subject and condition" in maps.notes
+    assert [note for note in maps.notes if isinstance(note, Warned)] == [
+        "runs are averaged: 2 to 3 maps per subject and condition"
+    ]
 
 
 def test_a_map_without_run_beside_runs_is_not_averaged_with_them(tmp_path: Path) -> None:

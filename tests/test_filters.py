@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bids_app.errors import DataError, MissingPathError, ModelError, NothingMatchedError
+from bids_app.errors import DataError, MissingPathError, ModelError, NothingMatchedError, Warned
 from builders.datasets import find, flat, masks, paths, two_by_two, write
 
 
@@ -31,6 +31,31 @@ def test_input_select_and_command_line_narrow_the_maps(tmp_path: Path) -> None:
         flat(s, c, "_ses-post_task-faces_run-01_desc-smooth") for s in ("01", "03") for c in ("a", "b")
     ]
     assert "subjects with maps that the filters leave out: 02" in maps.notes
+
+
+def test_what_filters_leave_out_is_a_warning_unless_it_was_asked_for(tmp_path: Path) -> None:
+    """A subject who was not named is no loss; one who has no map of the task is."""
+    root = write(tmp_path / "d", [*two_by_two("_task-x"), flat("03", "a", "_task-y"), flat("04", "a", "_task-x")])
+    notes = find(root, ("a",), task_id=("x",), participant_label=("01", "02")).notes
+    assert [(str(note), isinstance(note, Warned)) for note in notes if "leave out" in note] == [
+        ("subjects with maps that the filters leave out: 03, 04", False)
+    ]
+    notes = find(root, ("a",), task_id=("x",)).notes
+    assert [(str(note), isinstance(note, Warned)) for note in notes if "leave out" in note] == [
+        ("subjects with maps that the filters leave out: 03", True)
+    ]
+
+
+def test_a_label_that_no_map_has_is_told(tmp_path: Path) -> None:
+    """Of several, where the others leave enough: a slip of the pen would go unnoticed."""
+    root = write(tmp_path / "d", two_by_two("_task-faces_run-01"))
+    notes = find(root, entities={"task": ("faces", "fcaes"), "run": ("1", "2")}, task_id=("faces", "x")).notes
+    assert notes == (
+        "Input: no map has task = fcaes",
+        "Input: no map has run = 2",
+        "--task-id: no map has task = x",
+    )
+    assert all(isinstance(note, Warned) for note in notes)
 
 
 @pytest.mark.parametrize(
