@@ -262,7 +262,7 @@ def _design_of(maps: InputMaps, subjects: tuple[str, ...], node: NodeSpec, parti
             *_notes(contrasts, node, replaced, between.n_cells),
             *block_notes,
             *group_notes,
-            *(left_out(participants, maps.subjects) if participants else ()),
+            *((*participants.notes, *left_out(participants, maps.subjects)) if participants else ()),
         ),
         blocks=blocks,
         groups=between.groups,

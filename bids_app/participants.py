@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.discovery import SourceDataset, indented, listed, shortened
-from bids_app.errors import DataError, MissingPathError, Warned
+from bids_app.errors import DataError, GroupLevelError, MissingPathError, Warned
 from bids_app.spec import RunOptions, duplicates, nearest, shown
 
 FILE_NAME = "participants.tsv"
@@ -46,6 +46,8 @@ class Participants:
     source: Path
     table: pd.DataFrame
     """(n_participants, n_columns) text, None where there is n/a or nothing; the index are labels without sub-."""
+    notes: tuple[str, ...] = ()
+    """Lines for the log."""
 
 
 def find_participants(options: RunOptions, datasets: Sequence[SourceDataset], columns: Sequence[str]) -> Participants:
@@ -75,9 +77,10 @@ def find_participants(options: RunOptions, datasets: Sequence[SourceDataset], co
     places: dict[str, Path] = {}
     for path in _places(options.bids_dir, datasets):
         places.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - one place in two spellings; links stay links
-    for path in places.values():
-        if path.is_file() or path.is_symlink():
-            return read_participants(path)
+    there = [path for path in places.values() if path.is_file() or path.is_symlink()]
+    if there:
+        taken = read_participants(there[0])
+        return replace(taken, notes=tuple(_contradictions(taken, there[1:], columns)))
     raise MissingPathError(
         f"The model asks for {_columns(columns)} of the participants, and there is no {FILE_NAME}. Looked for:\n"
         f"{indented(list(map(str, places.values())))}\nGive the table with --participants FILE.tsv."
@@ -305,6 +308,25 @@ def left_out(participants: Participants, subjects: Iterable[str]) -> tuple[str, 
     """Say which participants have a row and no part in the analysis."""
     others = set(participants.table.index) - {subject.removeprefix("sub-") for subject in subjects}
     return (Warned(f"in {participants.source} and not in this analysis: {shortened(others)}"),) if others else ()
+
+
+def _contradictions(taken: Participants, others: Iterable[Path], columns: Iterable[str]) -> Iterator[str]:
+    """Warn of tables farther away that have other values in the columns that the model asks for."""
+    for path in others:
+        try:
+            other = read_participants(path).table
+        except GroupLevelError:
+            continue  # it is not used, whatever is wrong with it
+        for name in columns:
+            if name not in taken.table.columns or name not in other.columns:
+                continue
+            both = taken.table.index.intersection(other.index)
+            unlike = [label for label in both if taken.table[name][label] != other[name][label]]
+            if unlike:
+                yield Warned(
+                    f"{taken.source} is used, and {path} has other values in the {_columns([name])}, of "
+                    f"{_subjects(sorted(unlike))}"
+                )
 
 
 def _places(bids_dir: Path, datasets: Sequence[SourceDataset]) -> Iterator[Path]:

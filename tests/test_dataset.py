@@ -111,6 +111,15 @@ def test_a_text_1_is_the_condition_that_maps_have_and_else_the_intercept(tmp_pat
         find(named, ("1",))
 
 
+def test_a_condition_called_subject_is_told(tmp_path: Path) -> None:
+    """In X that name stands for the subjects, so that its maps are not used."""
+    root = write(tmp_path / "d", [flat(s, c) for s in ("01", "02") for c in ("a", "subject")])
+    notes = find(root, ("a",)).notes
+    assert [note for note in notes if isinstance(note, Warned)] == [
+        'there are maps of a condition called subject, but "subject" in X stands for the subjects'
+    ]
+
+
 # Kinds of maps
 
 

@@ -10,7 +10,7 @@ import bsmschema.models
 import jsonschema
 import pytest
 
-from bids_app.errors import MissingPathError, ModelError
+from bids_app.errors import MissingPathError, ModelError, Warned
 from bids_app.modelfile import read_model
 from bids_app.spec import ContrastSpec, GroupLevelSettings, ModelSpec, NodeSpec, effect_names, factor_cells, json_schema
 from builders.models import BLOCK, CONDITIONS, CONTRAST, GOOD, MODELS, REMOVED, Document, edited, load
@@ -64,6 +64,7 @@ def test_unused_edge_filters_and_conditions_outside_the_factors_are_noted() -> N
     """The log says who chooses conditions and maps, and which condition is no cell."""
     notes = read_model(MODELS / "full.json").notes
     assert "Edges[0].Filter.contrast: not used; X chooses the conditions" in notes
+    assert all(isinstance(note, Warned) for note in notes if "not used" in note)
     assert "Edges[0].Filter.run: not used; Software.grouplevel.Select does that" in notes
     assert "Nodes[1]: not a cell of the factors: rest" in notes
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bids_app.discovery import SourceDataset
-from bids_app.errors import DataError, MissingPathError
+from bids_app.errors import DataError, MissingPathError, Warned
 from bids_app.participants import (
     Participants,
     column,
@@ -184,6 +184,7 @@ def test_subjects_without_a_row_are_named(three: Participants) -> None:
 def test_participants_without_maps_are_a_note(three: Participants) -> None:
     """Named in natural order; nothing is said where there are none."""
     assert left_out(three, ("sub-01",)) == (f"in {three.source} and not in this analysis: 02, 10",)
+    assert isinstance(left_out(three, ("sub-01",))[0], Warned)
     assert left_out(three, ("01", "02", "10")) == ()
 
 
@@ -257,6 +258,22 @@ def test_the_nearest_table_is_taken(tmp_path: Path) -> None:
         assert find(options, maps).resolve() == path
     own = write(tmp_path / "own.tsv")
     assert find(RunOptions(bids_dir, tmp_path / "out", tmp_path / "m.json", participants=own), maps) == own
+
+
+def test_a_table_farther_away_that_says_otherwise_is_told(tmp_path: Path) -> None:
+    """In a column that the model asks for; what is not used may be wrong in any other way."""
+    maps = derivative(tmp_path / "raw" / "derivatives" / "glm")
+    near = write(maps.root / "participants.tsv")
+    far = write(tmp_path / "raw" / "participants.tsv", TEXT.replace("\t21\t", "\t22\t"))
+    options = RunOptions(tmp_path / "bids", tmp_path / "out", tmp_path / "model.json")
+    found = find_participants(options, [maps], ("family", "age"))
+    (note,) = found.notes
+    assert (found.source.resolve(), isinstance(note, Warned)) == (near, True)
+    assert note.endswith('participants.tsv has other values in the column "age", of sub-02')
+    assert str(far.parent) in note
+    assert find_participants(options, [maps], ("family", "score")).notes == ()
+    write(far, "no table")
+    assert find_participants(options, [maps], ("age",)).notes == ()
 
 
 def test_a_file_url_and_a_path_relative_to_where_one_stands_are_followed(
