@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -253,15 +254,18 @@ def _cut(pairs: Iterable[str]) -> str:
 
 def _check_whole(maps: Sequence[ImageFile]) -> list[str]:
     """Stop where maps of one condition differ in what follows an underscore, and is not read; else say what is not."""
-    cut: dict[str | None, set[tuple[str, ...]]] = {}
+    lost: dict[tuple[str, str], str] = {}  # key and what is not read of its label -> an example
+    of_condition: dict[str | None, set[frozenset[tuple[str, str]]]] = {}
     for image in maps:
-        cut.setdefault(image.condition, set()).add(image.cut_labels)
-    for condition, names in cut.items():
+        own = {(pair.partition("-")[0], pair.partition("_")[2]): pair for pair in image.cut_labels}
+        lost |= {what: lost.get(what, pair) for what, pair in own.items()}
+        # what follows the subject's label may be another in each of them
+        of_condition.setdefault(image.condition, set()).add(frozenset(what for what in own if what[0] != "sub"))
+    for condition, names in of_condition.items():
         if len(names) > 1:
-            pairs = sorted({pair for pairs in names for pair in pairs}, key=natural)
+            pairs = [lost[what] for what in sorted(frozenset[tuple[str, str]]().union(*names))]
             raise DataError(f"The names of the maps of {condition} are not alike. {_cut(pairs)}.")
-    pairs = sorted({pair for names in cut.values() for name in names for pair in name}, key=natural)
-    return [Warned(f"{_cut(pairs)}.")] if pairs else []
+    return [Warned(f"{_cut(lost.values())}.")] if lost else []
 
 
 def _check_kinds(
@@ -483,7 +487,8 @@ def _shared_entities(images: Sequence[ImageFile]) -> dict[str, str]:
     shared = {}
     for entity in ("task", "space", "res"):
         labels = {image.label(entity) for image in images}
-        if len(labels) == 1 and (label := labels.pop()) is not None:
+        # file names of the results are made of it, so that it keeps to the letters of a label
+        if len(labels) == 1 and (label := re.sub("[^0-9a-zA-Z+]", "", labels.pop() or "")):
             shared[entity] = label
     return shared
 

@@ -247,6 +247,20 @@ def test_two_subjects_whose_labels_are_cut_to_one_are_not_taken_together(tmp_pat
         find(root, ("faces",))
 
 
+def test_what_follows_the_label_of_a_subject_is_told_and_no_reason_to_stop(tmp_path: Path) -> None:
+    names = [f"sub-0{n}_{who}_contrast-a_stat-effect_statmap.nii.gz" for n, who in ((1, "x"), (2, "x"), (3, "y"))]
+    (note,) = find(write(tmp_path / "d", names), ("a",)).notes
+    assert "sub-01_x is read as 01, sub-03_y is read as 03" in note
+    assert isinstance(note, Warned)
+
+
+def test_entities_of_the_results_are_labels(tmp_path: Path) -> None:
+    """Whatever stands in the names of the maps, or is declared: paths are made of them."""
+    names = [flat(s, "a", "_task-a.b c") for s in ("01", "02")]
+    maps = find(write(tmp_path / "d", names), ("a",), space="../../x")
+    assert maps.entities == {"task": "abc", "space": "x"}
+
+
 # Space and resolution
 
 
