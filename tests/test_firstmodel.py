@@ -93,6 +93,14 @@ def test_without_factors_every_condition_has_a_one_sample_test(tmp_path: Path) -
     assert not {"Factors", "CellName", "Effects", "ErrorTerm"} & block_of(model).keys()
 
 
+def test_a_condition_called_1_is_no_intercept(tmp_path: Path) -> None:
+    """FSL numbers its contrasts; the model that is written is read back, and its maps are found."""
+    root = write(tmp_path / "d", [flat(s, c) for s in ("01", "02") for c in ("1", "2")])
+    model = draft(root)
+    assert node_of(model)["Model"]["X"] == ["1", "2", "subject"]
+    assert model.notes == ()
+
+
 def test_one_condition_needs_no_subject_in_x(tmp_path: Path) -> None:
     """There is one map per subject."""
     root = write(tmp_path / "d", [flat("01", "a"), flat("02", "a")])
