@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 PROGRAM = "bids-grouplevel"
 
+LONGEST_PATH, LONGEST_NAME = 4000, 255  # bytes: what file systems take, with room for the names below OUTPUT_DIR
+MOST_PROCESSES, MOST_MB, LARGEST_SEED = 4096, 10**9, 2**64 - 1
+
 DESCRIPTION = """\
 Group-level statistics of first-level fMRI maps: repeated-measures ANOVA and contrasts, permutation
 inference, cluster and peak tables with atlas labels, and a report. The model is a BIDS Stats Model."""
@@ -108,9 +111,8 @@ def _execute(arguments: Sequence[str]) -> int:
         check_inputs(parsed)
     inputs = [parsed.bids_dir, *(path for _, path in parsed.derivatives)]
     _check_output(parsed.output_dir, inputs)
-    if parsed.work_dir is not None:
-        _check_output(parsed.work_dir, inputs, "--work-dir")
     options = _run_options(parsed)
+    _check_output(options.scratch, inputs, "--work-dir")
     from bids_app import caches
 
     caches.unpack()  # before anything imports numba
@@ -286,13 +288,13 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         "--nprocs",
         "--n-cpus",
         metavar="N",
-        type=partial(_integer, smallest=1),
+        type=partial(_integer, smallest=1, largest=MOST_PROCESSES),
         help="processes (default: the CPUs this process may use)",
     )
     group.add_argument(
         "--mem-mb",
         metavar="MB",
-        type=partial(_integer, smallest=1),
+        type=partial(_integer, smallest=1, largest=MOST_MB),
         help="memory to stay within (default: the memory this process may use)",
     )
     group.add_argument(
@@ -305,7 +307,7 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--random-seed",
         metavar="INT",
-        type=partial(_integer, smallest=0),
+        type=partial(_integer, smallest=0, largest=LARGEST_SEED),
         default=0,
         help="seed of the shuffles (default: 0)",
     )
@@ -356,9 +358,14 @@ def path_argument(text: str) -> Path:
     path = Path(text)
     try:
         str(path.absolute()).encode()
-    except UnicodeEncodeError as error:
+    except UnicodeEncodeError as error:  # logs and tables, which are UTF-8, could not name it
         shown = os.fsencode(path.absolute()).decode(errors="backslashreplace")
         raise argparse.ArgumentTypeError(f"the path {shown} is not UTF-8; rename it, or use a link") from error
+    if len(text.encode()) > LONGEST_PATH or max(len(part.encode()) for part in text.split("/")) > LONGEST_NAME:
+        raise argparse.ArgumentTypeError(
+            f"a path of {len(text):,} signs ({text[:30]!r}...), expected at most {LONGEST_PATH:,} bytes and "
+            f"{LONGEST_NAME} in a name"
+        )
     return path
 
 
@@ -373,21 +380,29 @@ def _named_path(text: str) -> tuple[str | None, Path]:
 
 
 def _label(text: str, prefix: str) -> str:
-    """Return a BIDS label that may have been given with its key."""
+    """Return a BIDS label that may have been given with its key; labels become part of the names of the outputs."""
     label = text.removeprefix(prefix)
+    example = "MNI152NLin2009cAsym" if prefix == "space-" else "01"
     if not label:
-        raise argparse.ArgumentTypeError(f"{text!r} has no label, expected for example {prefix}01 or 01")
+        raise argparse.ArgumentTypeError(f"{text!r} has no label, expected for example {prefix}{example} or {example}")
+    if not re.fullmatch("[0-9A-Za-z]+", label):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no label: expected letters and digits only, for example {prefix}{example} or {example}"
+        )
     return label
 
 
-def _integer(text: str, smallest: int) -> int:
-    """Return a whole number that is not below the smallest allowed."""
+def _integer(text: str, smallest: int, largest: int) -> int:
+    """Return a whole number within what makes sense."""
     try:
         number = int(text)
-    except ValueError:
+    except ValueError:  # also of more than 4300 digits
         number = smallest - 1
     if number < smallest:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {smallest} or more")
+        found = repr(text) if len(text) <= 60 else f"{text[:57]!r}..."
+        raise argparse.ArgumentTypeError(f"{found} is no whole number of {smallest} or more")
+    if number > largest:
+        raise argparse.ArgumentTypeError(f"a number of {len(text)} digits, expected at most {largest:,}")
     return number
 
 

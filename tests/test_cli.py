@@ -94,8 +94,8 @@ def test_every_option_arrives_where_it_belongs() -> None:
     ("dashes", "underscores"),
     [
         (("--participant-label", "01"), ("--participant_label", "01")),
-        (("--session-label", "x_y"), ("--session_label", "x_y")),
-        (("--task-id=a_b",), ("--task_id=a_b",)),
+        (("--session-label", "xY"), ("--session_label", "xY")),
+        (("--task-id=aB",), ("--task_id=aB",)),
         (("--bids-filter-file", "a_b.json"), ("--bids_filter_file", "a_b.json")),
         (("--n-cpus", "77"), ("--n_cpus", "77")),
         (("--mem-mb", "5"), ("--mem_mb", "5")),
@@ -231,6 +231,21 @@ def test_without_results_no_report_can_be_made_again(
         ([*REQUIRED, "--random-seed", "-1"], "--random-seed: '-1'"),
         ([*REQUIRED, "--participant-label", "sub-"], "'sub-' has no label"),
         ([*REQUIRED, "--participant-label"], "--participant-label"),
+        ([*REQUIRED, "--space", "../../../escape"], "--space: '../../../escape' is no label"),
+        ([*REQUIRED, "--space", "a/b"], "'a/b' is no label: expected letters and digits only"),
+        ([*REQUIRED, "--space", "x_y"], "for example space-MNI152NLin2009cAsym or MNI152NLin2009cAsym"),
+        ([*REQUIRED, "--space=.."], "'..' is no label"),
+        ([*REQUIRED, "--task-id", "faces", "a-b"], "--task-id: 'a-b' is no label"),
+        ([*REQUIRED, "--session-label", "ses-1 2"], "--session-label: 'ses-1 2' is no label"),
+        ([*REQUIRED, "--participant-label", "sub-ä"], "'sub-ä' is no label"),
+        ([*REQUIRED, "--participant-label", "01\n"], "is no label"),
+        ([*REQUIRED, "--nprocs", "9" * 23], "a number of 23 digits, expected at most 4,096"),
+        ([*REQUIRED, "--nprocs", "9" * 5000], "is no whole number"),
+        ([*REQUIRED, "--mem-mb", "9" * 23], "--mem-mb: a number of 23 digits"),
+        ([*REQUIRED, "--random-seed", "9" * 400], "--random-seed: a number of 400 digits"),
+        (["in", "o" * 300, *REQUIRED[2:]], "a path of 300 signs"),
+        (["in", "out/" * 1200, *REQUIRED[2:]], "expected at most 4,000 bytes"),
+        (["in", "out\udcff", *REQUIRED[2:]], "is not UTF-8"),
         ([*REQUIRED, "--no-such-option"], "--no-such-option"),
         ([*REQUIRED, "--participant", "01"], "--participant"),  # an abbreviation
         ([*REQUIRED, "-q", "--verbose"], "not allowed with"),
@@ -251,6 +266,7 @@ def test_wrong_usage_leaves_with_64_and_says_what_is_wrong(
     assert said in message
     assert "Traceback" not in message
     assert len(message.splitlines()) <= 3
+    assert len(message) < 500
 
 
 @pytest.mark.usefixtures("study")
@@ -290,6 +306,17 @@ def test_a_missing_path_leaves_with_66_and_names_its_option(
     """The message says which of the paths it is."""
     assert main(arguments) == 66
     assert said in capsys.readouterr().err
+
+
+def test_a_folder_of_the_output_that_is_a_link_into_the_input_is_refused(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`.work`, where checkpoints go without --work-dir."""
+    (study / "out").mkdir()
+    (study / "out" / ".work").symlink_to(study / "in")
+    assert main(list(REQUIRED)) == 73
+    assert "is an input dataset itself, which is never written to" in capsys.readouterr().err
+    assert list((study / "in").iterdir()) == []
 
 
 def test_a_file_whose_content_was_not_fetched_is_told_from_a_missing_one(
