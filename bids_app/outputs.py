@@ -6,12 +6,16 @@ so that the same run writes the same bytes.
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
+import re
 import shlex
+import stat as modes
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,17 +46,31 @@ from bids_app.images import MaskedMaps, unmask
 from bids_app.inference.correction import ContrastInference, uncorrected_p
 from bids_app.inference.permutation import NullDistribution
 from bids_app.inference.tail import APPROXIMATE_BELOW
+from bids_app.locks import abandoned_parts, is_note, part_name
 from bids_app.report.figures import Figure, Viewer
 from bids_app.report.tables import COLUMNS, ResultTables
 from bids_app.report.words import reading_words, size_words
 from bids_app.resources import container, how_to_bind
-from bids_app.spec import ModelSpec, RunOptions
+from bids_app.spec import ModelSpec, RunOptions, shown
 
 Json = dict[str, Any]
+
+log = logging.getLogger("bids_app")
 
 NAME = "bids-grouplevel"
 BIDS_VERSION = "1.10.1"
 BIDSIGNORE = "*.html\ngroup\n"
+
+TOP_FILES = ("report.html", "dataset_description.json", "README.md", ".bidsignore")
+LOG_FILES = ("CITATION.md", "CITATION.bib")
+RUN_FILES = ("command.txt", "environment.txt", "log.txt", "model.json", "config.json")
+_RUN_RECORD = re.compile(r"report_node-[0-9A-Za-z]+\.json")
+LARGEST_MANIFEST = 10_000_000  # bytes; that of 200 contrasts has one
+
+# What a name in the output consists of, and how the names end that a node's folder and its figures are given
+_LABEL = re.compile(r"[0-9A-Za-z+]+")
+_PLAIN = re.compile(r"[0-9A-Za-z+]+(?:[-_.][0-9A-Za-z+]+)*")
+_ENDINGS = {"": (".nii.gz", ".tsv", ".tsv.gz", ".json"), "figures": (".png", ".html", ".json")}
 
 STATISTICS = {
     "effect": (
@@ -107,6 +125,10 @@ class NodeFolder:
     written: set[Path] = field(default_factory=set)
     """Files of this run; whatever else the folder holds is left over from an earlier one."""
 
+    def __post_init__(self) -> None:
+        for label in (file_label(self.node), *self.entities.values()):
+            plain_label(label)
+
     @property
     def path(self) -> Path:
         """OUTPUT_DIR/group/node-<node>."""
@@ -120,7 +142,7 @@ class NodeFolder:
     def file(self, name: str) -> Path:
         """Path of a file; the shared entities go before its name."""
         prefix = "".join(f"{key}-{self.entities[key]}_" for key in ("task", "space", "res") if key in self.entities)
-        return self.path / (prefix + name)
+        return self.path / plain(prefix + name)
 
     def relative(self, path: Path) -> str:
         """Path of a file as seen from OUTPUT_DIR, and so from the report."""
@@ -137,10 +159,15 @@ class NodeFolder:
         A run that is killed leaves nothing behind that is not listed, so that the next one can remove it.
         """
         if path not in self.written:
+            name = path.relative_to(self.path).as_posix()
+            if not _is_name_of_ours(name):
+                raise OutputError(f"{path}: no name that is written into {self.path}. Choose other names in the model.")
             with _explaining(path):
                 self.path.mkdir(parents=True, exist_ok=True)
-                with self.manifest.open("a", encoding="utf-8") as file:
-                    file.write(f"{path.relative_to(self.path).as_posix()}\n")
+                # a link in place of the list, made since `check_layout` looked, is not followed
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+                with open(self.manifest, "ab", opener=lambda file, _: os.open(file, flags, 0o666)) as file:
+                    file.write(f"{name}\n".encode())
             self.written.add(path)
         return path
 
@@ -156,16 +183,51 @@ class NodeFolder:
 
     @property
     def listed(self) -> set[Path]:
-        """Files that the manifest names."""
-        if not self.manifest.exists():
+        """Files that the manifest names, as far as they are ours beyond doubt.
+
+        Anybody may have written into the list, and what it names may be removed: only names count that a run gives,
+        of files directly in the node's folder or its figures.
+        """
+        try:
+            text = self._read_manifest()
+        except (OSError, ValueError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
+            log.warning("%s is damaged (%s): nothing of an earlier run is removed", self.manifest, reason)
             return set()
-        return {self.path / name for name in self.manifest.read_text(encoding="utf-8").splitlines()}
+        names = set(text.splitlines())
+        if strange := sorted(name for name in names if not _is_name_of_ours(name)):
+            log.warning(
+                "%s names %d files that no run writes there, %s%s: they are left alone",
+                self.manifest,
+                len(strange),
+                shown(strange[0]),
+                " and others" if len(strange) > 1 else "",
+            )
+        return {self.path / name for name in names - set(strange)}
+
+    def _read_manifest(self) -> str:
+        if not os.path.lexists(self.manifest):
+            return ""
+        if not _is_file(self.manifest):
+            raise ValueError("it is no file")
+        if self.manifest.stat().st_size > LARGEST_MANIFEST:
+            raise ValueError(f"more than {LARGEST_MANIFEST:,} bytes")
+        return self.manifest.read_text(encoding="utf-8")
 
     def earlier_files(self) -> set[Path]:
         """Files that an earlier run wrote and that are still there, halves of files included."""
+        if self.path.is_symlink() or self.figures.is_symlink():
+            return set()
         listed = self.listed
-        halves = {path for path in self.path.rglob(".*.part") if _whole(path) in {*listed, self.manifest}}
-        return halves | {path for path in listed if path.is_file()}
+        there = {*listed, self.manifest}
+        parts = {**abandoned_parts(self.path), **abandoned_parts(self.figures)}
+        halves = {path for path, whole in parts.items() if path.with_name(whole) in there or is_note(whole)}
+        return halves | {path for path in listed if _is_file(path)}
+
+    def own_files(self) -> set[Path]:
+        """Files in the folder that no run wrote."""
+        there = {path for path in self.path.rglob("*") if path.is_file() and not is_note(path.name)}
+        return there - self.earlier_files() - {self.manifest}
 
     def remove_leftovers(self) -> list[str]:
         """Remove what an earlier run wrote here and this run did not write again; returns the names.
@@ -176,9 +238,97 @@ class NodeFolder:
         leftovers = sorted(self.earlier_files() - self.written)
         names = sorted(path.relative_to(self.path).as_posix() for path in self.written)
         for path in leftovers:
-            path.unlink()
+            with _explaining(path):
+                path.unlink(missing_ok=True)  # another run of the same analysis may be at it
         write_text(self.manifest, "".join(f"{name}\n" for name in names))
         return [path.relative_to(self.path).as_posix() for path in leftovers]
+
+
+def plain_label(label: str) -> str:
+    """Return a label that may become part of a name: letters and digits, as BIDS has it."""
+    if not _LABEL.fullmatch(label):
+        raise OutputError(
+            f"{shown(label)} cannot be a label in the name of a file: expected letters and digits, at least one. "
+            "Choose another name in the model or on the command line."
+        )
+    return label
+
+
+def plain(name: str) -> str:
+    """Return a name that may become the last part of a path: with `plain_label`, the one place where this is decided.
+
+    Raises
+    ------
+    OutputError
+        For one that is empty or holds anything but letters, digits and single signs between them.
+    """
+    if not _PLAIN.fullmatch(name):
+        raise OutputError(
+            f"{shown(name)} cannot be the name of a file: expected letters and digits, parted by single signs -, _ or "
+            ". only. Choose other names in the model or on the command line."
+        )
+    return name
+
+
+def _is_name_of_ours(name: str) -> bool:
+    """Tell whether a path within a node's folder is one that runs give."""
+    folder, _, last = name.rpartition("/")
+    is_short = len(last.encode("utf-8", "surrogatepass")) <= 255
+    return is_short and bool(_PLAIN.fullmatch(last)) and last.endswith(_ENDINGS.get(folder, ()))
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether a path is a file itself, and no link to one."""
+    try:
+        return modes.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def check_layout(output_dir: Path, nodes: Iterable[str]) -> None:
+    """Stop before the work starts where something else stands in the place of a folder or file that is to be written.
+
+    Links inside of OUTPUT_DIR are not followed: they might lead into the input, or to files of other runs.
+
+    Parameters
+    ----------
+    output_dir : Path
+    nodes : names
+
+    Raises
+    ------
+    OutputError
+    """
+    paths = [NodeFolder(output_dir, node, {}, {}) for node in nodes]
+    folders = [output_dir / "group", output_dir / "logs"]
+    folders += [path for folder in paths for path in (folder.path, folder.figures)]
+    files = [output_dir / name for name in TOP_FILES] + [folder.manifest for folder in paths]
+    for path in folders:
+        if path.is_symlink():
+            raise OutputError(
+                f"{path} is a link to {path.readlink()}; expected a folder of its own, as links inside of OUTPUT_DIR "
+                "are not followed. Put the folder itself there, or choose another OUTPUT_DIR."
+            )
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path} is a file; expected a folder or a free place. Choose another OUTPUT_DIR.")
+    for path in files:
+        if os.path.lexists(path) and not _is_file(path):
+            found = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no file"
+            raise OutputError(
+                f"{path} is {found}; expected a file or a free place. Move it, or choose another OUTPUT_DIR."
+            )
+
+
+def remove_abandoned(output_dir: Path) -> None:
+    """Remove halves of the files beside the nodes' folders that runs which were killed left; never of a run at work."""
+    for folder in (output_dir, output_dir / "logs", *(output_dir / "logs").glob("2*/")):
+        if folder != output_dir and folder.is_symlink():
+            continue
+        names = TOP_FILES if folder == output_dir else LOG_FILES if folder.name == "logs" else RUN_FILES
+        for path, whole in abandoned_parts(folder).items():
+            if whole in names or (folder.name != "logs" and _RUN_RECORD.fullmatch(whole)):
+                with _explaining(path):
+                    path.unlink(missing_ok=True)
 
 
 def check_writable(output_dir: Path) -> None:
@@ -473,7 +623,7 @@ def write_figure(folder: NodeFolder, stem: str, figure: Figure | Viewer) -> str:
 
 def figure_path(folder: NodeFolder, stem: str, name: str, kind: str = "png") -> Path:
     """Place of a picture or page; `stem` is contrast-<C>, or empty for those of the node."""
-    return folder.figures / f"{stem}_{name}.{kind}".removeprefix("_")
+    return folder.figures / plain(f"{stem}_{name}.{kind}".removeprefix("_"))
 
 
 def write_record(folder: NodeFolder, content: Json) -> None:
@@ -483,7 +633,7 @@ def write_record(folder: NodeFolder, content: Json) -> None:
 
 def run_record(output_dir: Path, run: str, node: str) -> Path:
     """Place of what a run says of itself for the report of a node; results themselves are the same in every run."""
-    return output_dir / "logs" / run / f"report_node-{file_label(node)}.json"
+    return output_dir / "logs" / run / f"report_node-{plain_label(file_label(node))}.json"
 
 
 def drop_record(folder: NodeFolder) -> None:
@@ -533,19 +683,16 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Give a name beside the file to write to; the file takes its place only when all went well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(part_name(path.name))
     try:
         with _explaining(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _whole(temporary: Path) -> Path:
-    """Return the file that a name of `_replacing` was to become."""
-    return temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
+    except BaseException:
+        with suppress(OSError):  # a disk that takes nothing may refuse this too; what failed first is being told
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -554,9 +701,10 @@ def _explaining(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}. Free space or choose another OUTPUT_DIR."
-        ) from error
+        advice = "Free space or choose another OUTPUT_DIR."
+        if error.errno == errno.ENAMETOOLONG:
+            advice = "Choose a shorter OUTPUT_DIR, or shorter names of nodes and contrasts."
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}. {advice}") from error
 
 
 def _plain(value: object) -> object:

@@ -116,7 +116,7 @@ def replacement(folder: NodeFolder) -> str:
     if not earlier and not report.exists():
         words = f"nothing is replaced: {folder.output_dir} holds no results of this node"
     else:
-        own = {path for path in folder.path.rglob("*") if path.is_file()} - earlier - {folder.manifest}
+        own = folder.own_files()
         parts = [f"{len(earlier)} files of an earlier run in {folder.path}"] if earlier else []
         parts += [str(report)] if report.exists() else []
         kept = f"; {_count(len(own), 'file')} of yours there stay" if own else ""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bids_app import __version__
 from bids_app.errors import DataError, MissingPathError
 from bids_app.inference.clusters import Lattice
+from bids_app.locks import hold
 from bids_app.modelfile import read_model
-from bids_app.outputs import check_writable
+from bids_app.outputs import check_layout, check_writable, remove_abandoned
 from bids_app.permuting import plan_permutations
 from bids_app.report.content import NodeSection
 from bids_app.reporting import node_folder, open_sheet, report_contrast, report_node, write_page
@@ -39,13 +42,23 @@ def rebuild(options: RunOptions, started: datetime) -> ModelSpec:
         When a file is absent or damaged.
     """
     check_writable(options.output_dir)
+    check_layout(options.output_dir, ())
     with stage("Results on disk") as say:
         saved = find_nodes(options)
         say(f"{len(saved)} node{'s' if len(saved) > 1 else ''}, {sum(len(n.contrasts) for n, _ in saved)} contrasts")
-    parts = [(node.facts, _report_node(node, options)) for node, _ in saved]
-    when = started.astimezone(UTC).isoformat(timespec="seconds")
-    write_page(options.output_dir, parts, {"Page made again": f"{when}, by bids-grouplevel {__version__}"})
+    with ExitStack() as held:
+        for node, _ in saved:
+            held.enter_context(hold(node.folder.path, _report(node)))
+        parts = [(node.facts, _report_node(node, options)) for node, _ in saved]
+        when = started.astimezone(UTC).isoformat(timespec="seconds")
+        write_page(options.output_dir, parts, {"Page made again": f"{when}, by bids-grouplevel {__version__}"})
+    remove_abandoned(options.output_dir)
     return max(saved, key=lambda each: each[0].facts.run.run)[1]
+
+
+def _report(node: SavedNode) -> str:
+    """Identify what the report of a node is made of."""
+    return hashlib.sha256(f"report of {node.facts.run} {node.facts.name}".encode()).hexdigest()
 
 
 def find_nodes(options: RunOptions) -> list[tuple[SavedNode, ModelSpec]]:
@@ -71,6 +84,7 @@ def find_nodes(options: RunOptions) -> list[tuple[SavedNode, ModelSpec]]:
                 "model that made them."
             )
         spec = model.nodes[names.index(facts.name)]
+        check_layout(options.output_dir, [facts.name])
         folder = node_folder(spec, facts, options.output_dir)
         folder.written.update(folder.listed)  # they stay what they are: files of the run
         order = (facts.run.run, names.index(facts.name))

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from itertools import islice
+from pathlib import Path
 from platform import python_version
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bids_app import __version__, conditions, outputs, preview
-from bids_app.checkpoints import clear
+from bids_app.checkpoints import clear, fingerprint
 from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
 from bids_app.diagnostics import diagnose
 from bids_app.discovery import advisory_validation
-from bids_app.errors import ModelError, Warned
+from bids_app.errors import ModelError, OutputError, Warned
 from bids_app.glm import fit_contrast, has_error, subject_effects, with_scores
 from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
 from bids_app.inference.correction import ContrastInference, parametric, uncorrected_p
 from bids_app.inference.permutation import NullDistribution
+from bids_app.locks import hold, refuse_if_held
 from bids_app.modelfile import read_model
 from bids_app.participants import find_participants
 from bids_app.permuting import LEAST_MEMORY, Means, Plan, permute, plan_permutations
@@ -95,12 +98,14 @@ def run(options: RunOptions) -> None:
         model = read_model(options.model)
         _say(model.notes)
         outputs.check_writable(options.output_dir)
+        chosen = _chosen_nodes(model, options)
+        outputs.check_layout(options.output_dir, [node.name for node in chosen])
         if outputs.stays_in_container(options.output_dir):
             log.warning("OUTPUT_DIR is lost with the container.%s", how_to_bind(options.output_dir, mode=""))
         if not (options.skip_bids_validation or options.maps):  # a table needs no valid dataset
             _say(f"input, advisory: {line}" for line in advisory_validation(options.bids_dir))
         with stage("Input and design") as say:
-            found = [(node, find_maps(options, model, node)) for node in _chosen_nodes(model, options)]
+            found = [(node, find_maps(options, model, node)) for node in chosen]
             designs = [_design(node, inputs, options) for node, inputs in found]
             say(_layout_words(designs))
         # BLAS on one thread: how it shares out a product, and so how that is rounded, may hang on the number of threads
@@ -155,18 +160,45 @@ def _analyse(
         image=_image(),
     )
     nodes = []
-    try:
+    with _log_file(run_folder / "log.txt", lines), ExitStack() as held:
         for (node, inputs), design in zip(found, designs, strict=True):
+            folder = outputs.NodeFolder(options.output_dir, node.name, inputs.entities, {}).path
+            analysis = _analysis(model, node, inputs, design, options)
+            refuse_if_held(folder, analysis)  # which is said before the maps are read
             study = prepare(node, inputs, design, options)
+            held.enter_context(hold(folder, analysis))  # until the page is written, which has the pictures of all
             outputs.write_run(run_folder, options, model, versions)
             nodes.append(analyse_node(study, facts, options))
             del study  # or its maps would stay in memory beside the next node's
         outputs.write_dataset(options.output_dir, tuple(datasets.values()), versions)
         write_page(options.output_dir, nodes)
         clear(options.scratch, [file_label(node.name) for node, _ in found])
-    finally:
-        if run_folder.exists():
-            outputs.write_text(run_folder / "log.txt", "".join(lines))
+        outputs.remove_abandoned(options.output_dir)
+
+
+def _analysis(model: ModelSpec, node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptions) -> str:
+    """Identify all that decides the results of a node; what cannot be told from another analysis is one."""
+    table = inputs.files
+    masks = (options.mask,) if options.mask else inputs.masks
+    paths = [*table["path"], *masks, *inputs.overview.values()]
+    versions = [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    names = [[str(entry) for entry in table[column]] for column in ("participant_id", "condition", "relative_path")]
+    laid_out = (design.matrix, design.between, design.subjects, design.cells, design.blocks, design.variance_groups)
+    document = json.dumps(model.document, sort_keys=True, default=str)
+    return fingerprint(__version__, document, node.name, options.random_seed, laid_out, names, versions)
+
+
+@contextmanager
+def _log_file(path: Path, lines: list[str]) -> Iterator[None]:
+    """Write the log at the end, whatever the end is; where the run has failed, that is told, and no log that fails."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OutputError):
+            if path.parent.exists():
+                outputs.write_text(path, "".join(lines))
+        raise
+    outputs.write_text(path, "".join(lines))
 
 
 def _rebuild(options: RunOptions, lines: list[str]) -> None:
@@ -396,6 +428,10 @@ def _chosen_nodes(model: ModelSpec, options: RunOptions) -> tuple[NodeSpec, ...]
             hint = f'did you mean "{near}"?' if near else f"expected one of {', '.join(names)}"
             raise ModelError(f'--node: the model has no Dataset node "{name}"; {hint}')
     labels = {file_label(node.name).lower(): node.name for node in model.nodes}
+    if "" in labels:
+        raise ModelError(
+            f'the node "{labels[""]}" has no letter or digit (a to z, 0 to 9) to name its folder by; rename it'
+        )
     if len(labels) < len(names):
         raise ModelError(f"two of the nodes {', '.join(names)} would share a folder; rename one")
     return tuple(node for node in model.nodes if not options.node or node.name in options.node)

@@ -21,15 +21,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.design import Contrast
-from bids_app.errors import DataError, MissingPathError
+from bids_app.design import Contrast, file_label
+from bids_app.errors import DataError, MissingPathError, OutputError
 from bids_app.glm import ContrastFit
 from bids_app.imagefiles import UNREADABLE
 from bids_app.images import Booleans
 from bids_app.inference.clusters import Lattice
 from bids_app.inference.correction import ContrastInference, parametric
 from bids_app.inference.permutation import NullDistribution
-from bids_app.outputs import NodeFolder, figure_path, map_names, run_record, type_on_disk
+from bids_app.outputs import NodeFolder, figure_path, map_names, plain, run_record, type_on_disk
 from bids_app.permuting import Plan
 from bids_app.records import Json, Loaders, decode, encode
 from bids_app.report.figures import Figure
@@ -38,6 +38,9 @@ from bids_app.results import NodeFacts, Results, RunFacts
 from bids_app.spec import NodeSpec
 
 Floats = NDArray[np.float64]
+
+# What a record that is none of ours raises; names in it that lead elsewhere count as damage too
+UNDECODED = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, OutputError, zlib.error)
 
 FORMAT = 1  # of the record; another one is refused
 TEXTS = ("peak_id", "aal", "desikan_killiany", "harvard_oxford")  # columns of tables
@@ -140,13 +143,15 @@ def read_facts(output_dir: Path, path: Path) -> tuple[NodeFacts, Mapping[str, Js
             "rebuild the report with the version that did."
         )
     try:
+        if path.parents[1].name != f"node-{file_label(content['Node']['name'])}":
+            raise ValueError(f"it is of the node {content['Node']['name']}")
         run = _read_run(output_dir, content["Node"]["name"])
         load: Loaders = {
-            Figure: lambda kept: {"png": _bytes(path.parent / f"{kept['name']}.png")},
+            Figure: lambda kept: {"png": _bytes(path.parent / plain(f"{kept['name']}.png"))},
             NodeFacts: lambda _: {"run": run},
         }
         return decode(NodeFacts, content["Node"], load), content["Contrasts"]
-    except (KeyError, TypeError, ValueError) as error:
+    except UNDECODED as error:
         raise _damaged(path, error) from error
 
 
@@ -161,7 +166,9 @@ def _read_run(output_dir: Path, node: str) -> RunFacts:
         )
     try:
         run: RunFacts = decode(RunFacts, _parsed(found[-1]))
-    except (KeyError, TypeError, ValueError) as error:
+        if run.run != found[-1].parent.name:  # whose other files are read
+            raise ValueError(f"it is of the run {run.run}")
+    except UNDECODED as error:
         raise _damaged(found[-1], error) from error
     return run
 
@@ -204,7 +211,7 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, lattice
             Figure: lambda kept: {"png": _bytes(figure_path(node.folder, stem, kept["name"]))},
         }
         results: Results = decode(Results, record, load)
-    except (KeyError, TypeError, ValueError) as error:
+    except UNDECODED as error:
         raise _damaged(where, error) from error
     return results
 

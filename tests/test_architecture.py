@@ -42,7 +42,7 @@ MAY_IMPORT = {
         (
             "errors", "spec", "modelfile", "discovery", "dataset", "participants", "images", "design",
             "conditions", "glm", "inference.*", "report.*", "outputs", "demo", "resources", "checkpoints", "permuting",
-            "preview", "diagnostics", "smoothness", "terminal", "results", "reporting", "saved", "rebuild",
+            "preview", "diagnostics", "smoothness", "terminal", "results", "reporting", "saved", "rebuild", "locks",
         ),
         ("numpy", "threadpoolctl"),
     ),
@@ -179,10 +179,11 @@ MAY_IMPORT = {
         ),
         ("jinja2",),
     ),
+    "locks": Allowed(("errors",)),
     "outputs": Allowed(
         (
-            "errors", "spec", "discovery", "dataset", "images", "design", "effectsizes", "exchangeability", "glm",
-            "conditions", "inference.*", "report.atlases", "report.tables", "report.figures",
+            "errors", "spec", "locks", "discovery", "dataset", "images", "design", "effectsizes", "exchangeability",
+            "glm", "conditions", "inference.*", "report.atlases", "report.tables", "report.figures",
             "report.words", "resources",
         ),
         ("nibabel", "numpy", "pandas"),
@@ -216,7 +217,7 @@ MAY_IMPORT = {
     "rebuild": Allowed(
         (
             "errors", "spec", "modelfile", "inference.clusters", "permuting", "outputs", "reporting", "results",
-            "saved", "terminal", "report.content",
+            "saved", "terminal", "report.content", "locks",
         )
     ),
     "demo": Allowed(("errors",), ("numpy", "scipy", "nibabel", "nilearn")),

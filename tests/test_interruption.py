@@ -35,6 +35,7 @@ from bids_app.inference.permutation import (
     choose_enhancements,
     null_distribution,
 )
+from bids_app.locks import hold
 
 REPOSITORY = Path(__file__).parent.parent
 N_SUBJECTS = 10  # 512 flips
@@ -182,6 +183,39 @@ def test_a_signal_between_batches_keeps_what_is_done(
     (kept,) = (tmp_path / "out" / ".work").iterdir()
     with np.load(kept) as arrays:
         assert len(arrays["maxima"]) == arrays["n_done"] >= 32
+
+
+def test_a_run_beside_another_model_is_refused_and_leaves_its_results_alone(
+    study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While somebody works in the node's folder; a run and a report made again. The same model may, at any time."""
+    run = [str(study[0]), str(tmp_path / "out"), "group", "-m", str(study[1]), "--skip-bids-validation", "-q"]
+    assert main(run) == 0
+    before = results(tmp_path / "out")
+    with hold(tmp_path / "out" / "group" / "node-group", "another"):
+        assert main(run) == 73
+        assert (
+            f"another run is at work there, with another model, other options or other maps: process {os.getpid()} "
+            in (capsys.readouterr().err)
+        )
+        assert main([*run, "--reports-only"]) == 73
+    assert results(tmp_path / "out") == before
+
+
+def test_two_runs_of_the_same_analysis_side_by_side_are_both_right(study: tuple[Path, Path], tmp_path: Path) -> None:
+    """Both end well, with the bytes of one alone, and nothing beside them."""
+    assert finish(command(study, tmp_path / "alone")).returncode == 0
+    pipe = subprocess.PIPE
+    pair = [
+        subprocess.Popen(command(study, tmp_path / "out"), stdout=pipe, stderr=pipe, text=True, cwd=REPOSITORY)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=240) for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], said
+    assert_same_files(tmp_path / "alone", tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        path.name for path in (tmp_path / "alone").iterdir()
+    }
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,10 +28,14 @@ from bids_app.inference.clusters import Lattice
 from bids_app.inference.correction import familywise, parametric
 from bids_app.inference.permutation import NullDistribution
 from bids_app.inference.tail import TailFit
+from bids_app.locks import machine
 from bids_app.outputs import (
     NodeFolder,
+    check_layout,
     check_writable,
     command_line,
+    figure_path,
+    remove_abandoned,
     stays_in_container,
     write_conditions,
     write_contrast,
@@ -104,10 +112,12 @@ def test_a_run_that_dies_in_the_middle_leaves_nothing_that_the_next_one_does_not
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             write_image(died.keep(died.file("map.nii.gz")), np.zeros((2, 2, 2)), AFFINE, mni=True)
-    left = {path.name for path in died.path.rglob("*") if path.is_file()}
-    assert left == {
+    (half,) = died.path.glob(".map.nii.gz.*.part")
+    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    half.rename(died.path / half.name.replace(f"-{os.getpid()}-", f"-{int(process.stdout)}-"))  # which is gone
+    left = {path.name for path in died.path.rglob("*") if path.is_file()} - {".own.part", ".written.txt"}
+    assert {name for name in left if not name.endswith(".part")} == {
         *("old.tsv", "old.json", "contrast-a_slices.png", "contrast-a_viewer.html"),
-        *(f".map.nii.gz.{os.getpid()}.part", ".own.part", ".written.txt"),
     }
     following = NodeFolder(tmp_path, "n", {}, {})
     write_text(following.keep(following.file("new.tsv")), "new")
@@ -406,3 +416,158 @@ def test_results_on_the_file_system_of_a_container_are_known_to_be_lost(monkeypa
     monkeypatch.setenv("BIDS_GROUPLEVEL_CONTAINER_TYPE", "docker")
     assert stays_in_container(Path("/nothing/here"))
     assert not stays_in_container(Path("/proc/nothing"))
+
+
+class TestNothingOfOthersIsRemoved:
+    """Whoever wrote into the list of files: a run removes what it can prove to be its own, and no more."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> NodeFolder:
+        """An earlier run's folder, with a file and a picture that the next run does not write."""
+        folder = NodeFolder(tmp_path / "out", "n", {}, {})
+        for path in (folder.file("old.tsv"), folder.figures / "old.png"):
+            write_text(folder.keep(path), "old")
+        return folder
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "../../../mine.txt",
+            "../../../mine.tsv",
+            "{absolute}/mine.tsv",
+            "../../mine.tsv",
+            "../node-n/old.tsv",
+            "rois/mine.tsv",
+            "figures/../../../../mine.tsv",
+            "figures/../../../../mine.png",
+            "mine.txt",
+            ".",
+            "..",
+            "",
+            "x" * 300 + ".tsv",
+            "mine.tsv\0",
+            "link.tsv",
+            "folder.tsv",
+        ],
+    )
+    def test_a_line_that_leads_elsewhere_is_left_alone(self, folder: NodeFolder, tmp_path: Path, line: str) -> None:
+        """Outside, beside, below, links and folders; what the earlier run wrote goes all the same."""
+        mine = [tmp_path / "mine.txt", tmp_path / "mine.tsv", tmp_path / "mine.png", tmp_path / "out" / "mine.tsv"]
+        mine += [folder.path / "mine.txt", folder.path / "rois" / "mine.tsv", folder.path / "folder.tsv" / "a"]
+        for path in mine:
+            write_text(path, "mine")
+        (folder.path / "link.tsv").symlink_to(tmp_path / "mine.tsv")
+        with folder.manifest.open("a") as file:
+            file.write(line.format(absolute=tmp_path) + "\n")
+        NodeFolder(folder.output_dir, "n", {}, {}).remove_leftovers()
+        assert [path.read_text() for path in mine] == ["mine"] * len(mine)
+        assert (folder.path / "link.tsv").is_symlink()
+        assert not folder.file("old.tsv").exists()
+        assert not (folder.figures / "old.png").exists()
+
+    def test_strange_lines_are_told(self, folder: NodeFolder, caplog: pytest.LogCaptureFixture) -> None:
+        """With the first of them and their number."""
+        with folder.manifest.open("a") as file:
+            file.write("../a\n../b\n")
+        NodeFolder(folder.output_dir, "n", {}, {}).remove_leftovers()
+        (warning,) = caplog.messages
+        assert f'{folder.manifest} names 2 files that no run writes there, "../a" and others' in warning
+
+    @pytest.mark.parametrize("content", [b"old.tsv\n\xff\xfe\n", b"old.tsv\n" + b"x" * 10_000_001])
+    def test_a_damaged_list_removes_nothing_and_stops_nothing(
+        self, folder: NodeFolder, content: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """No UTF-8, or far too long."""
+        folder.manifest.write_bytes(content)
+        assert NodeFolder(folder.output_dir, "n", {}, {}).remove_leftovers() == []
+        assert folder.file("old.tsv").exists()
+        assert "is damaged" in caplog.text
+        assert "nothing of an earlier run is removed" in caplog.text
+
+    def test_a_list_that_is_a_link_is_neither_read_nor_written(self, folder: NodeFolder, tmp_path: Path) -> None:
+        """Refused before the work, and, where it comes later, when the first file is written."""
+        mine = tmp_path / "mine.txt"
+        mine.write_text("old.tsv\n")
+        folder.manifest.unlink()
+        folder.manifest.symlink_to(mine)
+        with pytest.raises(OutputError, match=r"\.written\.txt is a link"):
+            check_layout(folder.output_dir, ["n"])
+        new = NodeFolder(folder.output_dir, "n", {}, {})
+        assert new.earlier_files() == set()
+        with pytest.raises(OutputError, match=r"written"):
+            new.keep(new.file("new.tsv"))
+        assert mine.read_text() == "old.tsv\n"
+
+    @pytest.mark.parametrize("place", ["group", "group/node-n", "group/node-n/figures", "logs"])
+    def test_folders_that_are_links_are_refused(self, tmp_path: Path, place: str) -> None:
+        """Wherever they lead, with that place."""
+        (tmp_path / "elsewhere").mkdir()
+        path = tmp_path / "out" / place
+        path.parent.mkdir(parents=True)
+        path.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(OutputError) as caught:
+            check_layout(tmp_path / "out", ["n"])
+        assert str(caught.value).startswith(f"{path} is a link to {tmp_path / 'elsewhere'}; expected a folder")
+
+    def test_what_stands_in_the_place_of_a_file_is_found_before_the_work(self, tmp_path: Path) -> None:
+        """A folder report.html would cost the page at the end."""
+        (tmp_path / "report.html").mkdir()
+        with pytest.raises(OutputError, match=r"report\.html is a folder; expected a file"):
+            check_layout(tmp_path, ["n"])
+        (tmp_path / "group").write_text("")
+        with pytest.raises(OutputError, match="group is a file; expected a folder"):
+            check_layout(tmp_path, ["n"])
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "../a", "", ".", "/a", "a\0b", "a__b.tsv", "-a", "Лица", "a b"])
+def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    """Of a file, a picture, an entity; of a node where nothing is left of it."""
+    folder = NodeFolder(tmp_path, "n", {}, {})
+    for make in (
+        lambda: folder.file(f"{name}"),
+        lambda: figure_path(folder, "", f"{name}/x"),
+        lambda: NodeFolder(tmp_path, "n", {"space": name}, {}),
+    ):
+        with pytest.raises(OutputError, match="expected letters and digits"):
+            make()
+
+
+def test_halves_at_the_top_go_when_their_process_is_gone(tmp_path: Path) -> None:
+    """Of the page, the description and the logs; those of a living process, and the user's own, stay."""
+    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    dead, alive = int(process.stdout), os.getppid()
+    halves = ["report.html", "dataset_description.json", "logs/CITATION.md", "logs/20260101-000000-000000/log.txt"]
+    halves.append("logs/20260101-000000-000000/report_node-anova.json")
+    kept = [".report.html.part", ".mine.txt.{}.part", f".report.html.{machine()}-{alive}-0123abcd.part"]
+    kept += [f".mine.txt.{machine()}-{dead}-0123abcd.part", "logs/.mine.part"]
+    for name in halves:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f".{path.name}.{machine()}-{dead}-0123abcd.part").write_text("half")
+    for name in kept:
+        (tmp_path / name).write_text("kept")
+    remove_abandoned(tmp_path)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == set(kept)
+
+
+def test_halves_of_another_machine_go_when_they_are_old(tmp_path: Path) -> None:
+    """On a shared file system nobody can ask whether its process lives; an hour is longer than any file takes."""
+    for name, age in (("report.html", 7200), ("README.md", 60)):
+        path = tmp_path / f".{name}.00000000-1-0123abcd.part"
+        path.write_text("half")
+        os.utime(path, (time.time() - age,) * 2)
+    remove_abandoned(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".README.md.00000000-1-0123abcd.part"]
+
+
+def test_a_disk_that_turns_read_only_is_told_by_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the half-written file can be removed, and that must not take the place of what failed."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match=r"a\.txt cannot be written: Read-only file system"):
+        write_text(tmp_path / "a.txt", "text")

@@ -191,6 +191,57 @@ def test_results_of_another_run_are_refused(copied: Path, capsys: pytest.Capture
     assert "another format" in capsys.readouterr().err
 
 
+def test_a_picture_that_leads_elsewhere_is_refused_and_not_rewritten(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the record calls it, by itself or within a contrast."""
+    (record,) = copied.glob("group/*/figures/report.json")
+    evil = copied.parent / "evil.png"
+    shutil.copy(record.with_name("subjects.png"), evil)
+    content, manifest = record.read_text(), (record.parents[1] / ".written.txt").read_bytes()
+    label = next(label for label in json.loads(content)["Contrasts"] if label.startswith("AB"))
+    before = evil.read_bytes(), evil.stat().st_mtime_ns
+    for name, other in (
+        ('"subjects"', "../../../../evil"),
+        ('"subjects"', str(evil.with_suffix(""))),
+        ('"desc-clusterMassFWE_means"', f"/../../../../../{label}"),
+    ):
+        name_in = name if name in content else re.search(r'"desc-\w+_means"', content).group()  # type: ignore[union-attr]
+        record.write_text(content.replace(f'"name": {name_in}', f'"name": "{other}"'))
+        assert record.read_text() != content
+        assert again(copied) == 65
+        message = capsys.readouterr().err
+        assert str(record) in message
+        assert "cannot be the name of a file" in message
+    assert (evil.read_bytes(), evil.stat().st_mtime_ns) == before
+    assert (record.parents[1] / ".written.txt").read_bytes() == manifest
+
+
+def test_a_record_of_another_node_or_run_is_refused(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its pictures would go into another folder, or its model come from one."""
+    (record,) = copied.glob("group/*/figures/report.json")
+    content = record.read_text()
+    record.write_text(content.replace('"name": "anova one"', '"name": "other"'))
+    assert again(copied) == 65
+    assert "it is of the node other" in capsys.readouterr().err
+    record.write_text(content)
+    (run,) = copied.glob("logs/2*/report_node-anovaOne.json")
+    run.write_text(re.sub(r'"run": "[^"]*"', '"run": "../../elsewhere"', run.read_text()))
+    assert again(copied) == 65
+    assert "it is of the run ../../elsewhere" in capsys.readouterr().err
+
+
+def test_results_behind_a_link_are_not_written_to(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`group` elsewhere, which may be the input."""
+    before = {path.name: path.stat().st_mtime_ns for path in copied.rglob("*")}
+    (copied / "group").rename(copied.parent / "elsewhere")
+    (copied / "group").symlink_to(copied.parent / "elsewhere")
+    assert again(copied) == 73
+    assert f"{copied / 'group'} is a link to {copied.parent / 'elsewhere'}" in capsys.readouterr().err
+    after = {path.name: path.stat().st_mtime_ns for path in (copied.parent / "elsewhere").rglob("*")}
+    assert all(before[name] == time for name, time in after.items())
+
+
 def test_a_folder_without_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert again(tmp_path) == 66
     assert f"{tmp_path / 'group'} has no folder node-<node>" in capsys.readouterr().err
