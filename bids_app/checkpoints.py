@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import io
 import logging
+import math
 import os
 import secrets
 import signal
@@ -36,7 +37,12 @@ log = logging.getLogger("bids_app")
 SUFFIX = "_checkpoint.npz"
 
 # What reading a damaged or truncated npz file may raise, found by damaging every byte of one
-DAMAGE = (OSError, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (
+    OSError, EOFError, KeyError, NotImplementedError, OverflowError, RuntimeError, TypeError, ValueError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+OVERHEAD = 100_000  # bytes of a file beside its arrays, at most
+PARTS = ("version", "fingerprint", "n_done", "maxima", "n_exceeding", "digest")
 
 
 @dataclass(slots=True)
@@ -47,6 +53,8 @@ class Checkpoint:
     """As `checkpoint_path` gives it."""
     fingerprint: str
     """Of data, design, contrast, shuffles and settings, by `fingerprint`."""
+    size: tuple[int, int, int] | None = None
+    """Shuffles in all, maxima of each, voxels: what is saved has to fit; None: not known."""
     every: float = 60.0
     """Seconds between saves."""
     _last: float = field(init=False)
@@ -58,22 +66,49 @@ class Checkpoint:
     def load(self) -> PartialNull | None:
         """Return what an earlier run saved; None, with a warning, where it cannot be used, and where there is none."""
         try:
-            saved = _unpack(self.path.read_bytes())
+            saved = _unpack(self.path, self._largest())
         except FileNotFoundError:
             return None
         except DAMAGE:
             self._refuse("is damaged or cannot be read")
             return None
-        version = str(saved["version"])
+        version = str(saved["version"])[:40]
         if version != __version__:
             self._refuse(f"was written by version {version} of this app, and this is {__version__}")
             return None
         if str(saved["fingerprint"]) != self.fingerprint:
             self._refuse("is of other data, another model or another seed")
             return None
+        if problem := self._problem(saved):
+            self._refuse(f"holds what no run saves ({problem})")
+            return None
         partial = PartialNull(int(saved["n_done"]), saved["maxima"], saved["n_exceeding"])
         log.info("carrying on from a checkpoint after %d shuffles: %s", partial.n_done, self.path)
         return partial
+
+    def _largest(self) -> float:
+        """Bytes that the file can have at most."""
+        if self.size is None:
+            return math.inf
+        n_shuffles, n_keys, n_voxels = self.size
+        return 8 * (n_shuffles * n_keys + n_voxels) + OVERHEAD
+
+    def _problem(self, saved: Mapping[str, NDArray[Any]]) -> str:
+        """Say what is wrong with the arrays of a file; empty where they are what the shuffles so far can give."""
+        done, maxima, reached = saved["n_done"], saved["maxima"], saved["n_exceeding"]
+        if done.shape != () or done.dtype.kind not in "iu" or maxima.dtype != np.float64 or reached.dtype != np.int64:
+            return "other types of numbers"
+        n_done = int(done)
+        n_shuffles, n_keys, n_voxels = self.size or (n_done, *maxima.shape[1:2], *reached.shape[:1])
+        if not 0 < n_done <= n_shuffles:
+            return f"{n_done} of {n_shuffles} shuffles"
+        if maxima.shape != (n_done, n_keys) or reached.shape != (n_voxels,):
+            return f"arrays of {maxima.shape} and {reached.shape}; expected {(n_done, n_keys)} and {(n_voxels,)}"
+        if not np.isfinite(maxima).all() or np.any(reached < 0) or np.any(reached > n_done):
+            return "values out of range"
+        if str(saved["digest"]) != _digest(self.fingerprint, n_done, maxima, reached):
+            return "another checksum"
+        return ""
 
     def save(self, partial: PartialNull) -> None:
         """Write the state in place of the one before; where the disk has no room, warn once and go on without."""
@@ -87,6 +122,7 @@ class Checkpoint:
                     n_done=np.array(partial.n_done),
                     maxima=partial.maxima,
                     n_exceeding=partial.n_exceeding,
+                    digest=np.array(_digest(self.fingerprint, partial.n_done, partial.maxima, partial.n_exceeding)),
                 )
                 _replace(self.path, content.getbuffer())
         except OSError as error:
@@ -159,7 +195,10 @@ def clear(work_dir: Path, nodes: Iterable[str]) -> None:
     for node in nodes:
         name = f"node-{node}_contrast-*{SUFFIX}"
         for path in (*work_dir.glob(name), *work_dir.glob(f".{name}.*.part")):
-            path.unlink(missing_ok=True)  # another job may be at it
+            try:
+                path.unlink(missing_ok=True)  # another job may be at it
+            except OSError as error:
+                log.warning("the checkpoint %s cannot be removed (%s), and is of no use any more", path, error.strerror)
     try:
         work_dir.rmdir()
     except OSError:
@@ -189,13 +228,43 @@ def _uninterrupted() -> Iterator[None]:
         signal.raise_signal(heard)
 
 
-def _unpack(content: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an npz file whose checksums hold."""
+def _digest(analysis: str, n_done: int, maxima: NDArray[Any], n_exceeding: NDArray[Any]) -> str:
+    """Checksum of a state with the analysis that it is of."""
+    return fingerprint(__version__, analysis, n_done, maxima, n_exceeding)
+
+
+def _unpack(path: Path, largest: float) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an npz file whose checksums hold; no more memory is taken than the file has bytes.
+
+    Parameters
+    ----------
+    path : Path
+    largest : bytes that it can have
+    """
+    size = path.stat().st_size
+    if not path.is_file() or size > largest:
+        raise ValueError(f"no file, or {size} bytes; expected {largest} at most")
+    content = path.read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if archive.testzip() is not None:  # or a damaged header might ask for more memory than there is
+        for name in PARTS:
+            _check_member(archive, archive.getinfo(f"{name}.npy"))
+        if archive.testzip() is not None:
             raise zipfile.BadZipFile
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in ("version", "fingerprint", "n_done", "maxima", "n_exceeding")}
+        return {name: arrays[name] for name in PARTS}
+
+
+def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Stop where an array is compressed, or claims another size than it has: either might fill the memory."""
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+        raise ValueError("compressed")
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError("another version of the format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+            raise ValueError("another size")
 
 
 def _replace(path: Path, content: memoryview) -> None:

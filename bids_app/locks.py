@@ -162,11 +162,10 @@ def _other(folder: Path, analysis: str, *, remove_stale: bool = False) -> tuple[
         if not is_note(note.name):
             continue
         holder = _read(note)
-        if holder and holder.analysis == analysis:
-            continue
         if _works(note, holder):
-            return note, holder or Holder("unknown", "", 0, "", "unknown", "")
-        if remove_stale:
+            if holder is None or holder.analysis != analysis:
+                return note, holder or Holder("unknown", "", 0, "", "unknown", "")
+        elif remove_stale:
             with suppress(OSError):  # another run may remove it too
                 note.unlink(missing_ok=True)
     return None

@@ -175,6 +175,7 @@ def _null(
             enhancements.lattice.position,
             enhancements.lattice.offsets,
         ),
+        size=(plan.shuffles.n_shuffles, len(enhancements.keys), values.shape[1]),
     )
     done = checkpoint.load()
     n_done = done.n_done if done else 0
