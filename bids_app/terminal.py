@@ -71,10 +71,18 @@ def open_shown(verbosity: int) -> logging.Handler:
     if verbosity >= 0 and sys.stderr.isatty() and console.is_interactive:
         return Terminal(console, verbosity)
     lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(logging.Formatter("%(message)s"))
+    lines.setFormatter(_Lines())
     lines.setLevel(logging.WARNING if verbosity < 0 else logging.DEBUG if verbosity else logging.INFO)
     lines.addFilter(_Once())
     return lines
+
+
+class _Lines(logging.Formatter):
+    """Writes a message as it is; a warning is called so, there being no colour."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = super().format(record)
+        return f"warning: {message}" if record.levelno == logging.WARNING else message
 
 
 @contextmanager

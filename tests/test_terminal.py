@@ -102,7 +102,7 @@ def test_verbose_shows_what_is_for_the_record_too() -> None:
 
 def test_quiet_shows_warnings_only() -> None:
     """As plain lines, each once."""
-    assert left_on_screen(on_a_terminal(program(-1))) == ["careful [bold]here[/bold]"]
+    assert left_on_screen(on_a_terminal(program(-1))) == ["warning: careful [bold]here[/bold]"]
 
 
 def test_no_color_takes_the_colours_only() -> None:
@@ -128,7 +128,7 @@ def test_elsewhere_every_line_is_plain_text(monkeypatch: pytest.MonkeyPatch, cap
         log.removeHandler(shown)
     assert capfd.readouterr().err.splitlines() == [
         "Maps: 7 voxels, 0.0 s",
-        "careful",
+        "warning: careful",
         "MNI is assumed",
         "A > B [red]é: Voxel-wise FWE, p <= 0.05: 1,234 voxels in 3 clusters; strongest: "
         "t = 5.00, p = 0.012 at (1, -2, 3) mm",
