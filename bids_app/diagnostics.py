@@ -130,7 +130,8 @@ class PAgreement:
     place: tuple[float, float, float] | None
     """mm of that voxel."""
     median_ratio: float | None
-    """Median over the same voxels of permutation p / parametric p, among those with a parametric p of at most 0.05."""
+    """Median of permutation p / parametric p over the voxels whose parametric p lies from `FEW` / N to 0.05; None where
+    there is none. Choosing by the permutation p as well would choose those where it is the larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +292,7 @@ def p_agreement(fit: ContrastFit, permutation_p: Floats, n_shuffles: int, xyz: F
     enough = np.flatnonzero((permutation_p >= FEW / n_shuffles) & (permutation_p < 1))
     apart = permuted[enough] - parametric[enough]
     worst = int(enough[np.abs(apart).argmax()]) if enough.size else None
-    small = apart[fit.p[enough] <= 0.05]
+    small = (permuted - parametric)[(fit.p >= FEW / n_shuffles) & (fit.p <= 0.05)]
     return PAgreement(
         n_shuffles=n_shuffles,
         parametric=(bins + 0.5) * BIN,

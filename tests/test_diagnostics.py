@@ -305,6 +305,19 @@ def test_the_largest_disagreement_is_that_of_the_voxel_it_is_in(rng: np.random.G
     assert found.place == tuple(xyz[voxel])
 
 
+@pytest.mark.parametrize("n_shuffles", [200, 300, 1000])
+def test_few_shuffles_alone_make_no_disagreement(rng: np.random.Generator, n_shuffles: int) -> None:
+    """Drawn where the parametric p is true: the ratio is one, or cannot be told, whatever the number of shuffles."""
+    values = rng.standard_normal((16, 20000)).astype(np.float32)
+    fit = fit_contrast(values, design_of(16, n_cells=1), contrast_of(np.ones((1, 1))))
+    p = (1 + rng.binomial(n_shuffles - 1, fit.p)) / n_shuffles
+    found = p_agreement(fit, p, n_shuffles, np.zeros((20000, 3)))
+    if n_shuffles == 200:
+        assert found.median_ratio is None
+    else:
+        assert found.median_ratio == pytest.approx(1, abs=0.1)
+
+
 def test_too_few_shuffles_give_no_disagreement(rng: np.random.Generator) -> None:
     """Ten of them: every p that could be compared would be 1."""
     values = rng.standard_normal((8, 5)).astype(np.float32)

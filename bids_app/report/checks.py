@@ -247,14 +247,18 @@ def _agreement_words(agreement: PAgreement) -> Finding:
         )
     parametric, permuted = agreement.largest
     assert agreement.place is not None
+    few = f"{FEW}/{agreement.n_shuffles:,}"
     words = (
-        f"Of single voxels, uncorrected, where p is at least {FEW}/{agreement.n_shuffles:,}: they differ most at "
+        f"Of single voxels, uncorrected. Where the permutation p is at least {few} they differ most at "
         f"{place_words(agreement.place)} mm, permutation p = {_p(permuted)}, parametric p = {_p(parametric)}."
     )
     ratio = agreement.median_ratio
     if ratio is None:
         return Finding(title, words)
-    words += f" Where the parametric p is 0.05 or less, the permutation p is {ratio:.2f} times it at the median voxel."
+    words += (
+        f" Where the parametric p lies from {few} to 0.05, the permutation p is {ratio:.2f} times it at the median "
+        "voxel."
+    )
     return Finding(title, words, not 1 / APART <= ratio <= APART)
 
 

@@ -59,7 +59,7 @@ def test_what_is_measured_is_said_with_its_numbers(quiet: Diagnostics) -> None:
     assert "88.1 voxels per resel" in words["Smoothness of the noise"]
     assert "Kiebel et al., 1999" in words["Smoothness of the noise"]
     agreement = words["Agreement of permutation and parametric p"]
-    assert "where p is at least 10/1,000: they differ most at (3, 0, −6) mm" in agreement
+    assert "Where the permutation p is at least 10/1,000 they differ most at (3, 0, −6) mm" in agreement
     assert "permutation p = 0.020, parametric p = 0.011" in agreement
     assert words["Outlying subjects"].startswith("None stands out")
     assert checks.warnings == ()
