@@ -152,8 +152,8 @@ def _on_shuffles(used: _Used) -> Iterator[Assumption]:
         yield Assumption(
             "Sign-flips need symmetric errors",
             "Under the null hypothesis a subject's score must be as likely to lie above what the model expects of it "
-            "(zero, where there is nothing but the mean) as equally far below. Scores that are skewed over subjects are "
-            "not: with skewness 0.5, 1 and 2, simulated studies of 8 to 30 subjects without an effect found one in 6 "
+            "(zero, where there is nothing but the mean) as equally far below. Scores that are skewed over subjects "
+            "are not: with skewness 0.5, 1 and 2, simulated studies of 8 to 30 subjects without an effect found one in 6 "
             "to 9 %, 15 to 23 % and over 50 % of cases, where 5 % were wanted, on the side away from the long tail. A "
             "parametric t is no better off. Diagnostics has the skewness of these data. "
             f"{' '.join(_on_symmetry(used))}",
