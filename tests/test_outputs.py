@@ -337,8 +337,8 @@ def test_hedges_g_of_means_is_not_called_that_of_differences(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("sided", "method", "said"),
     [
-        ("two", "fdr", "does not cover two-sided p-values"),
-        ("positive", "fdr", "which one-sided p-values of positively correlated noise are taken to be"),
+        ("two", "fdr", "two-sided p-values of dependent voxels are not covered"),
+        ("positive", "fdr", "one-sided p-values of positively correlated noise are taken to be so"),
         ("two", "tfceFWE", "can exceed what is shown"),
         ("two", "clusterSizeFWE", "not about its voxels"),
         ("two", "bonferroni", None),

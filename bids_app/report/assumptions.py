@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_app.design import Contrast
 from bids_app.report.content import ContrastSection, MethodResult, NodeSection
-from bids_app.report.words import NULL_KEYS, fdr_words
+from bids_app.report.words import FDR_BOUND, NULL_KEYS, dependence_words
 
 CLUSTER_LEVEL = {"clusterSizeFWE", "clusterMassFWE", "tfceFWE"}
 MAX_NAMES = 5
@@ -141,9 +141,10 @@ def _on_dependence(used: _Used) -> Iterator[str]:
     kinds: dict[str, list[str]] = {}
     for name, section in _named(used):
         if any(result.method == "fdr" for result in section.results):
-            kinds.setdefault(fdr_words(section.contrast), []).append(name)
+            kinds.setdefault(dependence_words(section.contrast), []).append(name)
+    yield f"{FDR_BOUND}."
     for words, names in kinds.items():
-        yield words if len(kinds) == 1 else f"{', '.join(names)}: {words[0].lower()}{words[1:]}"
+        yield f"{words[0].upper()}{words[1:]} ({', '.join(names)})."
 
 
 def _on_shuffles(used: _Used) -> Iterator[Assumption]:
@@ -153,11 +154,11 @@ def _on_shuffles(used: _Used) -> Iterator[Assumption]:
             "Sign-flips need symmetric errors",
             "Under the null hypothesis a subject's score must be as likely to lie above what the model expects of it "
             "(zero, where there is nothing but the mean) as equally far below. Scores that are skewed over subjects "
-            "are not: with skewness 0.5, 1 and 2, simulated studies of 8 to 30 subjects without an effect found one in 6 "
-            "to 9 %, 15 to 23 % and over 50 % of cases, where 5 % were wanted, on the side away from the long tail. A "
-            "parametric t is no better off. Diagnostics has the skewness of these data. "
-            f"{' '.join(_on_symmetry(used))}",
+            "are not: with skewness 0.5, 1 and 2, simulated studies of 8 to 30 subjects without an effect found one in "
+            "6 to 9 %, 15 to 23 % and over 50 % of cases, where 5 % were wanted, on the side away from the long tail. "
+            "A parametric t is no better off. Diagnostics has the skewness of these data.",
         )
+        yield Assumption("Which scores are symmetric by their weights", " ".join(_on_symmetry(used)))
     grouped = [node for node in used.nodes if node.spec.settings.variance_groups]
     if any(s.shuffling is not None and s.shuffling.scheme == "sign-flip" for node in grouped for s in node.contrasts):
         yield Assumption(

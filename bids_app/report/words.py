@@ -31,6 +31,7 @@ NULL_TITLES = {
     "tfce": "Maximum TFCE",
 }
 NULL_KEYS = {"voxelFWE": "voxel", "clusterSizeFWE": "clusterSize", "clusterMassFWE": "clusterMass", "tfceFWE": "tfce"}
+FDR_BOUND = "The bound holds for independent or positively dependent p-values (PRDS; Benjamini & Yekutieli, 2001)"
 NO_REGION = "\N{EN DASH}"  # in place of an atlas label
 ATLAS_HEADS = {"aal": "AAL", "desikan_killiany": "Desikan-Killiany", "harvard_oxford": "Harvard-Oxford"}
 
@@ -98,18 +99,22 @@ def reading_words(method: str, contrast: Contrast) -> str:
 
 
 def fdr_words(contrast: Contrast) -> str:
-    """Say under which dependence the false discovery rate is bounded, and whether the contrast's p have it.
+    """Say under which dependence the false discovery rate is bounded, and whether the contrast's p have it."""
+    return f"{FDR_BOUND}; {dependence_words(contrast)}."
+
+
+def dependence_words(contrast: Contrast) -> str:
+    """Say whether the p-values of a contrast are positively dependent in the sense of PRDS.
 
     Notes
     -----
-    PRDS, positive regression dependency on each of a subset, is proved for one-sided p of positively correlated normal
-    statistics. It does not cover absolute values, of which F is the square where it has one dimension.
+    It is proved for one-sided p of positively correlated normal statistics, and not for absolute values, of which F is
+    the square where it has one dimension.
     """
-    bound = "The bound holds for independent or positively dependent p-values (PRDS; Benjamini & Yekutieli, 2001)"
     if has_one_side(contrast):
-        return f"{bound}, which one-sided p-values of positively correlated noise are taken to be."
+        return "one-sided p-values of positively correlated noise are taken to be so"
     which = "p-values of F" if contrast.test == "F" else "two-sided p-values"
-    return f"{bound}; this does not cover {which} of dependent voxels, for which it is assumed."
+    return f"{which} of dependent voxels are not covered, and it is assumed for them"
 
 
 def is_within(contrast: Contrast) -> bool:

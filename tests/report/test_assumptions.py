@@ -208,16 +208,16 @@ def test_only_mirrored_differences_are_called_symmetric() -> None:
     mean, swapped = weighted("Mean", np.ones((1, 3))), weighted("Swapped", ONE_AGAINST_EIGHT)
     assert swapped.shuffling is not None
     swapped = replace(swapped, shuffling=replace(swapped.shuffling, scheme="permute"))
-    found = words("Sign-flips", make_node(pair, single, mean, swapped))
+    found = words("Which scores", make_node(pair, single, mean, swapped))
     assert "Here they do in Pair." in found
     assert "The weights of Single do not mirror each other" in found
     assert "30 to 45 % of simulated studies" in found  # docs/validation.md: 0.296, 0.452, 0.403
     assert "at most 0.05 in 10 % and at most 0.001 in 1.0 %" in found
     assert "The scores of Mean are means of maps" in found
     assert "Swapped" not in found
-    alone = words("Sign-flips", make_node(single))
+    alone = words("Which scores", make_node(single))
     assert "symmetric where the weights mirror" not in alone
-    assert "do not mirror" not in words("Sign-flips", make_node(pair))
+    assert "do not mirror" not in words("Which scores", make_node(pair))
 
 
 def test_the_false_discovery_rate_is_told_with_what_it_assumes() -> None:
@@ -226,10 +226,11 @@ def test_the_false_discovery_rate_is_told_with_what_it_assumes() -> None:
     fdr = replace(section, results=(replace(section.results[-1], method="fdr"),))
     one = replace(fdr, contrast=replace(fdr.contrast, name="One", sided="negative"))
     alone = words("False discovery rate", make_node(one))
-    assert "independent or positively dependent p-values (PRDS; Benjamini & Yekutieli, 2001), which one-sided" in alone
+    bound = "independent or positively dependent p-values (PRDS; Benjamini & Yekutieli, 2001). One-sided p-values of"
+    assert bound in alone
     both = words("False discovery rate", make_node(one, fdr))
-    assert "Pair: the bound holds" in both
-    assert "does not cover two-sided p-values of dependent voxels" in both
+    assert "taken to be so (One). Two-sided p-values of dependent voxels are not covered" in both
+    assert "assumed for them (Pair)." in both
 
 
 def test_tfce_is_about_all_that_supports_it_and_clusters_about_themselves(plain: content.NodeSection) -> None:
@@ -270,7 +271,7 @@ def test_contrasts_of_several_nodes_are_told_apart() -> None:
     """One name may have other weights in another node."""
     first, second = make_node(weighted("C", FACTORS[:1])), make_node(weighted("C", ONE_AGAINST_EIGHT))
     second = replace(second, spec=replace(second.spec, name="other"))
-    found = words("Sign-flips", first, second)
+    found = words("Which scores", first, second)
     assert "Here they do in C (anova)." in found
     assert "The weights of C (other) do not mirror" in found
 

@@ -72,8 +72,8 @@ def test_an_f_shows_the_size_of_its_effect_without_a_sign(own: canvases.Canvas) 
 @pytest.mark.parametrize(
     ("test", "method", "said"),
     [
-        ("t", "fdr", "does not cover two-sided p-values"),
-        ("F", "fdr", "does not cover p-values of F"),
+        ("t", "fdr", "two-sided p-values of dependent voxels are not covered"),
+        ("F", "fdr", "p-values of F of dependent voxels are not covered"),
         ("t", "tfceFWE", "comes from the whole region that supports it, which can exceed what is shown"),
         ("t", "clusterMassFWE", "about a cluster as a whole, not about its voxels"),
         ("t", "voxelFWE", ""),
