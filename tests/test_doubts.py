@@ -68,12 +68,14 @@ def test_a_background_that_is_not_zero_stops_a_run_without_a_mask() -> None:
 
 def test_a_mask_that_fills_its_box_is_no_brain() -> None:
     full = np.ones((5, 6, 7), np.bool_)
-    assert "six faces" in next(on_faces(full, masked=False))
+    assert "fills 6 of the six faces" in next(on_faces(full, masked=False))
     assert "Give a mask" in next(on_faces(full, masked=False))
     assert "Check the mask" in next(on_faces(full, masked=True))
-    half = full.copy()
-    half[:, :, 0] = False  # a field of view that ends in the brain
-    assert list(on_faces(half, masked=False)) == []
+    cut = full.copy()
+    cut[:, :, 0] = False
+    assert "fills 5 of the six faces" in next(on_faces(cut, masked=False))
+    cut[:, 0] = False
+    assert list(on_faces(cut, masked=False)) == []
     assert list(on_faces(BRAIN > 0, masked=False)) == []
 
 
