@@ -23,7 +23,7 @@ MOST_NAMED = 5
 
 def looks_like(data: Singles) -> str:
     """Say what a map is by its values, (i, j, k), where these are not those of estimates; otherwise empty."""
-    flat = data.ravel()
+    flat = data.ravel(order="K")  # copies nothing
     for values in (flat[:: max(1, flat.size // SAMPLE)], flat):  # some are enough for nearly all maps
         distinct = np.unique(values[np.isfinite(values)])
         is_whole = bool(np.all((distinct >= 0) & (distinct == np.rint(distinct))))

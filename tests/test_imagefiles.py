@@ -83,8 +83,22 @@ def test_a_file_packed_in_parts_is_read_whole(tmp_path: Path) -> None:
     """As bgzip packs it."""
     plain = save(tmp_path / "a.nii").read_bytes()
     parts = [gzip.compress(plain[i : i + 100]) for i in range(0, len(plain), 100)]
-    (tmp_path / "b.nii.gz").write_bytes(b"".join(parts))
-    assert np.array_equal(open_image(tmp_path / "b.nii.gz").image.get_fdata()[0, 0], [0.5, 1.5])
+    for padding in (b"", bytes(512)):  # as on tapes
+        (tmp_path / "b.nii.gz").write_bytes(b"".join(parts) + padding)
+        assert np.array_equal(open_image(tmp_path / "b.nii.gz").image.get_fdata()[0, 0], [0.5, 1.5])
+    (tmp_path / "b.nii.gz").write_bytes(b"".join(parts[:-1]))
+    assert "and there are" in refusal(tmp_path / "b.nii.gz")
+
+
+def test_a_large_packed_file_is_read_whole_and_its_damage_is_seen(tmp_path: Path) -> None:
+    """Of more than one step, with noise that does not pack; cut, and with a bit turned near its end."""
+    data = np.random.default_rng(0).standard_normal((80, 80, 80)).astype(np.float32)
+    path = save(tmp_path / "a.nii.gz", data)
+    assert np.array_equal(np.asarray(open_image(path).image.dataobj), data)
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:-9], whole[: len(whole) // 2], whole[:-20] + b"\x00" + whole[-19:], whole[:12]):
+        path.write_bytes(damaged)
+        assert "cannot be read" in refusal(path)
 
 
 @pytest.mark.parametrize("lengths", [(30000, 30000, 30000), (2000, 2000, 2000), (32767,) * 3, (300, 300, 300)])
