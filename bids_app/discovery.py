@@ -156,7 +156,7 @@ def _read_description(root: Path) -> dict[str, object]:
         raise InvalidDatasetError(f"{root} is not a BIDS dataset: it has no {DESCRIPTION}. {advice}{hint}")
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise InvalidDatasetError(f"{path} cannot be read as JSON: {err}. {advice}") from err
     if not isinstance(description, dict):
         raise InvalidDatasetError(f"{path} holds a JSON {type(description).__name__}, not an object. {advice}")

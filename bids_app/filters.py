@@ -93,7 +93,7 @@ def read_filter_file(path: Path | None) -> dict[str, Query]:
     source = f"--bids-filter-file {path}"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise DataError(f"{source} cannot be read as JSON: {err}.") from err
     example = 'Expected {"statmap": {"desc": ["smooth"], "run": null}, "mask": {...}}.'
     if not isinstance(document, dict) or not all(isinstance(query, dict) for query in document.values()):

@@ -39,21 +39,60 @@ EXPECTED_OF_MIXED = {
     "ConditionList": "a name",
     "Effects": '"all" or a list of names',
 }
+LONGEST_TEXT = 20_000_000
+MOST_DIGITS = 18
+MOST_LEVELS = 60
+TOO_DEEP = f"lists and objects within each other, more than {MOST_LEVELS} deep; expected a BIDS Stats Model"
+MOST_UNKNOWN = 20  # keys of an object that are told, with what they may have meant
+LONGEST_KEY = 100  # that may be a known one, misspelt
 HINTS = {("ClusterFormingP", "less_than_equal"): '; a lower bar has to be named as a statistic, "ClusterFormingT"'}
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Make objects of JSON text; a key that stands twice is refused, where JSON would keep the last."""
+    """Make objects of JSON text; a key that stands twice is refused, where JSON would keep the last.
+
+    What no person writes is refused before anything is done with it: millions of signs, hundreds of levels, numbers of
+    thousands of digits.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise ModelError(f"{len(text):,} signs; expected at most {LONGEST_TEXT:,}. Is this the right file?")
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if repeated := duplicates(key for key, _ in pairs):
             raise ModelError(f"the key {shown(repeated[0])} stands twice in one object; keep one")
         return dict(pairs)
 
-    document = json.loads(text, object_pairs_hook=as_object)
+    try:
+        document = json.loads(text, object_pairs_hook=as_object, parse_int=_whole_number)
+    except RecursionError as error:
+        raise ModelError(f"{TOO_DEEP}. Is this the right file?") from error
+    if _is_deep(document):
+        raise ModelError(f"{TOO_DEEP}. Is this the right file?")
     if not isinstance(document, dict):
         raise ModelError(f"expected a JSON object; found {shown(document)}")
     return document
+
+
+def _whole_number(digits: str) -> int:
+    """Read a whole number; Python itself gives up, with an error of its own, at 4300 digits."""
+    if len(digits.lstrip("-")) > MOST_DIGITS:
+        raise ModelError(f"a number of {len(digits)} digits, {digits[:12]}...; expected at most {MOST_DIGITS}")
+    return int(digits)
+
+
+def _is_deep(document: object) -> bool:
+    """Tell whether lists and objects lie in each other beyond all use."""
+    level = [document]
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -100,13 +139,19 @@ def unknown_keys(value: Any, schema: type[BaseModel], place: str) -> Iterator[st
     for index, item in enumerate(value if isinstance(value, list) else ()):
         yield from unknown_keys(item, schema, f"{place}[{index}]")
     known = {info.alias or name: info.annotation for name, info in schema.model_fields.items()}
+    n_unknown = 0
     for key, child in value.items() if isinstance(value, dict) else ():
         if key not in known:
-            near = nearest(key, known)
+            n_unknown += 1
+            if n_unknown > MOST_UNKNOWN:
+                continue
+            near = nearest(key, known) if len(key) <= LONGEST_KEY else None
             meant = f" did you mean {shown(near)}? Known" if near else " known"
             yield _at(place, f"unknown key {shown(key)};{meant} keys: {', '.join(known)}")
         elif (inner := _object_in(known[key])) is not None:
             yield from unknown_keys(child, inner, f"{place}.{key}" if place else key)
+    if n_unknown > MOST_UNKNOWN:
+        yield _at(place, f"{n_unknown - MOST_UNKNOWN:,} more unknown keys")
 
 
 def _object_in(annotation: object) -> type[BaseModel] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from bids_app.errors import ModelError
 from bids_app.modelfile import read_model
-from bids_app.spec import Settings
+from bids_app.spec import ParametricSettings, Settings
+from bids_app.strictjson import parse, unknown_keys
 from builders.models import BLOCK, MODELS, Document, edited, load
 
 
@@ -112,3 +114,36 @@ def test_typos_are_listed_together() -> None:
         "N, Statistics, ClusterFormingP, ClusterFormingT, Connectivity, Shuffle, ExchangeabilityBlocks, FlipBlocks, "
         "Alpha, AcrossContrasts, Tail",
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, '{"a":' * 500 + "1" + "}" * 500, "[" * 70 + "]" * 70]
+)
+def test_text_nested_beyond_all_use_is_refused(text: str) -> None:
+    """Beyond what Python follows, and beyond what the checks after it would."""
+    with pytest.raises(ModelError, match="more than 60 deep"):
+        parse(text)
+
+
+def test_numbers_of_very_many_digits_are_refused() -> None:
+    """Python stops reading at 4300 digits; fewer would come to grief later."""
+    assert parse('{"N": -999999999999999999}') == {"N": -(10**18 - 1)}
+    for n_digits in (19, 400, 5000):
+        with pytest.raises(ModelError, match=f"a number of {n_digits} digits, 999999999999") as caught:
+            parse(f'{{"N": {"9" * n_digits}}}')
+        assert len(str(caught.value)) < 200
+
+
+def test_very_many_unknown_keys_are_refused_at_once() -> None:
+    """The first twenty by name; to look for what each may have meant would take minutes."""
+    document = {f"Key{number}": number for number in range(300_000)} | {"k" * 1_000_000: 1}
+    start = time.perf_counter()
+    problems = list(unknown_keys(document, ParametricSettings, "a"))
+    assert time.perf_counter() - start < 5
+    assert len(problems) == 21
+    assert problems[-1] == "a: 299,981 more unknown keys"
+
+
+def test_a_text_of_many_millions_of_signs_is_refused() -> None:
+    with pytest.raises(ModelError, match="20,000,100 signs; expected at most 20,000,000"):
+        parse(" " * 20_000_100)
