@@ -110,7 +110,8 @@ def make_record(facts: NodeFacts, results: Mapping[str, Json]) -> Json:
 
 def encode_results(results: Results) -> Json:
     """Keep of a contrast what no other file holds."""
-    return encode(results, LEFT_OUT)
+    rows = [[len(each.clusters), len(each.peaks)] for each in results.tables]
+    return {**encode(results, LEFT_OUT), "rows": rows}
 
 
 def encode_run(run: RunFacts) -> Json:
@@ -205,6 +206,7 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, lattice
             _read_tables(node.folder, f"{stem}_desc-{inference.method}", kept)
             for inference, kept in zip(inferences, record["tables"], strict=True)
         )
+        _check_rows(node.folder, stem, record, tables)
         others = {"fit": fit, "null": null, "inferences": inferences, "tables": tables}
         load: Loaders = {
             Results: lambda _: others,
@@ -267,6 +269,16 @@ def _read_inference(
     return inference
 
 
+def _check_rows(folder: NodeFolder, stem: str, record: Json, tables: tuple[ResultTables, ...]) -> None:
+    """Stop where a table has lost rows; records of earlier versions do not know how many there were."""
+    for kept, expected, table in zip(record["inferences"], record.get("rows", ()), tables, strict=False):
+        for kind, n_rows in zip(("clusters", "peaks"), expected, strict=True):
+            if len(getattr(table, kind)) != n_rows:
+                path = folder.file(f"{stem}_desc-{kept['method']}_{kind}.tsv")
+                found = len(getattr(table, kind))
+                raise DataError(f"{path}: {found} rows; expected {n_rows}. It is damaged: run the analysis again.")
+
+
 def _read_tables(folder: NodeFolder, stem: str, kept: Json) -> ResultTables:
     given = {kind: _table(folder.file(f"{stem}_{kind}.tsv")) for kind in ("clusters", "peaks")}
     tables: ResultTables = decode(ResultTables, kept, {ResultTables: lambda _: given})
@@ -294,6 +306,8 @@ def _table(path: Path) -> pd.DataFrame:
     content = _bytes(path)
     try:
         text = gzip.decompress(content) if path.name.endswith(".gz") else content
+        if not text.endswith(b"\n"):
+            raise ValueError("it ends in the middle of a line")
         # as text first: parsers of numbers differ in the last digit; and a region may be called NA
         table = pd.read_csv(io.BytesIO(text), sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False)
         return table.assign(**{str(name): _numbers(str(name), table[name]) for name in table if name not in TEXTS})
@@ -309,7 +323,7 @@ def _numbers(name: str, column: pd.Series[str]) -> NDArray[Any]:
 def _parsed(path: Path) -> Json:
     try:
         return json.loads(_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
 
 

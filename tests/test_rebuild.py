@@ -178,6 +178,21 @@ def test_a_damaged_file_is_named(copied: Path, pattern: str, capsys: pytest.Capt
     assert str(path) in capsys.readouterr().err
 
 
+def test_a_table_that_was_cut_anywhere_is_refused(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the middle of a line or at the end of one; a table has no checksum that would tell."""
+    path = next(path for path in sorted(copied.glob("group/*/*_clusters.tsv")) if path.read_bytes().count(b"\n") > 2)
+    whole = path.read_bytes()
+    for cut, words in (
+        (whole[:-3], "it ends in the middle of a line"),
+        (whole[: whole.rindex(b"\n", 0, -1) + 1], "rows; expected"),
+    ):
+        path.write_bytes(cut)
+        assert again(copied) == 65
+        said = capsys.readouterr().err
+        assert str(path) in said
+        assert words in said
+
+
 def test_results_of_another_run_are_refused(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Maxima of fewer shuffles; a record of another format."""
     (path,) = copied.glob("group/*/*contrast-AB*_desc-null_maxima.tsv.gz")
