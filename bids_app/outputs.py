@@ -611,6 +611,13 @@ def write_contrast(
 
 def write_figure(folder: NodeFolder, stem: str, figure: Figure | Viewer) -> str:
     """Write one picture, or one page to look around in, to figures/; returns its path relative to OUTPUT_DIR."""
+    if figure.failure:
+        what = " ".join([stem, figure.name]).strip()
+        log.warning(
+            "%s could not be drawn (%s); the report says so in its place, and no number is affected",
+            what,
+            figure.failure,
+        )
     if isinstance(figure, Figure):
         path = figure_path(folder, stem, figure.name)
         with _replacing(folder.keep(path)) as temporary:

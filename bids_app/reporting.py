@@ -103,7 +103,11 @@ def report_contrast(results: Results, sheet: Sheet) -> content.ContrastSection:
 def report_node(facts: NodeFacts, sections: Sequence[content.ContrastSection], sheet: Sheet) -> content.NodeSection:
     """Draw what a node has besides its contrasts, write it, and return the node's part of the page."""
     design = facts.design
-    drawn = (figures.draw_design(design), figures.draw_correlation(design), figures.draw_contrasts(design))
+    drawn = (
+        figures.attempt("design", lambda: figures.draw_design(design)),
+        figures.attempt("correlation", lambda: figures.draw_correlation(design)),
+        figures.attempt("contrasts", lambda: figures.draw_contrasts(design)),
+    )
     files = {figure.name: outputs.write_figure(sheet.folder, "", figure) for figure in (*facts.pictures, *drawn)}
     named = {figure.name: figure for figure in facts.pictures}
     nilearn = outputs.figure_path(sheet.folder, "", "nilearn", "html")  # made by the run: it needs the input

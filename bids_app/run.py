@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -22,8 +23,8 @@ from bids_app.checkpoints import clear, fingerprint
 from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
 from bids_app.diagnostics import diagnose
-from bids_app.discovery import advisory_validation
-from bids_app.errors import ModelError, OutputError, Warned
+from bids_app.discovery import advisory_validation, listed
+from bids_app.errors import DataError, ModelError, OutputError, Warned
 from bids_app.glm import fit_contrast, has_error, subject_effects, with_scores
 from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
 from bids_app.inference.correction import ContrastInference, parametric, uncorrected_p
@@ -46,6 +47,8 @@ from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_
 from bids_app.terminal import matters, open_shown, stage
 
 log = logging.getLogger("bids_app")
+
+SUBJECTS_AT_ONCE = 8  # whose effects are in memory for the picture of all
 
 PACKAGES = (
     "nilearn",
@@ -234,9 +237,10 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     DataError
         For maps that cannot be read or do not share a grid, or an empty mask.
     """
+    inputs = _readable_overview(inputs)
     _say((*inputs.notes, *design.notes))
     memory = _memory(options)
-    room = Room(memory / 3, None if options.dry_run else options.scratch, memory / 2)
+    room = Room(memory / 3, _room(options), memory / 2)
     masks = (options.mask,) if options.mask else inputs.masks
     with stage("Maps") as say:
         maps = load_maps(inputs, masks, options.n_jobs, room, coverage=node.settings.voxel_coverage)
@@ -259,6 +263,33 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     for plan in plans:
         _say(plan.shuffles.notes if plan else ())
     return Study(node, inputs, maps, design, plans, brain, uses_mni, space_note)
+
+
+def _readable_overview(inputs: InputMaps) -> InputMaps:
+    """Leave out maps for looking at that cannot be read, and say so: nobody named them, and no result needs them."""
+    problems = {}
+    for subject, path in inputs.overview.items():
+        try:
+            read_image(path)
+        except DataError as error:
+            problems[subject] = str(error).splitlines()[0]
+    if not problems:
+        return inputs
+    note = (
+        f"the picture of the subjects goes without the effects of interest of "
+        f"{listed([f'sub-{subject}' for subject in problems])}: {next(iter(problems.values()))}"
+    )
+    log.warning("%s", note)
+    kept = {subject: path for subject, path in inputs.overview.items() if subject not in problems}
+    return replace(inputs, overview=kept, notes=(*inputs.notes, note))
+
+
+def _room(options: RunOptions) -> Path | None:
+    """Say in which folder a file without a name may hold the data; a dry run makes no folder, and leaves no file."""
+    if not options.dry_run:
+        return options.scratch
+    there = next(folder for folder in (options.scratch, *options.scratch.absolute().parents) if folder.is_dir())
+    return there if os.access(there, os.W_OK | os.X_OK) else None
 
 
 def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tuple[NodeFacts, content.NodeSection]:
@@ -285,9 +316,7 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
             several = tuple(islice(written, _most_waiting(study, options)))
     facts = replace(facts, pictures=_draw_input(study, sheet.canvas))
     if study.node.settings.report.nilearn:
-        with stage("nilearn's report"):
-            page = nilearnreport.draw_report(study.maps, study.design, study.node.name, mni=study.uses_mni)
-            outputs.write_figure(folder, "", page)
+        facts = replace(facts, notes=(*facts.notes, *_draw_nilearn(study, folder, _memory(options))))
     section = report_node(facts, sections, sheet)
     outputs.write_json(outputs.run_record(options.output_dir, run_facts.run, study.node.name), encode_run(run_facts))
     outputs.write_record(folder, make_record(facts, kept))
@@ -295,6 +324,28 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
         log.warning("removed %d files that an earlier run wrote for this node and this one did not", len(removed))
         log.debug("removed: %s", ", ".join(removed))
     return facts, section
+
+
+def _draw_nilearn(study: Study, folder: outputs.NodeFolder, memory: float) -> tuple[str, ...]:
+    """Let nilearn make its report; where it cannot, returns the words for the page."""
+    needed = nilearnreport.memory_needed(study.maps)
+    if needed > memory:
+        note = (
+            f"nilearn's own report was left out: it would hold all maps in memory, {needed / 1e9:.1f} GB, and "
+            f"{memory / 1e9:.1f} GB are left of what the run may use (--mem-mb)"
+        )
+    else:
+        with stage("nilearn's report"):
+            page = figures.attempt_page(
+                "nilearn",
+                lambda: nilearnreport.draw_report(study.maps, study.design, study.node.name, mni=study.uses_mni),
+            )
+        if not page.failure:
+            outputs.write_figure(folder, "", page)
+            return ()
+        note = f"nilearn's own report could not be made ({page.failure}); nothing else is affected"
+    log.warning("%s", note)
+    return (note,)
 
 
 def _write_contrasts(study: Study, folder: outputs.NodeFolder, options: RunOptions) -> Generator[Results, None, None]:
@@ -389,34 +440,58 @@ def analyse_contrast(
 
 def _draw_input(study: Study, canvas: canvases.Canvas) -> tuple[figures.Figure, ...]:
     """Draw what only the input has: the subjects side by side, and where voxels are lacking."""
-    coverage, maps = None, study.maps
-    if maps.coverage is not None:
-        least = study.node.settings.voxel_coverage
-        n_subjects = len(study.design.subjects)
-        coverage = checks.draw_coverage(maps.coverage, maps.affine, n_subjects, canvas, least=least)
+    maps, least = study.maps, study.node.settings.voxel_coverage
+    n_subjects = len(study.design.subjects)
+    if maps.coverage is None:
+        return _draw_subjects(study, canvas)
+    found = maps.coverage
+
+    def draw() -> figures.Figure | None:
+        return checks.draw_coverage(found, maps.affine, n_subjects, canvas, least=least)
+
+    coverage = figures.attempt("coverage", draw)
     return (*_draw_subjects(study, canvas), *([coverage] if coverage else []))
 
 
 def _draw_subjects(study: Study, canvas: canvases.Canvas) -> tuple[figures.Figure, ...]:
-    """Draw one map of each subject side by side."""
-    title, caption, images = _subject_maps(study)
-    return figures.draw_mosaics(images, canvas, name="subjects", title=title, caption=caption)
+    """Draw one map of each subject side by side: effects of interest where the dataset has them."""
+    drawn: list[figures.Figure] = []
+
+    def draw() -> figures.Figure:
+        drawn.extend(_draw_overview(study, canvas) if study.inputs.overview else _draw_effects(study, canvas))
+        return drawn[0]
+
+    first = figures.attempt("subjects", draw)
+    return tuple(drawn) or (first,)
 
 
-def _subject_maps(study: Study) -> tuple[str, str, dict[str, Image]]:
-    """Choose what the mosaic of subjects shows: effects of interest where the dataset has them."""
-    if study.inputs.overview:
-        maps = {subject: read_image(path) for subject, path in study.inputs.overview.items()}
-        return "Effects of interest", "z maps of all effects of interest, not thresholded.", maps
-    contrasts = sorted(study.design.contrasts, key=lambda contrast: contrast.test == "F")
-    first = contrasts[0]
-    effects = subject_effects(study.maps.values, study.design, first)
-    subjects = with_scores(study.design, first).subjects
-    images = {subject: as_image(np.nan_to_num(row), study.maps) for subject, row in zip(subjects, effects, strict=True)}
-    what = (
-        "Effect in each subject" if len(first.cell_weights) == 1 else "Size of the effect in each subject, without sign"
-    )
-    return first.name, f"{what}: {first.name}, not thresholded.", images
+def _draw_overview(study: Study, canvas: canvases.Canvas) -> tuple[figures.Figure, ...]:
+    """Draw the subjects' effects of interest, as far as their maps can be read."""
+    images = ((subject, read_image(path)) for subject, path in study.inputs.overview.items())
+    absent = [f"sub-{subject}" for subject in study.inputs.subjects if subject not in study.inputs.overview]
+    without = f" Without {listed(absent)}, who have no such map or none that can be read." if absent else ""
+    caption = f"z maps of all effects of interest, not thresholded.{without}"
+    return figures.draw_mosaics(images, canvas, name="subjects", title="Effects of interest", caption=caption)
+
+
+def _draw_effects(study: Study, canvas: canvases.Canvas) -> tuple[figures.Figure, ...]:
+    """Draw the first contrast in each subject."""
+    first = sorted(study.design.contrasts, key=lambda contrast: contrast.test == "F")[0]
+    signed = len(first.cell_weights) == 1
+    what = "Effect in each subject" if signed else "Size of the effect in each subject, without sign"
+    caption = f"{what}: {first.name}, not thresholded."
+    return figures.draw_mosaics(_effects(study, first), canvas, name="subjects", title=first.name, caption=caption)
+
+
+def _effects(study: Study, contrast: Contrast) -> Iterator[tuple[str, Image]]:
+    """Give what a contrast is in each subject, of few subjects at a time: those of many would fill the memory."""
+    design = with_scores(study.design, contrast)
+    numbers = np.arange(len(design.subjects))
+    for start in range(0, len(numbers), SUBJECTS_AT_ONCE):
+        some = design.restricted((numbers >= start) & (numbers < start + SUBJECTS_AT_ONCE))
+        effects = subject_effects(study.maps.values, some, contrast)
+        for subject, row in zip(some.subjects, effects, strict=True):
+            yield subject, as_image(np.nan_to_num(row), study.maps)
 
 
 def _chosen_nodes(model: ModelSpec, options: RunOptions) -> tuple[NodeSpec, ...]:

@@ -125,7 +125,7 @@ MAY_IMPORT = {
         ("matplotlib", "numpy"),
     ),
     "report.figures": Allowed(
-        ("design", "report.charts", "report.canvas", "report.slices"), ("nibabel", "numpy")
+        ("design", "report.charts", "report.canvas", "report.sheets", "report.slices"), ("nibabel", "numpy")
     ),
     "report.viewer": Allowed(
         ("glm", "inference.correction", "report.atlases", "report.words", "report.canvas"),

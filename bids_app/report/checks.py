@@ -22,7 +22,7 @@ from bids_app.diagnostics import (
 )
 from bids_app.report.canvas import Canvas, Scale, volume_of
 from bids_app.report.checkcharts import residuals_png, subjects_png
-from bids_app.report.figures import Figure
+from bids_app.report.figures import Figure, attempt
 from bids_app.report.slices import Layer, slices_png
 from bids_app.report.words import MINUS, decimal, format_p, place_words
 from bids_app.smoothness import METHOD, Smoothness
@@ -279,20 +279,26 @@ def _figures(contrast: Contrast, diagnostics: Diagnostics, found: Sequence[Findi
         else ""
     )
     return (
-        Figure(
-            name="desc-subjects_checks",
-            png=subjects_png(diagnostics.distances, diagnostics.peaks, contrast.test),
-            caption=f"Left: how far each subject's scores lie from what the model says of them.{left_out}{part}",
-            alt=f"{contrast.name}. {' '.join(first)}",
-            kind="chart",
+        attempt(
+            "desc-subjects_checks",
+            lambda: Figure(
+                name="desc-subjects_checks",
+                png=subjects_png(diagnostics.distances, diagnostics.peaks, contrast.test),
+                caption=f"Left: how far each subject's scores lie from what the model says of them.{left_out}{part}",
+                alt=f"{contrast.name}. {' '.join(first)}",
+                kind="chart",
+            ),
         ),
-        Figure(
-            name="desc-residuals_checks",
-            png=residuals_png(diagnostics.shape, diagnostics.agreement),
-            caption="Left: skewness of the residuals over subjects at each voxel. Second: all standardised residuals; "
-            f"where they are symmetric, both curves are one.{agree}{part}",
-            alt=f"{contrast.name}. {' '.join(second)}",
-            kind="chart",
+        attempt(
+            "desc-residuals_checks",
+            lambda: Figure(
+                name="desc-residuals_checks",
+                png=residuals_png(diagnostics.shape, diagnostics.agreement),
+                caption="Left: skewness of the residuals over subjects at each voxel. Second: all standardised "
+                f"residuals; where they are symmetric, both curves are one.{agree}{part}",
+                alt=f"{contrast.name}. {' '.join(second)}",
+                kind="chart",
+            ),
         ),
     )
 

@@ -17,7 +17,7 @@ from bids_app.inference.correction import ContrastInference
 from bids_app.report.atlases import Atlas
 from bids_app.report.canvas import Canvas, Scale, Volume, full_opacity, highest, masked_volume
 from bids_app.report.charts import nulls_png
-from bids_app.report.figures import Figure, Viewer
+from bids_app.report.figures import Figure, Viewer, attempt, attempt_page
 from bids_app.report.slices import Layer, clusters_png, sagittal_png, slices_png
 from bids_app.report.surfaces import ON_CORTEX, surface_page, surface_png
 from bids_app.report.tables import ResultTables
@@ -94,23 +94,31 @@ def draw_contrast(scene: Scene, share: tuple[int, int] = (0, 1)) -> tuple[Drawn,
 
 
 def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
-    """List what there is to draw, in the order of the page."""
-    on_cortex = scene.canvas.cortex is not None
-    draw: list[Callable[[], Drawn]] = [partial(_whole_map, scene), partial(_effect_map, scene)]
+    """List what there is to draw, in the order of the page; each costs itself alone where it fails."""
+    on_cortex, test = scene.canvas.cortex is not None, scene.fit.contrast.test
+    draw: list[Callable[[], Drawn]] = []
+
+    def add(name: str, picture: Callable[..., Figure], *more: ContrastInference) -> None:
+        draw.append(partial(attempt, name, partial(picture, scene, *more)))
+
+    add(f"stat-{test}_slices", _whole_map)
+    add("stat-effect_slices" if scene.fit.effect is not None else "stat-etasq_slices", _effect_map)
     for inference in in_order(scene.inferences):
         if not inference.significant.any():
             continue
-        draw += [partial(_corrected_map, scene, inference), partial(_peak_slices, scene, inference)]
+        stem = f"desc-{inference.method}"
+        add(f"{stem}_slices", _corrected_map, inference)
+        add(f"{stem}_peaks", _peak_slices, inference)
         if on_cortex:
-            draw.append(partial(_surface, scene, inference))
+            add(f"{stem}_surface", _surface, inference)
         if inference is scene.first and not scene.tables[inference.method].clusters.empty:
-            draw.append(partial(_cluster_pictures, scene, inference))
+            add(f"{stem}_clusters", _cluster_pictures, inference)
     if any(each.null is not None for each in scene.inferences):
-        draw.append(partial(_null_histograms, scene))
+        add("desc-null_histogram", _null_histograms)
     if scene.interactive:
-        draw.append(partial(_volume_viewer, scene))
+        draw.append(partial(attempt_page, "viewer", partial(_volume_viewer, scene)))
         if on_cortex and np.any(scene.canvas.cortex.on_vertices(_shown(scene)[0])):  # type: ignore[union-attr]
-            draw.append(partial(_surface_viewer, scene))
+            draw.append(partial(attempt_page, "surface", partial(_surface_viewer, scene)))
     return draw
 
 

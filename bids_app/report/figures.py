@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from html import escape
+from typing import Literal, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -13,7 +14,10 @@ import numpy as np
 from bids_app.design import Design
 from bids_app.report.canvas import Canvas, Scale, volume_of
 from bids_app.report.charts import contrasts_png, correlation_png, design_png
+from bids_app.report.sheets import missing_png
 from bids_app.report.slices import Projection, mosaic_png, projected
+
+Drawn = TypeVar("Drawn", bound="Figure | None")
 
 SUBJECTS_PER_PICTURE = 60
 LEAST_CORRELATION = 1e-6  # what is smaller is rounding
@@ -31,6 +35,8 @@ class Figure:
     """What it shows, for those who do not see it."""
     kind: Literal["map", "chart"] = "map"
     """A map is drawn on black, a chart on white."""
+    failure: str = ""
+    """Why it could not be drawn; the picture and its words then say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,39 @@ class Viewer:
     page: str
     words: str
     """What the link to it says."""
+    failure: str = ""
+    """Why it could not be made; the page then says so."""
+
+
+def attempt(name: str, draw: Callable[[], Drawn]) -> Drawn | Figure:
+    """Draw a picture; where that fails, whatever the reason, it costs this picture and no result beside it.
+
+    Parameters
+    ----------
+    name : of the picture, so that something stands in its place
+    draw : makes it, or finds that there is nothing to draw
+    """
+    try:
+        return draw()
+    except Exception as error:
+        failure = _reason(error)
+    words = f"{name} could not be drawn ({failure}). Maps, tables and all numbers are as they should be."
+    return Figure(name, missing_png(), words, words, "chart", failure)
+
+
+def attempt_page(name: str, make: Callable[[], Viewer]) -> Viewer:
+    """Make a page to look around in; as `attempt`."""
+    try:
+        return make()
+    except Exception as error:
+        failure = _reason(error)
+    page = f"<!DOCTYPE html><meta charset=utf-8><title>{name}</title><p>This page could not be made: {escape(failure)}."
+    return Viewer(name, page, f"{name}: could not be made ({failure})", failure)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def draw_design(design: Design) -> Figure:
@@ -103,19 +142,20 @@ def correlations(design: Design) -> np.ndarray[tuple[int, int], np.dtype[np.floa
 
 
 def draw_mosaics(
-    images: Mapping[str, nib.Nifti1Image], canvas: Canvas, *, name: str, title: str, caption: str
+    images: Iterable[tuple[str, nib.Nifti1Image]], canvas: Canvas, *, name: str, title: str, caption: str
 ) -> tuple[Figure, ...]:
     """Draw one glass brain for each subject, seen from the side, all in the same colours; a picture for every sixty.
 
     Parameters
     ----------
-    images : subject label -> map, each on a grid of its own
+    images : subject label and map, each on a grid of its own; one after the other, as no two have to be in memory
     canvas : Canvas
     name : end of the file's name
     title : what the maps are, written above them
     caption : a sentence for the report; the colour range is added to it
     """
-    projections = {label: projected(volume_of(image), 0) for label, image in images.items()}
+    # copies: a view would keep the volume of every subject
+    projections = {label: _owned(projected(volume_of(image), 0)) for label, image in images}
     pooled = np.concatenate([np.abs(flat[flat != 0]) for flat, _ in projections.values()])
     largest = float(np.percentile(pooled, 99.8)) if pooled.size else 1.0
     scale = Scale(largest, -largest, largest, "", faint_below=largest)
@@ -136,6 +176,11 @@ def draw_mosaics(
         )
         drawn.append(figure)
     return tuple(drawn)
+
+
+def _owned(projection: Projection) -> Projection:
+    """Take a projection out of the volume that it may be a view of."""
+    return projection[0].copy(), projection[1]
 
 
 def _pages(items: list[tuple[str, Projection]]) -> list[list[tuple[str, Projection]]]:

@@ -14,7 +14,7 @@ from bids_app.design import Design, Stack
 from bids_app.inference.correction import ContrastInference
 from bids_app.report.charts import means_png
 from bids_app.report.contrastfigures import primary
-from bids_app.report.figures import Figure
+from bids_app.report.figures import Figure, attempt
 from bids_app.report.tables import Brain, ResultTables
 from bids_app.report.words import ATLAS_HEADS, MINUS, method_words, place_words
 
@@ -105,15 +105,20 @@ def peak_means(
         f"{_more_words(design, groups)}{SAME_DATA}"
     )
     names = tuple(group.name for group in groups)
-    figure = Figure(
-        name=f"desc-{first.method}_means",
-        png=means_png(conditions, names, places, mean, error),
-        caption=caption,
-        alt=f"Means of {len(conditions)} conditions{f' in {len(names)} groups' if design.groups else ''} with error "
-        f"bars at the highest peaks ({len(places)}). At the highest, {places[0]} mm: "
-        f"{_in_words(conditions, names, mean[..., 0])}. All are in the table below.",
-        kind="chart",
+    name = f"desc-{first.method}_means"
+    figure = attempt(
+        name,
+        lambda: Figure(
+            name=name,
+            png=means_png(conditions, names, places, mean, error),
+            caption=caption,
+            alt=f"Means of {len(conditions)} conditions{f' in {len(names)} groups' if design.groups else ''} with "
+            f"error bars at the highest peaks ({len(places)}). At the highest, {places[0]} mm: "
+            f"{_in_words(conditions, names, mean[..., 0])}. All are in the table below.",
+            kind="chart",
+        ),
     )
+
     return PeakMeans(conditions, names, places, _labels(peaks), mean, error, caption, figure)
 
 

@@ -53,6 +53,13 @@ def draw_report(maps: MaskedMaps, design: Design, node: str, *, mni: bool) -> Vi
     return Viewer("nilearn", noted, "Open nilearn's own report")
 
 
+def memory_needed(maps: MaskedMaps) -> float:
+    """Bytes that `draw_report` takes: every map as a whole volume, and inside the mask twice, in double precision."""
+    n_maps, n_voxels = maps.values.shape
+    needed: float = n_maps * (4.0 * maps.mask.size + 16.0 * n_voxels)
+    return needed
+
+
 def nilearn_words(design: Design) -> str:
     """Say how nilearn's numbers differ from ours."""
     n_maps, n_columns = design.matrix.shape

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 DPI = 120
 INCH_PER_MM = 0.0104  # of brain: three slices and their scale are 720 pixels wide
@@ -161,3 +161,12 @@ def drawable(text: str) -> str:
 def shortened(text: str, n_signs: int) -> str:
     """Cut a text that is too long, and show it."""
     return text if len(text) <= n_signs else f"{text[: n_signs - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def missing_png() -> bytes:
+    """Draw what stands in the place of a picture that could not be drawn, without anything that may fail again."""
+    image = Image.new("RGB", (720, 90), "white")
+    ImageDraw.Draw(image).text((20, 38), "This picture could not be drawn: its caption says why.", fill=INK)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()

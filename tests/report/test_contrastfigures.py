@@ -101,3 +101,23 @@ def test_the_caption_of_an_effect_says_where_its_colours_end(own: canvases.Canva
 def test_clusters_are_named_by_number_size_and_height() -> None:
     row = {"cluster_id": 2, "extent_voxels": 1200, "peak_statistic": -4.567, "aal": "61.0% Fusiform_R; 39.0% no_label"}
     assert contrastfigures._cluster_words(row, "t") == "2: 1,200 voxels, t = \N{MINUS SIGN}4.57, 61% Fusiform R"
+
+
+def test_pictures_that_fail_keep_their_names_and_their_order(
+    mni: canvases.Canvas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that each reason stands in the place of its picture; what fails is the drawing, one kind after the other."""
+    scene = make_scene(make_fit(make_contrast("t")), {"voxelFWE": 3, "fdr": 9}, mni, interactive=True)
+    whole = contrastfigures.draw_contrast(scene)
+    kinds = ("slices_png", "sagittal_png", "surface_png", "clusters_png", "viewer_page")
+    for kind in kinds:
+
+        def fail(*_: object, kind: str = kind, **__: object) -> bytes:
+            raise ValueError(kind)
+
+        monkeypatch.setattr(contrastfigures, kind, fail)
+    drawn = contrastfigures.draw_contrast(scene)
+    assert [each.name for each in drawn] == [each.name for each in whole]
+    assert [type(each) for each in drawn] == [type(each) for each in whole]
+    assert {each.failure for each in drawn} == {f"ValueError: {kind}" for kind in kinds}
+    assert not any(each.failure for each in whole)

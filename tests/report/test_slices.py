@@ -86,7 +86,7 @@ def test_the_mosaic_takes_any_number_of_subjects(n_subjects: int, mni: canvases.
     values = np.random.default_rng(RNG_SEED).standard_normal(SHAPE).astype(np.float32)
     values[4, 4, 4] = np.nan
     images = {f"{number:02d}": nib.Nifti1Image(values, AFFINE) for number in range(n_subjects)}
-    figure = figures.draw_mosaics(images, mni, name="mosaic", title="z", caption="z maps.")[0]
+    figure = figures.draw_mosaics(images.items(), mni, name="mosaic", title="z", caption="z maps.")[0]
     assert n_red(figure) > 0
     assert f"{n_subjects} glass brains" in figure.alt
 
