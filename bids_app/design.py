@@ -40,6 +40,7 @@ Stack = NDArray[np.floating]
 """Maps (n_maps, n_voxels), of single precision, or of double where that would round them: see `images`."""
 
 FILE_NAME_BYTES = 255  # of Linux, macOS and Windows alike
+PART = 32  # bytes that are put around a name while the file is written, see `locks.part_name`
 AFTER_LABEL = 64  # bytes kept for what follows a contrast or condition in the names of files, the longest has 48
 CHECKPOINT = 64  # bytes kept for the name of a checkpoint besides the labels of node and contrast
 LONGEST_NODE = 120  # which leaves a contrast some
@@ -664,7 +665,7 @@ def _check_labels(contrasts: Sequence[Contrast], node: NodeSpec) -> None:
 def _check_lengths(contrasts: Sequence[Contrast], node: NodeSpec, maps: InputMaps, between: BetweenDesign) -> None:
     """Refuse names that would make the name of a file longer than a file system takes, before anything is computed.
 
-    Files are written as ``.<name>.<pid>.part`` first, and a checkpoint is named after node and contrast.
+    Files have a longer name while they are written, and a checkpoint is named after node and contrast.
     """
     node_label = file_label(node.name)
     if not node_label:
@@ -674,7 +675,7 @@ def _check_lengths(contrasts: Sequence[Contrast], node: NodeSpec, maps: InputMap
         )
     _check_length("node", node.name, LONGEST_NODE, node)
     prefix = sum(len(f"{entity}-{label}_".encode()) for entity, label in maps.entities.items())
-    room = FILE_NAME_BYTES - len("..4194304.part") - prefix
+    room = FILE_NAME_BYTES - PART - prefix
     of_contrast = min(room - len("contrast-") - AFTER_LABEL, FILE_NAME_BYTES - CHECKPOINT - len(node_label))
     for contrast in contrasts:
         _check_length("contrast", contrast.name, of_contrast, node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bids_app import locks
+from bids_app.design import PART
 from bids_app.errors import OutputError
 from bids_app.locks import abandoned_parts, hold, machine, part_name, refuse_if_held
 
@@ -200,3 +202,9 @@ def test_halves_are_abandoned_when_their_process_is_gone(tmp_path: Path) -> None
         os.utime(path, (0, 0))
     assert abandoned_parts(tmp_path) == {theirs: "b.txt", old[0]: "c.txt", old[1]: "d.txt", own: "a.txt"}
     assert len({part_name("a") for _ in range(100)}) == 100
+
+
+def test_names_have_the_room_that_a_name_takes_while_it_is_written() -> None:
+    """Process numbers of Linux have seven digits at most."""
+    around = re.sub(r"-[0-9]+-", "-4194304-", part_name(""))
+    assert len(around) == PART
