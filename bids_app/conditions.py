@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bids_app.design import Design, Stack, file_label
+from bids_app.errors import Warned
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -68,7 +69,7 @@ def _all_groups(design: Design) -> tuple[Group, ...]:
     )
 
 
-def left_out(design: Design) -> tuple[str, ...]:
+def left_out(design: Design) -> tuple[Warned, ...]:
     """Say which subjects and groups have no part in the means of conditions; empty where all have."""
     notes = []
     complete = np.all(design.place >= 0, axis=1)
@@ -83,7 +84,7 @@ def left_out(design: Design) -> tuple[str, ...]:
         )
     elif np.sum(complete) < 2:
         notes.append("means of conditions: none, as fewer than two subjects have a map of every condition")
-    return tuple(notes)
+    return tuple(map(Warned, notes))
 
 
 def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:

@@ -299,8 +299,7 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
     outputs.drop_record(folder)
     outputs.write_inputs(folder, study.inputs, study.maps, study.design)
     outputs.write_conditions(folder, study.maps, study.design)
-    for note in conditions.left_out(study.design):
-        log.warning("%s", note)
+    _say(conditions.left_out(study.design))
     outputs.write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
     sections: list[content.ContrastSection] = []
     kept: dict[str, object] = {}

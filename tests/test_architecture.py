@@ -68,7 +68,7 @@ MAY_IMPORT = {
     ),
     "exchangeability": Allowed(("errors", "design", "subspaces"), ("numpy",)),
     "effectsizes": Allowed(("design", "distributions"), ("numpy", "scipy")),
-    "conditions": Allowed(("design",), ("numpy",)),
+    "conditions": Allowed(("errors", "design"), ("numpy",)),
     "multivariate": Allowed((), ("numpy",)),
     "variancegroups": Allowed(("subspaces",), ("numpy",)),
     "glm": Allowed(

@@ -24,6 +24,7 @@ from bids_app.conditions import (
     over_words,
 )
 from bids_app.design import Contrast, Design
+from bids_app.errors import Warned
 from bids_app.glm import fit_contrast
 
 
@@ -226,5 +227,6 @@ def test_who_has_no_part_in_the_means_is_told() -> None:
     place[0, 0] = -1
     small = replace(design, matrix=design.matrix[:8], rows=place)
     assert "none of g.a, nor over all groups" in left_out(small)[1]
+    assert all(isinstance(note, Warned) for note in left_out(small))
     assert groups_alike(small) == ()
     assert [group.name for group in find_groups(small)] == ["g.b"]
