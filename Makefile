@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | validate | lock | descriptor | clean
+# make demo | test | lint | bench | validate | fuzz | lock | descriptor | clean
 # Everything runs in a virtual environment of the locked dependencies, made on first use from $(PYTHON).
 
 PYTHON ?= python3
@@ -6,6 +6,7 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 VALIDATE_ARGS ?= --output docs/validation.md
+FUZZ_ARGS ?=
 LOCK_ARGS ?=
 
 python := $(VENV)/bin/python
@@ -14,7 +15,7 @@ installed := $(VENV)/.installed
 compile := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS)
 
-.PHONY: demo test lint bench validate lock descriptor clean
+.PHONY: demo test lint bench validate fuzz lock descriptor clean
 .DELETE_ON_ERROR:
 
 demo: $(installed)
@@ -40,6 +41,10 @@ bench: $(installed)
 validate: $(installed)
 	$(python) -m validation $(VALIDATE_ARGS)
 
+# 200 damaged inputs and 20 runs that are killed: less than five minutes on two quiet cores; see fuzz/README.md
+fuzz: $(installed)
+	$(python) -m fuzz $(FUZZ_ARGS)
+
 # `make lock LOCK_ARGS=--upgrade` takes the newest versions; without it only what has to change does.
 lock: $(installed)
 	$(compile) --output-file requirements/run.txt pyproject.toml
@@ -54,7 +59,7 @@ descriptor: $(installed)
 # The virtual environment stays: it is a gigabyte to fetch, and `rm -r $(VENV)` is as short.
 clean:
 	rm -rf demo build dist .mypy_cache .pytest_cache .ruff_cache
-	find bids_app tests benchmarks validation -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find bids_app tests benchmarks validation fuzz -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(installed): requirements/dev.txt pyproject.toml version
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
