@@ -20,7 +20,7 @@ import numpy as np
 from fuzz import judge
 from fuzz.attack import Prepared, Verdict
 from fuzz.runner import Ran, Running, app, run, start
-from fuzz.study import Sandbox
+from fuzz.study import Sandbox, model, write_json
 
 REPOSITORY = Path(__file__).parents[1]
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
@@ -168,6 +168,40 @@ def _wait(running: Running, seconds: float) -> None:
     running.wait(until=lambda: time.monotonic() > end)
 
 
+# Another run in the same folder
+
+
+def _side_by_side(*, same: bool) -> Kill:
+    """Hold a run before a file, and let another one run in the same OUTPUT_DIR meanwhile.
+
+    With the same model both come to the same end. With another model, whose files would take the place of those of the
+    first or be removed by it, one of them has to be refused.
+    """
+
+    def kill(rng: np.random.Generator, sandbox: Sandbox, prepared: Prepared) -> tuple[str, list[str], Ran]:
+        nth = int(rng.integers(len(prepared.renamed)))
+        call = at_rename(nth + 1, signal.SIGSTOP, app(sandbox.command()), sandbox.output)
+        first = start(call, sandbox.home, sandbox.scratch)
+        first.wait(until=lambda: _is_stopped(first.pid))
+        command = sandbox.command()
+        if not same:
+            document = model()
+            document["Nodes"][0]["Contrasts"][0]["Name"] = "other"
+            write_json(sandbox.file("other.json"), document)
+            command = sandbox.command("--model", str(sandbox.file("other.json")))
+        second = run(app(command), sandbox.home, sandbox.root / "tmp2")
+        first.send(signal.SIGCONT)
+        ran = first.finish()
+        faults = [f"the other run {fault}" for fault in _faults_of_end(second, [0] if same else [0, 73])]
+        faults += _faults_of_end(ran, [0] if same else [0, 73])
+        if not same and ran.code == second.code:
+            faults.append(f"both ended with {ran.code}, though the results of only one can be there")
+        words = f"{'the same' if same else 'another'} model while a run is before {prepared.renamed[nth]}"
+        return words, faults, ran
+
+    return kill
+
+
 # Disks, for which a file system of one's own is needed
 
 
@@ -239,6 +273,8 @@ KILLS: dict[str, Kill] = {
     "read-only": _read_only,
     "kill-twice": _killed_twice,
     "kill-report": _killed_report,
+    "same-model": _side_by_side(same=True),
+    "other-model": _side_by_side(same=False),
     "int-process": _signalled(signal.SIGINT, whole=True),
 }
 NEED_A_DISK = frozenset({"disk-full", "read-only"})
