@@ -13,7 +13,7 @@ from fuzz.runner import Ran, app, run
 from fuzz.study import Sandbox
 
 OF_A_FINISHED_RUN = frozenset({"output", "manifest", "record", "checkpoint"})  # classes
-TOLD = ("arning", "same", "left the mask", "assum", "in place of", "not used")
+TOLD = ("arning", "same", "left the mask", "taken for", "in place of", "not used")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from nibabel.imageglobals import LoggingOutputSuppressor
 
 from fuzz.study import CONDITIONS, SUBJECTS, Array, Sandbox, read
 
@@ -61,7 +62,7 @@ def _compared(name: str, expected: Array, found: Array) -> Iterator[str]:
 
 
 def _values(path: Path) -> Array:
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"), LoggingOutputSuppressor():
         warnings.simplefilter("ignore")
         return read(path)
 

@@ -141,8 +141,8 @@ def app(arguments: Sequence[str]) -> Callable[[], int]:
 
 
 def slowness() -> float:
-    """Say how many times longer things take because other work waits for the processors."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """Say how many times longer things take because other work waits for the processors, up to five times."""
+    return min(5.0, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 def resident_mb(pid: int) -> float:

@@ -196,7 +196,7 @@ def _renamed(make: Callable[[Sandbox], str]) -> Recipe:
 
         path.write_text(json.dumps(renamed(json.loads(path.read_text(encoding="utf-8")))), encoding="utf-8")
 
-    return _state(change, mode="again", names=("report.json", "node-n"))
+    return _state(change, mode="again", names=("report", "node-", "out"))
 
 
 def _odd_record(rng: np.random.Generator, sandbox: Sandbox) -> Change:

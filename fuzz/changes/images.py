@@ -31,8 +31,12 @@ def _write(path: Path, content: bytes | bytearray) -> None:
     path.write_bytes(gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
 
 
+def _naming(path: Path) -> tuple[str, str]:
+    return path.name, path.name.split("_")[0]  # the subject will do
+
+
 def _image(expected: Expected, words: str, path: Path, *, everywhere: bool = False) -> Change:
-    return Change(words, expected, ("sub-", "statmap") if everywhere else (path.name,), numbers=True)
+    return Change(words, expected, ("sub-", "statmap") if everywhere else _naming(path), numbers=True)
 
 
 def edited(edit: Edit, expected: Expected = "either", *, everywhere: bool = False) -> Recipe:
@@ -309,7 +313,7 @@ def _replaced(make: Callable[[Path], object], expected: Expected = "refused") ->
         path = _one(rng, sandbox)
         path.unlink()
         make(path)
-        return Change("", expected, (path.name, path.name.split("_")[0]), numbers=expected != "refused")
+        return Change("", expected, _naming(path), numbers=expected != "refused")
 
     return recipe
 

@@ -53,7 +53,8 @@ def _path(option: str) -> Recipe:
             str(sandbox.file("mine.txt")), "a\x1b[2Jb", "a\nb", "/proc/1/nothing",
         )  # fmt: skip
         value = choices[rng.integers(len(choices))]
-        return Change(_shown((option, value)), "either", (option, "work folder", "path"), (f"{option}={value}",))
+        names = (option, value[:40] or "path", "work folder")
+        return Change(_shown((option, value)), "either", names, (f"{option}={value}",))
 
     return recipe
 
