@@ -36,7 +36,7 @@ def _naming(path: Path) -> tuple[str, str]:
 
 
 def _image(expected: Expected, words: str, path: Path, *, everywhere: bool = False) -> Change:
-    return Change(words, expected, ("sub-", "statmap") if everywhere else _naming(path), numbers=True)
+    return Change(words, expected, ("sub-", "statmap", "voxel") if everywhere else _naming(path), numbers=True)
 
 
 def edited(edit: Edit, expected: Expected = "either", *, everywhere: bool = False) -> Recipe:
