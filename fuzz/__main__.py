@@ -81,7 +81,15 @@ def prepare(folder: Path) -> Prepared:
     _add_a_stopped_run(plain, finished)
     for path in (finished.output / "notes.txt", finished.node / "notes.txt"):
         path.write_text("the user's own\n", encoding="utf-8")
-    return Prepared(plain, finished, found, tuple(record.read_text(encoding="utf-8").splitlines()), ran.seconds)
+    quiet = run(app(warm.command("--dry-run", "--quiet")), warm.home, warm.scratch)
+    return Prepared(
+        plain=plain,
+        finished=finished,
+        results=found,
+        renamed=tuple(record.read_text(encoding="utf-8").splitlines()),
+        seconds=ran.seconds,
+        said=frozenset(quiet.err.splitlines()),
+    )
 
 
 def _add_a_stopped_run(plain: Sandbox, finished: Sandbox) -> None:

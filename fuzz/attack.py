@@ -13,7 +13,6 @@ from fuzz.runner import Ran, app, run
 from fuzz.study import Sandbox
 
 OF_A_FINISHED_RUN = frozenset({"output", "manifest", "record", "checkpoint"})  # classes
-TOLD = ("arning", "same", "left the mask", "taken for", "in place of", "not used")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,8 @@ class Prepared:
     """The files that it put into their places, in turn, as seen from OUTPUT_DIR."""
     seconds: float
     """How long it took."""
+    said: frozenset[str]
+    """The lines that it says under --quiet, which are warnings; where there are more, something was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ def _run(sandbox: Sandbox, change: Change, prepared: Prepared, *, dry: bool) -> 
     grows = change.grows.relative_to(sandbox.root).as_posix() if change.grows else None
     faults += judge.faults_of_places(before, judge.tree(sandbox.root, writes), grows)
     faults += [f"took the user's {path.relative_to(sandbox.root)}" for path in notes if not path.exists()]
+    if ran.code == 0 and dry and change.expected == "told" and set(ran.err.splitlines()) <= prepared.said:
+        faults.append("was taken without a warning")
     if ran.code == 0 and not dry:
         faults += _faults_of_run(sandbox, change, prepared, ran)
     return ran, faults
@@ -120,8 +123,6 @@ def _notes(sandbox: Sandbox) -> list[Path]:
 def _faults_of_run(sandbox: Sandbox, change: Change, prepared: Prepared, ran: Ran) -> Sequence[str]:
     """Judge what a run left that was done to its end."""
     faults = [*judge.faults_of_page(sandbox.output)]
-    if change.expected == "told" and not any(word in ran.err for word in TOLD):
-        faults.append("was taken without a word")
     if change.numbers:
         faults += oracle.faults_of_numbers(sandbox, sandbox.output, ran.err)
     if change.same:
