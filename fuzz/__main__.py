@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NoReturn
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported: a fork has no threads but one
 
@@ -34,6 +36,7 @@ Task = Callable[[], Verdict]
 def main() -> int:
     """Prepare, attack, print every case that has a fault, and the counts."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, _end)  # in the forks of this process too, so that none leaves a run behind
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:
         folder = arguments.keep.resolve() if arguments.keep else Path(temporary)
@@ -47,6 +50,10 @@ def main() -> int:
                 print(verdict, flush=True)
     print(summary(verdicts, arguments.seed, time.monotonic() - began))
     return int(any(verdict.faults for verdict in verdicts))
+
+
+def _end(signum: int, frame: object) -> NoReturn:  # noqa: ARG001  (their order is Python's)
+    raise SystemExit(128 + signum)
 
 
 def _arguments() -> argparse.Namespace:
