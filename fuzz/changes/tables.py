@@ -89,7 +89,7 @@ def _rows(make: Callable[[str], str | bytes], expected: Expected = "refused", *,
     def recipe(rng: np.random.Generator, sandbox: Sandbox) -> Change:  # noqa: ARG001  (a recipe like others)
         path = sandbox.file("maps.tsv")
         _edit(path, make)
-        return Change("", expected, ("maps.tsv", "--maps"), ("--maps", str(path)), numbers=numbers)
+        return Change("", expected, ("maps.tsv", "--maps", "sub-"), ("--maps", str(path)), numbers=numbers)
 
     return recipe
 
