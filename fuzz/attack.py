@@ -45,13 +45,15 @@ class Verdict:
     seconds: float
     faults: tuple[str, ...]
     said: str = ""
-    """End of what it wrote to stderr."""
+    """What it wrote to stderr."""
 
     def __str__(self) -> str:
         lines = [f"{self.number:5} {self.kind:15} {self.words[:90]!r}: {self.code} in {self.seconds:.1f} s"]
         lines += [f"      FAULT: {fault}" for fault in self.faults]
         if self.faults:
-            lines += [f"      | {ascii(line)[1:-1][:300]}" for line in self.said.strip().splitlines()[-6:]]
+            start = max(0, self.said.find("Traceback"))  # which may stand far from the end, where a run went on
+            said = self.said[start:].strip().splitlines()
+            lines += [f"      | {ascii(line)[1:-1][:300]}" for line in (said[:12] if start else said[-6:])]
         return "\n".join(lines)
 
 
