@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from bids_app import __version__
-from bids_app.errors import AnalysisLevelError, GroupLevelError, MissingPathError, OutputError, UsageError
+from bids_app.errors import AnalysisLevelError, GroupLevelError, MissingPathError, OutputError, UsageError, printable
 
 if TYPE_CHECKING:
     from bids_app.spec import RunOptions
@@ -41,6 +41,9 @@ exit codes:
   0 done, 1 unexpected failure, 16 invalid dataset, 17 not "group", 18 nothing matched, 64 wrong usage,
   65 bad data, model or covariates, 66 a path is missing, 73 output cannot be written, 130 interrupted,
   143 terminated"""
+
+
+RAISED_EVERY = 1.0  # seconds in which a request to end that got lost is repeated
 
 
 class _Terminated(KeyboardInterrupt):
@@ -134,15 +137,27 @@ def _stopping_when_terminated() -> Iterator[None]:
         yield
         return
 
-    def stop(signum: int, frame: object) -> NoReturn:  # noqa: ARG001  (their order is Python's)
+    def stop(signum: int, frame: object) -> None:  # noqa: ARG001  (their order is Python's)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut short what the first one saves
-        raise _Terminated
+        # Python drops what is raised while it clears objects away: until it is on its way out, it is raised again
+        signal.setitimer(signal.ITIMER_REAL, RAISED_EVERY)
+        if not isinstance(sys.exception(), _Terminated):
+            raise _Terminated
 
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        if not isinstance(what.exc_value, _Terminated):
+            report(what)
+
+    report, sys.unraisablehook = sys.unraisablehook, dropped
+    alarm = signal.signal(signal.SIGALRM, stop) or signal.SIG_DFL
     earlier = signal.signal(signal.SIGTERM, stop) or signal.SIG_DFL  # None: set by something that is not Python
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGTERM, earlier)
+        sys.unraisablehook = report
 
 
 def _how_to_carry_on(options: RunOptions) -> str | None:
@@ -501,7 +516,7 @@ def _fail(program: str, message: str, *, code: int, show_traceback: bool) -> int
     """Say what went wrong on stderr and return the exit code."""
     if show_traceback:
         traceback.print_exc()
-    print(f"{program}: error: {message}", file=sys.stderr)
+    print(f"{program}: error: {printable(message)}", file=sys.stderr)
     return code
 
 

@@ -21,7 +21,6 @@ from bids_app.design import Design, Stack, file_label
 from bids_app.errors import Warned
 
 Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 BLOCK = 4096  # voxels at a time in double precision
 
@@ -139,9 +138,9 @@ def group_means(values: Stack, place: NDArray[np.intp], *groups: Group) -> tuple
     return mean, np.sqrt(variance)
 
 
-def condition_maps(values: Stack, place: NDArray[np.intp], *groups: Group) -> tuple[Singles, Singles]:
-    """Give `group_means` of all voxels, a block at a time, in single precision, (n_cells, n_voxels) each."""
-    mean, error = (np.empty((place.shape[1], values.shape[1]), np.float32) for _ in range(2))
+def condition_maps(values: Stack, place: NDArray[np.intp], *groups: Group) -> tuple[Floats, Floats]:
+    """Give `group_means` of all voxels, a block at a time, (n_cells, n_voxels) each."""
+    mean, error = (np.empty((place.shape[1], values.shape[1])) for _ in range(2))
     for start in range(0, values.shape[1], BLOCK):
         here = slice(start, start + BLOCK)
         mean[:, here], error[:, here] = group_means(values[:, here], place, *groups)

@@ -318,10 +318,11 @@ def _absent(
     subjects: Sequence[str], cells: Mapping[tuple[str, str], Sequence[ImageFile]]
 ) -> dict[str, tuple[str, ...]]:
     """List the conditions of which a subject has no map, for each subject that lacks some."""
-    absent = {
-        s: tuple(name for (subject, name), images in cells.items() if subject == s and not images) for s in subjects
-    }
-    return {subject: names for subject, names in absent.items() if names}
+    absent: dict[str, list[str]] = {subject: [] for subject in subjects}
+    for (subject, name), images in cells.items():
+        if not images:
+            absent[subject].append(name)
+    return {subject: tuple(names) for subject, names in absent.items() if names}
 
 
 def _incomplete(

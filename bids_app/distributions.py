@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 Floats = NDArray[np.float64]
+
+SMALL = 1e-10  # tail probability
 
 
 def t_to_p(t: Floats, df: ArrayLike, sided: str) -> Floats:
@@ -43,12 +45,16 @@ def f_to_z(f: ArrayLike, df1: ArrayLike, df2: ArrayLike) -> Floats:
 
 def t_isf(p: float, df: float) -> float:
     """t with upper-tail probability p."""
-    return float(stats.t.isf(p, df))
+    return float(stats.t.isf(p, df)) if p > SMALL else float(np.sqrt(f_isf(2 * p, 1.0, df)))
 
 
 def f_isf(p: float, df1: float, df2: float) -> float:
     """F with upper-tail probability p."""
-    return float(stats.f.isf(p, df1, df2))
+    if p > SMALL:
+        return float(stats.f.isf(p, df1, df2))
+    # scipy's own ends in infinity
+    log_f = optimize.brentq(lambda x: float(log_f_tails(np.exp(x), df1, df2)[0]) - np.log(p), 0.0, 700.0, xtol=1e-12)
+    return float(np.exp(log_f))
 
 
 def log_f_tails(f: ArrayLike, df1: ArrayLike, df2: ArrayLike) -> tuple[Floats, Floats]:

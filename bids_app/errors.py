@@ -14,6 +14,16 @@ A message says what was found, what was expected, where, and what to do. What st
 number, is a note that is `Warned`.
 """
 
+import re
+
+# Characters that make a terminal do something, or show a line in another order; names in files may hold them
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Spell out what would move the cursor of a terminal, clear it or forge what stands on it."""
+    return _CONTROL.sub(lambda sign: sign.group().encode("unicode_escape").decode("ascii"), text)
+
 
 class GroupLevelError(Exception):
     """Any failure that a user can cause and mend."""

@@ -35,6 +35,7 @@ UNREADABLE = (
     ArithmeticError, LookupError, TypeError, ValueError,
 )  # fmt: skip
 
+GZIP = b"\x1f\x8b"  # how a packed file begins
 HEAD_BYTES = 540  # the larger header of the two
 SLACK_BYTES = 1_000_000  # after the last voxel: padding of some programs, but no second image
 CHUNK_BYTES = 1 << 24
@@ -119,8 +120,17 @@ def _read_single(path: Path, most_bytes: float) -> tuple[bytes, str]:
         if not path.name.endswith(".gz"):
             content = _read_bounded(path, file, n_bytes, most_bytes)
             return content, hashlib.sha256(content).hexdigest()
-        _check_memory(path, n_bytes, most_bytes)
-        packed = file.read(n_bytes)
+        packed = file.read(STEP_BYTES)
+        if not packed.startswith(GZIP):
+            raise DataError(
+                f"{path}: cannot be read as a NIfTI image: its name says that it is compressed, and its content is "
+                "not. Write or fetch the file again, or take .gz off its name."
+            )
+        head = gzip.GzipFile(fileobj=io.BytesIO(packed)).read(HEAD_BYTES)
+        n_asked = _asked_bytes(path, head)
+        _check_memory(path, n_asked, most_bytes)
+        _check_length(path, n_bytes, int(1.01 * n_asked), least=0)  # noise grows a little when it is packed
+        packed += file.read(n_bytes - len(packed))
     content = _read_bounded(path, _Unpacked(packed), None, most_bytes)
     return content, hashlib.sha256(packed).hexdigest()
 
@@ -162,16 +172,21 @@ def _read_up_to(stream: BinaryIO | _Unpacked, n_bytes: int) -> bytes:
 def _read_bounded(path: Path, stream: BinaryIO | _Unpacked, n_there: int | None, most_bytes: float) -> bytes:
     """Read as much as the header asks for, and a little; `n_there` is the number of bytes, where it is known."""
     head = _read_up_to(stream, HEAD_BYTES)
-    size = _header_size(head)
-    kind = nib.Nifti2Header if size == 540 else nib.Nifti1Header
-    header: AnalyzeHeader = kind(head[:size], check=False)  # type: ignore[no-untyped-call]
-    n_asked = _offset(path, header) + _voxel_bytes(path, header.get_data_shape(), header.get_data_dtype())
+    n_asked = _asked_bytes(path, head)
     if n_there is not None:
         _check_length(path, n_there, n_asked)
     _check_memory(path, n_asked, most_bytes)
     content = head + _read_up_to(stream, n_asked + SLACK_BYTES + 1 - len(head))
     _check_length(path, len(content), n_asked)
     return content
+
+
+def _asked_bytes(path: Path, head: bytes) -> int:
+    """Count the bytes that a header asks for, up to the last voxel."""
+    size = _header_size(head)
+    kind = nib.Nifti2Header if size == 540 else nib.Nifti1Header
+    header: AnalyzeHeader = kind(head[:size], check=False)  # type: ignore[no-untyped-call]
+    return _offset(path, header) + _voxel_bytes(path, header.get_data_shape(), header.get_data_dtype())
 
 
 def _header_size(content: bytes) -> int:
@@ -203,8 +218,8 @@ def _voxel_bytes(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> in
     return math.prod(shape) * dtype.itemsize
 
 
-def _check_length(path: Path, n_there: int, n_asked: int) -> None:
-    if n_there < n_asked:
+def _check_length(path: Path, n_there: int, n_asked: int, least: int | None = None) -> None:
+    if n_there < (n_asked if least is None else least):
         raise DataError(
             f"{path}: cannot be read as a NIfTI image: its header asks for {n_asked:,} bytes, and there are "
             f"{n_there:,}. The file is truncated or its header damaged: write or fetch it again."

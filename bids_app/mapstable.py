@@ -12,6 +12,7 @@ from bids_app.errors import DataError, MissingPathError, NothingMatchedError, Us
 from bids_app.spec import RunOptions, duplicates
 
 MAPS_COLUMNS = ("participant_id", "condition", "path")
+LONGEST_SHOWN = 200  # signs of a path in a message
 
 
 def read_maps_table(path: Path, options: RunOptions) -> Found:
@@ -110,12 +111,25 @@ def _other_subjects(table: Path, images: Mapping[int, ImageFile]) -> list[Warned
 def _check_rows_are_files(table: Path, images: Mapping[int, ImageFile]) -> None:
     """Stop on rows whose file is not there; a dangling link is there, and is judged with the others."""
     paths = {line: image.path for line, image in images.items()}
-    missing = [f"line {n}: {path}" for n, path in paths.items() if not path.is_file() and not path.is_symlink()]
+    missing = [f"line {n}: {_short(path)}" for n, path in paths.items() if not _is_there(path)]
     if missing:
         raise MissingPathError(
             f"--maps: {table} names {len(missing)} files that do not exist (paths are relative to the "
             f"table):\n{indented(missing)}"
         )
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a path may be opened; one that is too long for a file system is not there."""
+    try:
+        return path.is_file() or path.is_symlink()
+    except OSError:
+        return False
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}... ({len(text):,} signs)"
 
 
 def _check_rows_differ(table: Path, images: Mapping[int, ImageFile]) -> None:

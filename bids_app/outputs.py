@@ -507,7 +507,8 @@ def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, groups: S
             ("sem", errors[number], f"{words[0].upper()}{words[1:]} of the mean over {over}"),
         ):
             path = folder.keep(folder.file(f"condition-{label}_stat-{stat}{desc}_statmap.nii.gz"))
-            write_image(path, unmask(values, maps.mask), maps.affine, mni=_is_mni(folder.entities, maps))
+            volume = unmask(values.astype(type_on_disk(f"stat-{stat}", values)), maps.mask)
+            write_image(path, volume, maps.affine, mni=_is_mni(folder.entities, maps))
             content = {"Description": f"{what}. {more}".removesuffix(". "), "Condition": condition}
             folder.sidecar(path, content | {"NumberOfSubjects": sum(len(group.rows) for group in groups)} | about)
 

@@ -24,7 +24,7 @@ from bids_app.dataset import InputMaps, find_maps
 from bids_app.design import Contrast, Design, build_design, file_label
 from bids_app.diagnostics import diagnose
 from bids_app.discovery import advisory_validation, listed
-from bids_app.errors import DataError, ModelError, OutputError, Warned
+from bids_app.errors import DataError, ModelError, OutputError, Warned, printable
 from bids_app.glm import fit_contrast, has_error, subject_effects, with_scores
 from bids_app.images import Image, MaskedMaps, Room, as_image, keep_voxels, load_maps, read_image
 from bids_app.inference.correction import ContrastInference, parametric, uncorrected_p
@@ -43,7 +43,7 @@ from bids_app.resources import container, how_to_bind, usable_memory_mb
 from bids_app.results import NodeFacts, Results, RunFacts
 from bids_app.saved import as_saved, encode_results, encode_run, make_record
 from bids_app.smoothness import estimate_smoothness
-from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_columns
+from bids_app.spec import ModelSpec, NodeSpec, RunOptions, nearest, participant_columns, shown
 from bids_app.terminal import matters, open_shown, stage
 
 log = logging.getLogger("bids_app")
@@ -132,10 +132,10 @@ def _design(node: NodeSpec, inputs: InputMaps, options: RunOptions) -> Design:
 def _preview(study: Study, options: RunOptions) -> None:
     """Show what would be done with a node, at what cost."""
     node, inputs, maps, design, plans = study.node, study.inputs, study.maps, study.design, study.plans
-    sys.stdout.write(preview.describe(node, inputs, maps, design, plans))
+    sys.stdout.write(printable(preview.describe(node, inputs, maps, design, plans)))
     sys.stdout.write(preview.cost(maps, design, plans, _means(maps, options)))
     folder = outputs.NodeFolder(options.output_dir, study.node.name, study.inputs.entities, {})
-    sys.stdout.write(preview.replacement(folder))
+    sys.stdout.write(printable(preview.replacement(folder)))
 
 
 def _analyse(
@@ -507,7 +507,7 @@ def _chosen_nodes(model: ModelSpec, options: RunOptions) -> tuple[NodeSpec, ...]
             f'the node "{labels[""]}" has no letter or digit (a to z, 0 to 9) to name its folder by; rename it'
         )
     if len(labels) < len(names):
-        raise ModelError(f"two of the nodes {', '.join(names)} would share a folder; rename one")
+        raise ModelError(f"two of the nodes {', '.join(map(shown, names))} would share a folder; rename one")
     return tuple(node for node in model.nodes if not options.node or node.name in options.node)
 
 

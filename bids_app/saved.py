@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from bids_app.design import Contrast, file_label
 from bids_app.errors import DataError, MissingPathError, OutputError
 from bids_app.glm import ContrastFit
-from bids_app.imagefiles import UNREADABLE
+from bids_app.imagefiles import UNREADABLE, open_image
 from bids_app.images import Booleans
 from bids_app.inference.clusters import Lattice
 from bids_app.inference.correction import ContrastInference, parametric
@@ -294,10 +293,11 @@ def _values(path: Path, mask: Booleans) -> Floats:
 
 
 def _volume(path: Path) -> NDArray[Any]:
-    content = _bytes(path)
+    if not path.is_file():
+        _bytes(path)  # says what is missing
     try:
-        return np.asarray(nib.Nifti1Image.from_bytes(gzip.decompress(content)).dataobj)
-    except UNREADABLE as error:
+        return np.asarray(open_image(path).image.dataobj)
+    except (DataError, *UNREADABLE) as error:
         raise _damaged(path, error) from error
 
 

@@ -28,6 +28,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from bids_app.errors import printable
+
 log = logging.getLogger("bids_app")
 
 Say = Callable[[str], None]
@@ -81,7 +83,7 @@ class _Lines(logging.Formatter):
     """Writes a message as it is; a warning is called so, there being no colour."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = super().format(record)
+        message = printable(super().format(record))
         return f"warning: {message}" if record.levelno == logging.WARNING else message
 
 
@@ -143,16 +145,17 @@ class Terminal(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Draw a line of the log, or leave it to log.txt."""
-        kind = getattr(record, "kind", "")
+        kind, message = getattr(record, "kind", ""), printable(record.getMessage())
         if kind == STAGE:
             name, said, seconds = record.__dict__["parts"]
+            name, said = printable(name), printable(said)
             self.show(_stage_line(self._sign("\N{CHECK MARK}", "*"), name, said, seconds))
         elif record.levelno >= logging.WARNING:
-            self.show(Text.assemble((f"{self._sign('!', '!')} ", "bold yellow"), (record.getMessage(), "yellow")))
+            self.show(Text.assemble((f"{self._sign('!', '!')} ", "bold yellow"), (message, "yellow")))
         elif kind == MATTERS:
-            self.show(Text(f"  {record.getMessage()}"))
+            self.show(Text(f"  {message}"))
         elif kind != OUTCOME and self._shows_all:
-            self.show(Text(f"  {record.getMessage()}", style="dim"))
+            self.show(Text(f"  {message}", style="dim"))
 
     def show(self, what: RenderableType) -> None:
         """Print above what is at work; a long line stays one, so that a path in it can be copied."""
@@ -285,7 +288,7 @@ def _wide(outcomes: Sequence[Outcome], methods: Sequence[str]) -> Table:
         found = {survival.method: survival for survival in outcome.survivals}
         first = outcome.survivals[0] if outcome.survivals else None
         peak = _peak(first) if first else Text("")
-        table.add_row(Text(outcome.contrast), *(_count(found.get(method)) for method in methods), peak)
+        table.add_row(Text(printable(outcome.contrast)), *(_count(found.get(method)) for method in methods), peak)
     return table
 
 
@@ -299,7 +302,7 @@ def _narrow(outcomes: Sequence[Outcome]) -> Table:
         left = [survival for survival in outcome.survivals if survival.n_voxels]
         rows = left or list(outcome.survivals[:1])
         for index, survival in enumerate(rows):
-            shown = Text(outcome.contrast if index == 0 else "")
+            shown = Text(printable(outcome.contrast) if index == 0 else "")
             table.add_row(shown, survival.method if left else "any", _count(survival), _peak(survival))
     return table
 

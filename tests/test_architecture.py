@@ -101,7 +101,7 @@ MAY_IMPORT = {
         ("numpy", "scipy.stats"),
     ),
     "checkpoints": Allowed(("errors", "inference.permutation"), ("numpy",)),
-    "terminal": Allowed((), ("rich",)),
+    "terminal": Allowed(("errors",), ("rich",)),
     "progress": Allowed(("terminal",)),
     "permuting": Allowed(
         ("errors", "spec", "design", "exchangeability", "inference.*", "checkpoints", "progress"), ("numpy",)

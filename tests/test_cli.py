@@ -445,6 +445,33 @@ def test_a_second_termination_does_not_cut_short_what_the_first_one_saves() -> N
     assert run_python("-c", program).stdout == "saved\nTrue\n"
 
 
+def test_a_termination_that_python_drops_is_repeated() -> None:
+    """What is raised while an object is cleared away goes nowhere: a second later it is raised again, without noise."""
+    program = (
+        "import signal, time\n"
+        "from bids_app.cli import _stopping_when_terminated\n"
+        "class Dying:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "        time.sleep(0)\n"
+        "saved = 0\n"
+        "try:\n"
+        "    with _stopping_when_terminated():\n"
+        "        try:\n"
+        "            Dying()\n"
+        "            print('went on', flush=True)\n"
+        "            time.sleep(20)\n"
+        "        finally:\n"
+        "            time.sleep(1.5)\n"
+        "            saved += 1\n"
+        "except KeyboardInterrupt:\n"
+        "    print('saved', saved)"
+    )
+    done = run_python("-c", program)
+    assert done.stdout == "went on\nsaved 1\n"
+    assert done.stderr == ""
+
+
 def test_the_command_line_runs_in_a_thread_too(capsys: pytest.CaptureFixture[str]) -> None:
     """Handlers of signals can be set in the main thread only, and elsewhere there are none."""
     with ThreadPoolExecutor(1) as pool:

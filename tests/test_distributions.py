@@ -7,7 +7,7 @@ import pytest
 from scipy import special, stats
 from scipy.integrate import quad
 
-from bids_app.distributions import f_to_z, log_f_tails, t_to_p, t_to_z
+from bids_app.distributions import f_isf, f_to_z, log_f_tails, t_isf, t_to_p, t_to_z
 
 
 @pytest.mark.parametrize("sided", ["two", "positive", "negative"])
@@ -52,3 +52,14 @@ def test_tails_of_single_numbers_are_those_of_arrays() -> None:
     """Also where the series takes over."""
     for f in (3.0, 1e6):
         assert log_f_tails(f, 4, 600)[0] == pytest.approx(log_f_tails(np.array([f]), 4, 600)[0][0], rel=1e-12)
+
+
+def test_quantiles_far_out_have_the_p_they_are_for() -> None:
+    """Down to 1e-300, where scipy's t is minus and its F plus infinity; and scipy's own where it has them."""
+    for p in (0.3, 1e-3, 1e-9, 1e-12, 1e-100, 1e-300):
+        for df in (3.0, 9.0, 400.0):
+            t = t_isf(p, df)
+            assert t_to_z(np.array(t), df) == pytest.approx(-special.ndtri_exp(np.log(p)), rel=1e-9)
+            assert f_to_z(f_isf(p, 4, df), 4, df) == pytest.approx(-special.ndtri_exp(np.log(p)), rel=1e-9)
+            if p > 1e-15:
+                assert t == pytest.approx(stats.t.isf(p, df), rel=1e-6)

@@ -30,5 +30,11 @@ def test_each_error_has_the_exit_code_of_the_contract(name: str, code: int) -> N
 
 def test_the_list_above_is_complete() -> None:
     """A new error must be given a code here."""
-    found = {each.__name__ for each in vars(errors).values() if isinstance(each, type)}
+    found = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
     assert len(found) == 9
+
+
+def test_what_moves_a_cursor_is_spelt_out() -> None:
+    """Escapes, returns, marks of direction; line breaks, tabs and letters of any script stay."""
+    assert errors.printable("a\x1b[2Jb\rc\x00\u202egnp.\x9bx") == "a\\x1b[2Jb\\rc\\x00\\u202egnp.\\x9bx"
+    assert errors.printable("Größe\t脳\nαβγ") == "Größe\t脳\nαβγ"

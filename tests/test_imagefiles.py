@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -274,3 +275,22 @@ def test_damage_anywhere_in_the_header_is_read_or_named(tmp_path: Path) -> None:
         assert opened.image.shape[:3] == tuple(np.frombuffer(content, "<i2", 3, DIM + 2))
         assert np.asarray(opened.image.dataobj).dtype.kind in "iuf"
     assert 50 < n_read < 450
+
+
+def test_a_packed_file_larger_than_its_header_asks_for_is_not_read(tmp_path: Path) -> None:
+    """Four gigabytes of nothing, which take no room on the disk: after a packed image, and under the name of one."""
+    path = save(tmp_path / "a.nii.gz")
+    with path.open("r+b") as file:
+        file.truncate(4 << 30)
+    tracemalloc.start()
+    try:
+        message = refusal(path, 1e9)
+        assert "its header asks for" in message
+        assert "more than 1,000,000 follow" in message
+        empty = tmp_path / "b.nii.gz"
+        with empty.open("wb") as file:
+            file.truncate(4 << 30)
+        assert "is compressed, and its content is not" in refusal(empty, 1e10)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()

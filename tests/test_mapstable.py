@@ -118,3 +118,10 @@ def test_filters_that_a_table_cannot_answer_are_wrong_usage(tmp_path: Path) -> N
     file = table(tmp_path, HEADER + ROWS)
     with pytest.raises(UsageError, match="--session-label and --task-id cannot be used with --maps"):
         find(tmp_path, ("A", "b"), maps=file, task_id=("x",), session_label=("y",))
+
+
+def test_a_path_that_no_file_system_takes_is_missing_and_not_shown_whole(tmp_path: Path) -> None:
+    """5,000 letters: a line of a message, and no error of the system."""
+    with pytest.raises(MissingPathError, match=r"line 2: .*\.\.\. \([0-9,]+ signs\)") as caught:
+        find(tmp_path, ("A",), maps=table(tmp_path, f"{HEADER}1\tA\t{'x' * 5000}.nii\n"))
+    assert max(map(len, str(caught.value).splitlines())) < 400
