@@ -400,7 +400,8 @@ def _label(text: str, prefix: str) -> str:
     example = "MNI152NLin2009cAsym" if prefix == "space-" else "01"
     if not label:
         raise argparse.ArgumentTypeError(f"{text!r} has no label, expected for example {prefix}{example} or {example}")
-    if not re.fullmatch("[0-9A-Za-z]+", label):
+    # a space may name its cohort too, as in MNIInfant+2
+    if not re.fullmatch(r"[0-9A-Za-z]+(\+[0-9A-Za-z]+)?" if prefix == "space-" else "[0-9A-Za-z]+", label):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no label: expected letters and digits only, for example {prefix}{example} or {example}"
         )

@@ -22,7 +22,7 @@ from typing import Any
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer, Config
 
-from bids_app.errors import InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
+from bids_app.errors import DataError, InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
 from bids_app.spec import RunOptions
 
 ENTITIES_FILE = Path(__file__).with_name("entities.json")
@@ -39,6 +39,8 @@ NOT_A_KEY = frozenset({"condition", "subject", "suffix", "extension", "datatype"
 NOT_WALKED = re.compile(r"/(sourcedata|code|logs|derivatives|figures|\.[^/]*)(/|$)")
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python writes bytes of a name that are none
 SHOWN = 20  # the longest list in a message
+LINES = 8  # of a list with a line for each
+MOST_LINES, MOST_BYTES = 1_000_000, 500_000_000  # of a table
 VALIDATOR = "bids-validator-deno"
 VALIDATOR_SECONDS = 600
 
@@ -436,7 +438,28 @@ def tally(images: Iterable[ImageFile], entity: str) -> str:
     return ", ".join(parts[:SHOWN] + more + ([f"no {entity} in the name ({absent})"] if absent else []))
 
 
+def check_table(path: Path) -> None:
+    """Stop on what cannot be read as a table: a folder, a pipe or a device, or more than any study has.
+
+    Raises
+    ------
+    DataError
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is no regular file; expected a tab-separated table.")
+    n_bytes, n_lines = path.stat().st_size, 0
+    if n_bytes <= MOST_BYTES:
+        with path.open("rb") as file:
+            n_lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    if n_bytes > MOST_BYTES or n_lines > MOST_LINES:
+        found = f"{n_lines:,} lines" if n_lines else f"{n_bytes / 1e6:,.0f} MB"
+        raise DataError(
+            f"{path} has {found}; expected a table of at most {MOST_LINES:,} lines and {MOST_BYTES / 1e6:,.0f} MB. "
+            "Keep the rows and columns of this study."
+        )
+
+
 def indented(rows: Sequence[str]) -> str:
     """Indent a list, cut where it is long."""
-    more = [f"... and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
-    return "\n".join(f"  {row}" for row in [*rows[:SHOWN], *more])
+    more = [f"... and {len(rows) - LINES} more"] if len(rows) > LINES else []
+    return "\n".join(f"  {row}" for row in [*rows[:LINES], *more])

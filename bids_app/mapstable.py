@@ -7,7 +7,17 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
-from bids_app.discovery import Found, ImageFile, SourceDataset, check_folder, indented, listed, read_entities, space_of
+from bids_app.discovery import (
+    Found,
+    ImageFile,
+    SourceDataset,
+    check_folder,
+    check_table,
+    indented,
+    listed,
+    read_entities,
+    space_of,
+)
 from bids_app.errors import DataError, MissingPathError, NothingMatchedError, UsageError, Warned
 from bids_app.spec import RunOptions, duplicates
 
@@ -48,6 +58,7 @@ def _read_tsv(path: Path) -> tuple[dict[int, dict[str, str]], list[str]]:
     """Read the rows of a table by line number, and name the columns that nobody reads."""
     if not path.is_file():
         raise MissingPathError(f"--maps: {path} does not exist.")
+    check_table(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter="\t")

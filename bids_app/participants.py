@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.discovery import SourceDataset, indented, listed, shortened
+from bids_app.discovery import SourceDataset, check_table, indented, listed, shortened
 from bids_app.errors import DataError, GroupLevelError, MissingPathError, Warned
 from bids_app.spec import RunOptions, duplicates, nearest, shown
 
@@ -362,6 +362,7 @@ def _read_tsv(path: Path) -> tuple[list[str], dict[int, list[str]]]:
         if path.is_symlink():
             raise DataError(f"{path} is a link to nothing, so its content is not fetched (git-annex). Get it first.")
         raise MissingPathError(f"{path} does not exist. Expected the table of the participants.")
+    check_table(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter="\t", strict=True)

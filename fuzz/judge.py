@@ -14,7 +14,7 @@ from fuzz.runner import Ran
 from fuzz.study import Sandbox
 
 CODES = frozenset({0, 16, 17, 18, 64, 65, 66, 73})  # a run that nobody interrupts; 1 is for what nobody foresaw
-MOST_LINES = 6
+MOST_LINES = 12
 LONGEST_LINE = 500
 SHOWN = 3  # of the files of a fault
 ERROR = "bids-grouplevel: error: "

@@ -18,7 +18,7 @@ from bids_app.cli import (
     main,
     with_dashes,
 )
-from bids_app.errors import OutputError
+from bids_app.errors import OutputError, UsageError
 from bids_app.resources import usable_cpus
 from bids_app.spec import RunOptions
 
@@ -507,3 +507,10 @@ def test_in_a_container_what_is_not_bound_is_explained(
         said = capsys.readouterr().err
         assert words in said
         assert f"run it with --bind PLACE_ON_YOUR_MACHINE:{folder}:ro" in said
+
+
+def test_a_space_may_name_its_cohort() -> None:
+    """As templates of infants have it; other labels may not hold a plus."""
+    assert options("--space", "MNIInfant+2").space == "MNIInfant+2"
+    with pytest.raises(UsageError, match="letters and digits only"):
+        options("--task-id", "a+b")
