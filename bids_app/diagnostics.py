@@ -195,13 +195,13 @@ def leave_one_out(
     if not len(voxels):
         return ()
     here, design = np.ascontiguousarray(values[:, voxels]), design.of(contrast)
-    whole = fit_contrast(here, design, contrast).statistic
+    whole = fit_contrast(here, design, contrast, with_size=False).statistic
     without = np.full((len(design.subjects), len(voxels)), np.nan)
     for subject in range(len(design.subjects)):
         fewer = design.restricted(np.arange(len(design.subjects)) != subject)
         if can_be_tested(fewer, contrast):
             with np.errstate(divide="ignore", invalid="ignore"):  # one subject may be all the variance there is
-                without[subject] = fit_contrast(here, fewer, contrast).statistic
+                without[subject] = fit_contrast(here, fewer, contrast, with_size=False).statistic
     return tuple(
         PeakInfluence(_xyz(place), float(statistic), design.subjects, column)
         for place, statistic, column in zip(xyz, whole, without.T, strict=True)

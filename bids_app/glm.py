@@ -115,7 +115,7 @@ def statistic_kind(design: Design, contrast: Contrast) -> Kind:
     return "sums"
 
 
-def fit_contrast(values: Stack, design: Design, contrast: Contrast) -> ContrastFit:
+def fit_contrast(values: Stack, design: Design, contrast: Contrast, *, with_size: bool = True) -> ContrastFit:
     """Fit one contrast at every voxel.
 
     Parameters
@@ -124,6 +124,7 @@ def fit_contrast(values: Stack, design: Design, contrast: Contrast) -> ContrastF
         The stack of maps that `Design.place` points into. NaN: the subject has no part in that voxel.
     design : Design
     contrast : Contrast
+    with_size : whether effect sizes are wanted, which cost more than the rest where degrees of freedom vary
 
     Raises
     ------
@@ -135,7 +136,7 @@ def fit_contrast(values: Stack, design: Design, contrast: Contrast) -> ContrastF
     design = design.of(contrast)
     nominal = error_df(design, contrast)
     size = effect_size_of(design, contrast)
-    fit = _t_fit(contrast, whole, nominal, size) if contrast.test == "t" else _f_fit(contrast, whole, nominal)
+    fit = (_t_fit if contrast.test == "t" else _f_fit)(contrast, whole, nominal, size if with_size else None)
     return replace(
         fit,
         n_subjects=len(design.subjects),
@@ -477,11 +478,11 @@ def _epsilon(residuals: Floats, design: Design, contrast: Contrast) -> Floats:
     return np.asarray(np.clip(huynh_feldt, 1 / r, 1.0), np.float64)
 
 
-def _t_fit(contrast: Contrast, found: _Estimates, nominal: float, name: EffectSize) -> ContrastFit:
+def _t_fit(contrast: Contrast, found: _Estimates, nominal: float, name: EffectSize | None) -> ContrastFit:
     length = float(np.linalg.norm(contrast.cell_weights))  # back to the user's units
     t = found.effect / np.sqrt(found.variance)
     df, varying = _df_of(found, nominal)
-    size, limits = _size_of_t(t, found, contrast, name)
+    size, limits = _size_of_t(t, found, contrast, name) if name else (None, None)
     return ContrastFit(
         contrast=contrast,
         statistic=t,
@@ -511,7 +512,7 @@ def _size_of_t(
     return (None, None) if np.all(np.isnan(g)) else (g, (lower, upper))
 
 
-def _f_fit(contrast: Contrast, found: _Estimates, nominal: float) -> ContrastFit:
+def _f_fit(contrast: Contrast, found: _Estimates, nominal: float, name: EffectSize | None) -> ContrastFit:
     f, rank = found.statistic, float(contrast.rank)
     df_error, varying = _df_of(found, nominal)
     epsilon = None if np.all(np.isnan(found.epsilon)) else found.epsilon
@@ -526,8 +527,8 @@ def _f_fit(contrast: Contrast, found: _Estimates, nominal: float) -> ContrastFit
         p=np.exp(log_upper),
         effect=None,
         variance=None,
-        effect_size=partial_eta_squared(f, rank, found.df_nominal),
-        effect_size_interval=eta_limits(z, *df, df_nominal=found.df_nominal * correction),
+        effect_size=partial_eta_squared(f, rank, found.df_nominal) if name else None,
+        effect_size_interval=eta_limits(z, *df, df_nominal=found.df_nominal * correction) if name else None,
         epsilon=epsilon,
         df_effect=rank,
         df_error=nominal,
