@@ -184,7 +184,8 @@ def _parametric_table(rows: Sequence[tuple[Cell, tuple[int, int, int]]]) -> str:
     lines = [_row(head), _row(["---"] * len(head))]
     for cell, (hits, small, n) in rows:
         judged = judge(cell, "voxel", hits, n, ALPHA)
-        data = _data(cell) or ("SD 2 to 1" if cell.group_sd else "twins" if cell.twins else "")
+        unequal = cell.group_sd and "SD" not in cell.words
+        data = _data(cell) or ("SD 2 to 1" if unequal else "twins" if cell.twins else "")
         rest = f"{small / n:.4f}", _known(cell), judged.verdict
         lines.append(_row([cell.words, cell.within, _sizes(cell), data, _test(cell), judged.text, *rest]))
     return "\n".join(lines)
