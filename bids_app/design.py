@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bids_app.between import INTERCEPT, BetweenDesign, build_between
 from bids_app.dataset import InputMaps
 from bids_app.errors import DataError, ModelError, Warned
-from bids_app.participants import Participants, column, left_out, levels_column
+from bids_app.participants import Participants, left_out, levels_column
 from bids_app.spec import (
     ContrastSpec,
     ErrorTerm,
@@ -390,7 +390,7 @@ def _blocks(
     if participants is None:
         raise ValueError(f"node {node.name} names exchangeability blocks; expected the table of the participants")
     name = permutation.exchangeability_blocks
-    blocks = column(participants, name, subjects)
+    blocks = levels_column(participants, name, subjects)
     sizes = Counter(Counter(blocks).values())
     listed = ", ".join(f"{count} of {size} subject{'s' if size > 1 else ''}" for size, count in sorted(sizes.items()))
     flipped = "whole blocks" if permutation.flips_whole_blocks else "single subjects"

@@ -259,6 +259,17 @@ def test_blocks_are_those_of_the_subjects_whatever_the_order_of_the_table() -> N
         build_design(inputs(5), node(Permutation=block), participants)
 
 
+def test_blocks_that_look_alike_are_refused() -> None:
+    """Family 01 and family 1 would flip apart, and twins are not independent."""
+    table = pd.DataFrame({"family": ["01", "2", "1", "2"]}, index=["01", "02", "03", "04"], dtype=object)
+    with pytest.raises(DataError, match=r'column "family" has levels that .* are one number: "01" \(1\), "1" \(1\)'):
+        build_design(
+            inputs(4),
+            node(Permutation={"ExchangeabilityBlocks": "family"}),
+            Participants(Path("participants.tsv"), table),
+        )
+
+
 @pytest.mark.parametrize("entities", [{}, {"task": "t" * 30, "space": "MNIInfant+2", "res": "2"}])
 def test_names_too_long_for_a_file_are_refused_and_the_longest_that_fits_is_said(entities: dict[str, str]) -> None:
     """As it says; the longest file of a contrast as it is called while it is written then has 255 bytes at most."""
