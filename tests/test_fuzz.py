@@ -75,7 +75,7 @@ def test_what_no_process_may_do_is_found(ran: Ran, fault: str) -> None:
     ("err", "fault"),
     [
         ("", "said nothing of an error"),
-        (MESSAGE + "more\n" * 6, "in 7 lines"),
+        (MESSAGE + "more\n" * 12, "in 13 lines"),
         (MESSAGE.replace("image", "x" * 500), "in a line of"),
         (MESSAGE.replace("sub-01", "a map"), "named none of sub-01"),
     ],
