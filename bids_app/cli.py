@@ -141,7 +141,7 @@ def _stopping_when_terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut short what the first one saves
         # Python drops what is raised while it clears objects away: until it is on its way out, it is raised again
         signal.setitimer(signal.ITIMER_REAL, RAISED_EVERY)
-        if not isinstance(sys.exception(), _Terminated):
+        if not _is_ending():
             raise _Terminated
 
     def dropped(what: sys.UnraisableHookArgs) -> None:
@@ -158,6 +158,14 @@ def _stopping_when_terminated() -> Iterator[None]:
         signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGTERM, earlier)
         sys.unraisablehook = report
+
+
+def _is_ending() -> bool:
+    """Whether the request to end is on its way out, also below an error that is handled meanwhile."""
+    error = sys.exception()
+    while error is not None and not isinstance(error, _Terminated):
+        error = error.__context__
+    return error is not None
 
 
 def _how_to_carry_on(options: RunOptions) -> str | None:
