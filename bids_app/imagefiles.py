@@ -214,7 +214,7 @@ def _voxel_bytes(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> in
         raise DataError(f"{path}: found an image of shape {shape}; expected one 3-D map.")
     if dtype.kind not in "biuf":
         what = "complex numbers" if dtype.kind == "c" else "colours (RGB)" if dtype.names else f"values of type {dtype}"
-        raise DataError(f"{path}: holds {what}; expected one real number for each voxel.")
+        raise DataError(f"{path}: holds {what}; expected one real number for each voxel. Name a map of estimates.")
     return math.prod(shape) * dtype.itemsize
 
 
