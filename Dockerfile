@@ -40,8 +40,8 @@ ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
     MPLBACKEND=Agg \
     OMP_NUM_THREADS=1 \
     OPENBLAS_NUM_THREADS=1
-# Kernels are compiled now, for processors that are named, so that no run has to: see bids_app/caches.py
-RUN python3 -m bids_app.trial --fill /opt/caches && chmod -R go+rX /opt/caches
+# Kernels are compiled now, for processors that are named, so that no run has to: see bids_app/runtime/caches.py
+RUN python3 -m bids_app.cli.self_test --fill /opt/caches && chmod -R go+rX /opt/caches
 ENV BIDS_GROUPLEVEL_CACHES=/opt/caches
 
 ARG IMAGE=bids/grouplevel

@@ -10,7 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from bids_app import cli
+from bids_app.cli import analyse as cli
+from bids_app.cli import arguments
 
 REPOSITORY = Path(__file__).parent.parent
 Json = dict[str, object]
@@ -111,7 +112,7 @@ def kind(action: argparse.Action) -> str:
     """Return the type that Boutiques has for an option."""
     if action.nargs == 0:
         return "Flag"
-    if action.type is cli.path_argument:
+    if action.type is arguments.path_argument:
         return "String" if action.dest in FOLDERS_TO_COME else "File"
     return "Number" if "smallest" in getattr(action.type, "keywords", {}) else "String"
 

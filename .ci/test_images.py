@@ -21,7 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from bids_app import trial
+from bids_app.cli import self_test as trial
 
 REPOSITORY = Path(__file__).parent.parent
 WORK = Path(os.environ["IMAGES_WORK"])

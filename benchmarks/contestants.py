@@ -160,11 +160,12 @@ def between_of(design: str, n_subjects: int) -> tuple[NDArray[np.float64], NDArr
 
 def ours(contestant: Contestant) -> tuple[Run, Facts]:
     """Set up our engine on one contrast; drawing the shuffles is part of each run."""
-    from bids_app.design import Contrast, Design
-    from bids_app.exchangeability import make_shuffles
-    from bids_app.inference.clusters import Lattice
-    from bids_app.inference.permutation import LARGEST_BATCH, Work, choose_enhancements, null_distribution
-    from bids_app.inference.scores import shuffled_scores
+    from bids_app.design.contrasts import Contrast
+    from bids_app.design.design import Design
+    from bids_app.permutation.freedman_lane import shuffled_scores
+    from bids_app.permutation.null_distribution import LARGEST_BATCH, Work, choose_enhancements, null_distribution
+    from bids_app.permutation.schemes import make_shuffles
+    from bids_app.spaces.clusters import Lattice
 
     values, weights = maps_of(contestant), weights_of(contestant.design)
     n_cells = weights.shape[1]
@@ -280,7 +281,7 @@ def t_maps(contestant: Contestant, n: int) -> NDArray[np.float32]:
 
 def kernel(contestant: Contestant) -> tuple[Run, Facts]:
     """Set up our TFCE of ready-made maps: the largest value of each, as the engine wants it."""
-    from bids_app.inference.clusters import Lattice, Scratch, max_tfce
+    from bids_app.spaces.clusters import Lattice, Scratch, max_tfce
 
     lattice = Lattice.from_mask(np.load(Path(contestant.folder, "mask.npy")), CONNECTIVITY)
     maps = t_maps(contestant, 16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bids_app.cli import main
+from bids_app.cli.analyse import main
 
 if __name__ == "__main__":
     sys.exit(main())

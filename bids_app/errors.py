@@ -14,6 +14,8 @@ A message says what was found, what was expected, where, and what to do. What st
 number, is a note that is `Warned`.
 """
 
+from __future__ import annotations
+
 import re
 
 # Characters that make a terminal do something, or show a line in another order; names in files may hold them

@@ -71,7 +71,7 @@ def stopping(call: Callable[[], int]) -> Callable[[], int]:
     """Make a call that saves a checkpoint whenever it can, and is killed at the first file after that."""
 
     def stopped() -> int:
-        from bids_app import checkpoints
+        from bids_app.permutation import checkpoints
 
         setattr(checkpoints.Checkpoint, "due", lambda _: True)  # noqa: B010  (mypy)
         saved = False

@@ -133,7 +133,7 @@ def app(arguments: Sequence[str]) -> Callable[[], int]:
     """Give the call of the app's command line."""
 
     def call() -> int:
-        from bids_app.cli import main
+        from bids_app.cli.analyse import main
 
         return main(arguments)
 

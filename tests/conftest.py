@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bids_app.errors import ModelError
-from bids_app.modelfile import read_model
-from bids_app.spec import ModelSpec
+from bids_app.model.read_model import read_model
+from bids_app.model.specification import ModelSpec
 from builders.models import Document
 
 REPOSITORY = Path(__file__).parent.parent

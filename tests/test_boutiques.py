@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bids_app.cli import _build_parser
+from bids_app.cli.analyse import _build_parser
 
 REPOSITORY = Path(__file__).parent.parent
 DESCRIPTOR = REPOSITORY / "boutiques.json"

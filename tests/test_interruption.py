@@ -23,19 +23,20 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.checkpoints import Checkpoint
-from bids_app.cli import main
-from bids_app.design import Contrast, Design
-from bids_app.exchangeability import make_shuffles
-from bids_app.inference.clusters import Lattice
-from bids_app.inference.permutation import (
+from bids_app.cli.analyse import main
+from bids_app.design.contrasts import Contrast
+from bids_app.design.design import Design
+from bids_app.permutation.checkpoints import Checkpoint
+from bids_app.permutation.null_distribution import (
     NullDistribution,
     PartialNull,
     Work,
     choose_enhancements,
     null_distribution,
 )
-from bids_app.locks import hold
+from bids_app.permutation.schemes import make_shuffles
+from bids_app.runtime.locks import hold
+from bids_app.spaces.clusters import Lattice
 
 REPOSITORY = Path(__file__).parent.parent
 N_SUBJECTS = 10  # 512 flips
@@ -45,9 +46,9 @@ CONTRASTS = (("AvsB", {"A": 1, "B": -1}), ("mean", {"A": 0.5, "B": 0.5}))
 # those of the app. Events are files opened or renamed, and folders made, as Python's audit hooks tell them.
 DRIVER = """
 import os, signal, sys, time
-from bids_app import checkpoints, progress
-from bids_app.cli import main
-from bids_app.inference import permutation
+from bids_app.console import progress
+from bids_app.permutation import checkpoints, null_distribution as permutation
+from bids_app.cli.analyse import main
 
 progress.LEAST_SECONDS = 1.0
 delay, fatal = float(sys.argv[1]), int(sys.argv[2])

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 
-from bids_app.dataset import InputMaps
-from bids_app.design import Contrast, Design, build_design
-from bids_app.effectsizes import hedges_correction
-from bids_app.glm import ContrastFit, error_df, fit_contrast
-from bids_app.participants import Participants
-from bids_app.spec import ModelSpec
+from bids_app.design.contrasts import Contrast
+from bids_app.design.design import Design, build_design
+from bids_app.inputs.columns import Participants
+from bids_app.inputs.select_maps import InputMaps
+from bids_app.model.specification import ModelSpec
+from bids_app.statistics.effect_sizes import hedges_correction
+from bids_app.statistics.fit import ContrastFit, error_df, fit_contrast
 from builders.models import Document
 
 V = 25

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.analyse import main
 
 CELLS = ("hiA", "slowA", "hiB", "slowB")
 FACTORS = [{"Name": "side", "Levels": ["A", "B"]}, {"Name": "load", "Levels": ["hi", "slow"]}]

@@ -18,15 +18,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from bids_app.between import build_between
-from bids_app.design import Contrast, Design
-from bids_app.exchangeability import make_shuffles
-from bids_app.glm import ContrastFit, fit_contrast, has_error
-from bids_app.inference.clusters import Lattice
-from bids_app.inference.correction import familywise
-from bids_app.inference.permutation import NullDistribution, Work, choose_enhancements, null_distribution
-from bids_app.participants import Participants
-from bids_app.spec import GroupLevelSettings
+from bids_app.design.between_subject import build_between
+from bids_app.design.contrasts import Contrast
+from bids_app.design.design import Design
+from bids_app.inference.corrections import familywise
+from bids_app.inputs.columns import Participants
+from bids_app.model.settings import GroupLevelSettings
+from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
+from bids_app.permutation.schemes import make_shuffles
+from bids_app.spaces.clusters import Lattice
+from bids_app.statistics.fit import ContrastFit, fit_contrast, has_error
 
 S, CELLS, SHAPE = 14, 3, (6, 5, 4)
 GROUP = np.repeat([1.0, 0.0], [6, 8])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bids_app.exchangeability import null_space
+from bids_app.permutation.schemes import null_space
 from validation.cells import ALL_FOUR, Cell, all_cells, digest, parametric_cells
 from validation.simulate import TWIN_CORRELATION, Counts, attainable, make_design, make_values, run
 from validation.table import has_fault, interval, judge, page

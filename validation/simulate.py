@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from bids_app.design import Contrast, Design
-from bids_app.exchangeability import Shuffles, make_shuffles, null_space
-from bids_app.glm import fit_contrast
-from bids_app.inference.clusters import Lattice
-from bids_app.inference.correction import familywise, uncorrected_p
-from bids_app.inference.permutation import KEYS, Enhancements, Work, choose_enhancements, null_distribution
+from bids_app.design.contrasts import Contrast
+from bids_app.design.design import Design
+from bids_app.inference.corrections import familywise, uncorrected_p
+from bids_app.permutation.null_distribution import KEYS, Enhancements, Work, choose_enhancements, null_distribution
+from bids_app.permutation.schemes import Shuffles, make_shuffles, null_space
+from bids_app.spaces.clusters import Lattice
+from bids_app.statistics.fit import fit_contrast
 from validation.cells import VOXEL, Cell
 
 Floats = NDArray[np.float64]

@@ -1,1 +1,1 @@
-"""Inference: clusters and TFCE, the permutation null, corrections."""
+"""From statistics and permutations to corrected p-values, thresholds and tables of clusters."""

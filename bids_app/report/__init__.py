@@ -1,1 +1,1 @@
-"""Report: atlas labels, tables, figures, the page."""
+"""The page that people read, made from what the output folder holds."""

@@ -12,15 +12,16 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from bids_app.design import Contrast, Design
-from bids_app.glm import ContrastFit
-from bids_app.inference.correction import ContrastInference
-from bids_app.inference.tail import smallest_p
-from bids_app.report.checks import Checks
-from bids_app.report.figures import Figure, Viewer
-from bids_app.report.means import PeakMeans
-from bids_app.report.tables import Closest, ResultTables
-from bids_app.report.words import (
+from bids_app.design.contrasts import Contrast
+from bids_app.design.design import Design
+from bids_app.inference.cluster_tables import Closest, ResultTables
+from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.pareto_tail import smallest_p
+from bids_app.model.specification import NodeSpec
+from bids_app.report.figures.figure import Figure, Viewer
+from bids_app.report.figures.peak_means import PeakMeans
+from bids_app.report.text.findings import Checks
+from bids_app.report.wording import (
     ATLAS_HEADS,
     METHODS,
     NULL_KEYS,
@@ -29,7 +30,7 @@ from bids_app.report.words import (
     place_words,
     threshold_words,
 )
-from bids_app.spec import NodeSpec
+from bids_app.statistics.fit import ContrastFit
 
 
 @dataclass(frozen=True, slots=True)

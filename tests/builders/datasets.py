@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bids_app.dataset import InputMaps, find_maps
-from bids_app.spec import GroupLevelSettings, ModelSpec, NodeSpec, RunOptions
+from bids_app.inputs.select_maps import InputMaps, find_maps
+from bids_app.model.settings import GroupLevelSettings
+from bids_app.model.specification import ModelSpec, NodeSpec
+from bids_app.runtime.options import RunOptions
 
 DERIVATIVE = {"Name": "maps", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}
 PIPELINE = {"Name": "old", "BIDSVersion": "1.1.0", "PipelineDescription": {"Name": "FitLins"}}

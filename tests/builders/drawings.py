@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib import image as mpl_image
 
-from bids_app.design import Contrast, Design
-from bids_app.glm import ContrastFit, fit_contrast
-from bids_app.inference.correction import ContrastInference
-from bids_app.report import canvas as canvases
-from bids_app.report import contrastfigures, figures
-from bids_app.report.tables import ResultTables
+from bids_app.design.contrasts import Contrast
+from bids_app.design.design import Design
+from bids_app.inference.cluster_tables import ResultTables
+from bids_app.inference.corrections import ContrastInference
+from bids_app.report.figures import background as canvases
+from bids_app.report.figures import figure as figure_module
+from bids_app.report.figures import of_contrast as contrastfigures
+from bids_app.statistics.fit import ContrastFit, fit_contrast
 
 RNG_SEED = 20
 SHAPE = (9, 11, 9)
@@ -73,20 +75,20 @@ def make_scene(
     return contrastfigures.Scene(fit, inferences, tables, canvas, interactive)
 
 
-def draw(fit: ContrastFit, n_voxels: dict[str, int], canvas: canvases.Canvas) -> dict[str, figures.Figure]:
+def draw(fit: ContrastFit, n_voxels: dict[str, int], canvas: canvases.Canvas) -> dict[str, figure_module.Figure]:
     drawn = contrastfigures.draw_contrast(make_scene(fit, n_voxels, canvas))
-    return {figure.name: figure for figure in drawn if isinstance(figure, figures.Figure)}
+    return {figure.name: figure for figure in drawn if isinstance(figure, figure_module.Figure)}
 
 
-def pixels(figure: figures.Figure) -> np.ndarray:
+def pixels(figure: figure_module.Figure) -> np.ndarray:
     return mpl_image.imread(io.BytesIO(figure.png))
 
 
-def n_blue(figure: figures.Figure) -> int:
+def n_blue(figure: figure_module.Figure) -> int:
     red, blue = pixels(figure)[..., 0], pixels(figure)[..., 2]
     return int((blue > red + 0.25).sum())
 
 
-def n_red(figure: figures.Figure) -> int:
+def n_red(figure: figure_module.Figure) -> int:
     red, blue = pixels(figure)[..., 0], pixels(figure)[..., 2]
     return int((red > blue + 0.25).sum())

@@ -7,16 +7,18 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 
-from bids_app.design import Contrast, Design
-from bids_app.exchangeability import sign_flips
-from bids_app.glm import fit_contrast
-from bids_app.inference.clusters import Lattice
-from bids_app.inference.correction import familywise, parametric
-from bids_app.inference.permutation import Work, choose_enhancements, null_distribution
+from bids_app.design.contrasts import Contrast
+from bids_app.design.design import Design
+from bids_app.inference.cluster_tables import Brain, Limits, tabulate
+from bids_app.inference.corrections import familywise, parametric
+from bids_app.model.settings import GroupLevelSettings, PermutationSettings
+from bids_app.model.specification import NodeSpec
+from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
+from bids_app.permutation.schemes import sign_flips
 from bids_app.report import content
-from bids_app.report.figures import Figure, Viewer
-from bids_app.report.tables import Brain, Limits, tabulate
-from bids_app.spec import GroupLevelSettings, NodeSpec, PermutationSettings
+from bids_app.report.figures.figure import Figure, Viewer
+from bids_app.spaces.clusters import Lattice
+from bids_app.statistics.fit import fit_contrast
 
 MASK = np.ones((4, 4, 4), bool)
 AFFINE = np.diag([3.0, 3, 3, 1])

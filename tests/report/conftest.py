@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_app.report import canvas as canvases
-from bids_app.report import content, html
+from bids_app.report import content
+from bids_app.report.figures import background as canvases
+from bids_app.report.page import render as html
 from builders import drawings
 from builders.pages import make_contrast, make_node, make_page, make_section
 

@@ -1,0 +1,331 @@
+"""The command line: BIDS Apps arguments to `RunOptions`, errors to messages and exit codes; no science."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_app.cli.arguments import (
+    PROGRAM,
+    Parser,
+    add_discovery_options,
+    add_information_options,
+    analysis_level,
+    check_inputs,
+    check_output,
+    integer_argument,
+    path_argument,
+    unique,
+    with_dashes,
+)
+from bids_app.errors import GroupLevelError, UsageError, printable
+
+if TYPE_CHECKING:
+    from bids_app.runtime.options import RunOptions
+
+
+RAISED_EVERY = 1.0  # seconds in which a request to end that got lost is repeated
+
+MOST_PROCESSES, MOST_MB, LARGEST_SEED = 4096, 10**9, 2**64 - 1
+
+DESCRIPTION = """\
+Group-level statistics of first-level fMRI maps: repeated-measures ANOVA and contrasts, permutation
+inference, cluster and peak tables with atlas labels, and a report. The model is a BIDS Stats Model."""
+
+EPILOG = """\
+example:
+  bids-grouplevel DATASET RESULTS group --model model-faces_smdl.json
+
+Options that take several values (...) stand after the three positional arguments. Every option can
+also be written with underscores: --participant_label.
+
+exit codes:
+  0 done, 1 unexpected failure, 16 invalid dataset, 17 not "group", 18 nothing matched, 64 wrong usage,
+  65 bad data, model or covariates, 66 a path is missing, 73 output cannot be written, 130 interrupted,
+  143 terminated"""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, by which a batch scheduler announces the end: what stops for Ctrl-C stops for it, and saves."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the app on a command line and return its exit code.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; ``sys.argv`` where None.
+    """
+    return answer(PROGRAM, _execute, argv)
+
+
+def answer(program: str, execute: Callable[[Sequence[str]], int], argv: Sequence[str] | None) -> int:
+    """Do what a command line asks for, and turn whatever goes wrong into a message and an exit code.
+
+    Parameters
+    ----------
+    program
+        Name of the console script, for messages.
+    execute
+        Parses the arguments, does the work and returns the exit code.
+    argv
+        Arguments without the program's name; ``sys.argv`` where None.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    fail = partial(_fail, program)
+    try:
+        with _stopping_when_terminated():
+            code = execute(arguments)
+        sys.stdout.flush()  # a reader that is gone must show here, not when the interpreter shuts down
+    except UsageError as error:  # where it was raised says nothing about the command line
+        return fail(str(error), code=error.exit_code, show_traceback=False)
+    except GroupLevelError as error:
+        return fail(str(error), code=error.exit_code, show_traceback="--verbose" in arguments)
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(program, interrupt)
+    except Exception as error:  # the last resort: whatever else fails must not greet people with a traceback
+        if isinstance(error, BrokenPipeError) and _stdout_reader_is_gone():
+            return 1
+        return fail(_unforeseen(error, arguments), code=1, show_traceback="--verbose" in arguments)
+    return code
+
+
+def _execute(arguments: Sequence[str]) -> int:
+    """Parse, check and run; the stages are imported last, so that help and mistakes are answered at once."""
+    try:
+        words = with_dashes(arguments)
+        parsed = _build_parser(needs_model="--reports-only" not in words).parse_args(words)
+    except SystemExit as leaving:  # --help and --version have printed what they are for
+        return int(leaving.code or 0)
+    if not parsed.reports_only:  # which needs no input
+        check_inputs(parsed)
+    inputs = [parsed.bids_dir, *(path for _, path in parsed.derivatives)]
+    check_output(parsed.output_dir, inputs)
+    options = _run_options(parsed)
+    check_output(options.scratch, inputs, "--work-dir")
+    from bids_app.runtime import caches
+
+    caches.unpack()  # before anything imports numba
+    try:
+        from bids_app.workflow.run import run
+
+        run(options)
+    except KeyboardInterrupt as interrupt:
+        if advice := _how_to_carry_on(options):
+            interrupt.add_note(advice)
+        raise
+    return 0
+
+
+@contextmanager
+def _stopping_when_terminated() -> Iterator[None]:
+    """Raise `_Terminated` at SIGTERM; what was done at that signal before is put back at the end."""
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+
+    def stop(signum: int, frame: object) -> None:  # noqa: ARG001  (their order is Python's)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut short what the first one saves
+        # Python drops what is raised while it clears objects away: until it is on its way out, it is raised again
+        signal.setitimer(signal.ITIMER_REAL, RAISED_EVERY)
+        if not _is_ending():
+            raise _Terminated
+
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        if not isinstance(what.exc_value, _Terminated):
+            report(what)
+
+    report, sys.unraisablehook = sys.unraisablehook, dropped
+    alarm = signal.signal(signal.SIGALRM, stop) or signal.SIG_DFL
+    earlier = signal.signal(signal.SIGTERM, stop) or signal.SIG_DFL  # None: set by something that is not Python
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
+        signal.signal(signal.SIGTERM, earlier)
+        sys.unraisablehook = report
+
+
+def _is_ending() -> bool:
+    """Whether the request to end is on its way out, also below an error that is handled meanwhile."""
+    error = sys.exception()
+    while error is not None and not isinstance(error, _Terminated):
+        error = error.__context__
+    return error is not None
+
+
+def _how_to_carry_on(options: RunOptions) -> str | None:
+    """Say that the work so far is kept, where it is."""
+    if not options.scratch.is_dir():
+        return None
+    from bids_app.permutation.checkpoints import has_checkpoints
+
+    if not has_checkpoints(options.scratch):
+        return None
+    return f"The same command carries on from its last checkpoint, in {options.scratch}"
+
+
+def _interrupted(program: str, interrupt: KeyboardInterrupt) -> int:
+    """Say that the run was stopped from outside, and return the exit code, 128 and the number of the signal."""
+    word, code = ("terminated", 143) if isinstance(interrupt, _Terminated) else ("interrupted", 130)
+    print("\n".join([f"{program}: {word}", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
+    return code
+
+
+def _run_options(parsed: argparse.Namespace) -> RunOptions:
+    """Turn parsed arguments into the value that the stages know."""
+    from bids_app.runtime.limits import usable_cpus
+    from bids_app.runtime.options import RunOptions
+
+    return RunOptions(
+        bids_dir=parsed.bids_dir,
+        output_dir=parsed.output_dir,
+        model=parsed.model or Path(),
+        derivatives=tuple(parsed.derivatives),
+        maps=parsed.maps,
+        participants=parsed.participants,
+        participant_label=unique(parsed.participant_label),
+        session_label=unique(parsed.session_label),
+        task_id=unique(parsed.task_id),
+        space=parsed.space,
+        bids_filter_file=parsed.bids_filter_file,
+        mask=parsed.mask,
+        n_jobs=parsed.nprocs or usable_cpus(),
+        mem_mb=parsed.mem_mb,
+        work_dir=parsed.work_dir,
+        node=unique(parsed.node),
+        random_seed=parsed.random_seed,
+        dry_run=parsed.dry_run,
+        reports_only=parsed.reports_only,
+        skip_bids_validation=parsed.skip_bids_validation,
+        verbosity=-1 if parsed.quiet else parsed.verbose,
+    )
+
+
+def _build_parser(*, needs_model: bool = True) -> Parser:
+    """Return the parser of the whole command line; a report that is made again has the model of its run."""
+    parser = Parser(
+        prog=PROGRAM,
+        usage="%(prog)s BIDS_DIR OUTPUT_DIR group --model FILE [options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=path_argument, help="dataset with the first-level maps")
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=path_argument, help="folder for the results")
+    parser.add_argument("analysis_level", metavar="group", type=analysis_level, help="the only analysis level")
+    _add_input_options(parser.add_argument_group("what to analyse"), needs_model=needs_model)
+    _add_run_options(parser.add_argument_group("how to run"))
+    add_information_options(parser)
+    return parser
+
+
+def _add_input_options(group: argparse._ArgumentGroup, *, needs_model: bool) -> None:
+    """Add the options that name or narrow the input."""
+    group.add_argument(
+        "-m", "--model", metavar="FILE", type=path_argument, required=needs_model, help="BIDS Stats Model (JSON)"
+    )
+    add_discovery_options(group)
+    group.add_argument(
+        "--participants",
+        metavar="FILE.tsv",
+        type=path_argument,
+        help="table with the columns of participants that the model names, in place of participants.tsv",
+    )
+    group.add_argument(
+        "--mask",
+        metavar="FILE",
+        type=path_argument,
+        help="analysis mask (default: the model's, else the voxels finite and not zero in every map)",
+    )
+    group.add_argument(
+        "--node", metavar="NAME", nargs="+", action="extend", default=[], help="run only these Dataset nodes"
+    )
+
+
+def _add_run_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that change how the work is done."""
+    group.add_argument(
+        "--nprocs",
+        "--n-cpus",
+        metavar="N",
+        type=partial(integer_argument, smallest=1, largest=MOST_PROCESSES),
+        help="processes (default: the CPUs this process may use)",
+    )
+    group.add_argument(
+        "--mem-mb",
+        metavar="MB",
+        type=partial(integer_argument, smallest=1, largest=MOST_MB),
+        help="memory to stay within (default: the memory this process may use)",
+    )
+    group.add_argument(
+        "-w",
+        "--work-dir",
+        metavar="DIR",
+        type=path_argument,
+        help="folder for checkpoints, one for each OUTPUT_DIR (default: OUTPUT_DIR/.work, removed at the end)",
+    )
+    group.add_argument(
+        "--random-seed",
+        metavar="INT",
+        type=partial(integer_argument, smallest=0, largest=LARGEST_SEED),
+        default=0,
+        help="seed of the shuffles (default: 0)",
+    )
+    instead = group.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, print inputs, design, contrasts, shuffles and cost; write nothing",
+    )
+    instead.add_argument(
+        "--reports-only",
+        action="store_true",
+        help="make the report again from what OUTPUT_DIR holds; needs neither the input nor --model",
+    )
+    group.add_argument(
+        "--skip-bids-validation",
+        "--skip-bids-validator",
+        action="store_true",
+        help="do not run the BIDS validator on the input (its findings never stop a run)",
+    )
+
+
+def _stdout_reader_is_gone() -> bool:
+    """Tell whether stdout has lost its reader (``| head``), and if so, silence what it still holds."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _fail(program: str, message: str, *, code: int, show_traceback: bool) -> int:
+    """Say what went wrong on stderr and return the exit code."""
+    if show_traceback:
+        traceback.print_exc()
+    print(f"{program}: error: {printable(message)}", file=sys.stderr)
+    return code
+
+
+def _unforeseen(error: Exception, arguments: Sequence[str]) -> str:
+    """Report what nobody foresaw, and ask for the details that a maintainer needs."""
+    lines = str(error).strip().splitlines()
+    message = f"unexpected failure: {type(error).__name__}" + (f": {lines[0]}" if lines else "")
+    if "--verbose" not in arguments:
+        message += "\nThis should not happen. Run the same command with --verbose, and report what it prints."
+    return message

@@ -1,0 +1,150 @@
+"""The command line of `bids-grouplevel-model`, which writes a first model file for a dataset: a model in one line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_app.cli.analyse import answer
+from bids_app.cli.arguments import (
+    Parser,
+    add_discovery_options,
+    add_information_options,
+    check_inputs,
+    path_argument,
+    unique,
+    with_dashes,
+)
+from bids_app.errors import UsageError
+
+if TYPE_CHECKING:
+    from bids_app.runtime.options import RunOptions
+
+
+PROGRAM = "bids-grouplevel-model"
+
+DESCRIPTION = """\
+Writes a first model file, a BIDS Stats Model for bids-grouplevel, to standard output. With factors it is a
+repeated-measures ANOVA; without, a one-sample test of each condition found. All settings that one usually changes
+stand in it with their defaults. What was found is said on standard error."""
+
+EPILOG = """\
+examples:
+  bids-grouplevel-model DATASET > model.json
+  bids-grouplevel-model DATASET --within stimulus=FF,UF,SF --within presentation=Ini,Imm,Del \\
+      --cell '{presentation}{stimulus}' > model.json
+
+exit codes:
+  0 done, 1 unexpected failure, 16 invalid dataset, 18 nothing matched, 64 wrong usage, 65 the maps do not
+  make the design, 66 a path is missing, 130 interrupted, 143 terminated"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write a first model to standard output and return the exit code.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; ``sys.argv`` where None.
+    """
+    return answer(PROGRAM, _execute, argv)
+
+
+def _execute(arguments: Sequence[str]) -> int:
+    """Parse, look and write; the work is imported last, so that help and mistakes are answered at once."""
+    try:
+        parsed = _build_parser().parse_args(with_dashes(arguments))
+    except SystemExit as leaving:  # --help and --version have printed what they are for
+        return int(leaving.code or 0)
+    within = _within(parsed.within)
+    if parsed.cell is not None and not within:
+        raise UsageError(f"--cell {parsed.cell}: there are no factors. Name them by --within NAME=LEVEL,LEVEL,...")
+    check_inputs(parsed)
+    from bids_app.drafting.draft import first_model, how_to_run, look
+
+    options = _options(parsed)
+    inventory = look(options)
+    _say(inventory.lines, quiet=parsed.quiet)
+    model = first_model(inventory, within, parsed.cell, parsed.name)
+    advice = f"look before you run: {how_to_run(options, inventory.queries)}"
+    _say([*model.notes, advice], quiet=parsed.quiet)
+    print(model.text, end="")
+    return 0
+
+
+def _say(lines: Iterable[str], *, quiet: bool) -> None:
+    """Tell people, beside the model."""
+    for line in () if quiet else lines:
+        print(line, file=sys.stderr)
+
+
+def _options(parsed: argparse.Namespace) -> RunOptions:
+    """Turn parsed arguments into the value that discovery knows."""
+    from bids_app.runtime.options import RunOptions
+
+    return RunOptions(
+        bids_dir=parsed.bids_dir,
+        output_dir=Path(),  # nothing is written, and no model is read
+        model=Path(),
+        derivatives=tuple(parsed.derivatives),
+        maps=parsed.maps,
+        participant_label=unique(parsed.participant_label),
+        session_label=unique(parsed.session_label),
+        task_id=unique(parsed.task_id),
+        space=parsed.space,
+        bids_filter_file=parsed.bids_filter_file,
+    )
+
+
+def _build_parser() -> Parser:
+    """Return the parser of the whole command line."""
+    parser = Parser(
+        prog=PROGRAM,
+        usage="%(prog)s BIDS_DIR [--within NAME=LEVEL,LEVEL,... --cell PATTERN] [options] > model.json",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=path_argument, help="dataset with the first-level maps")
+    group = parser.add_argument_group("what the model is")
+    group.add_argument(
+        "--within",
+        metavar="NAME=LEVEL,LEVEL,...",
+        action="append",
+        default=[],
+        type=_factor,
+        help="a within-subject factor with its levels, spelt as in the conditions; once for each factor",
+    )
+    group.add_argument(
+        "--cell",
+        metavar="PATTERN",
+        help="how levels make the name of a condition, '{presentation}{stimulus}' (default: found out)",
+    )
+    group.add_argument("--name", metavar="NAME", default="", help="name of the model (default: of the task)")
+    add_discovery_options(parser.add_argument_group("which maps"))
+    add_information_options(parser)
+    return parser
+
+
+def _factor(text: str) -> tuple[str, tuple[str, ...]]:
+    """Split ``NAME=LEVEL,LEVEL,...``."""
+    name, _, listed = text.partition("=")
+    levels = tuple(level.strip() for level in listed.split(","))
+    if not name.strip() or len(levels) < 2 or not all(levels):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names no factor with two or more levels, expected for example stimulus=FF,UF,SF"
+        )
+    return name.strip(), levels
+
+
+def _within(factors: Sequence[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """Collect the factors, each once."""
+    names = [name for name, _ in factors]
+    if repeated := [name for name in unique(names) if names.count(name) > 1]:
+        raise UsageError(f"--within: the factor {repeated[0]!r} is given twice, expected all its levels at once")
+    return dict(factors)

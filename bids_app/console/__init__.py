@@ -1,0 +1,1 @@
+"""What people see while it runs: stages, warnings, progress, and how words are listed."""

@@ -1,0 +1,1 @@
+"""The demonstration: a simulated study with known effects."""

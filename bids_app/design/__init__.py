@@ -1,0 +1,1 @@
+"""Which map is which row: between-subject columns, conditions, contrasts, and what columns span."""

@@ -1,0 +1,1 @@
+"""A first model file, made from what is found in a dataset."""

@@ -1,0 +1,1 @@
+"""Which images there are, which of them are wanted, and the matrix of values that they hold."""

@@ -1,0 +1,362 @@
+"""What the user asked: options, settings, contrasts, nodes and model as values, with their defaults."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.alias_generators import to_pascal
+
+from bids_app.console.text import duplicates, shown, suggestion
+
+Sided = Literal["two", "positive", "negative"]
+ErrorTerm = Literal["partitioned", "pooled"]
+Sphericity = Literal["none", "greenhouse-geisser", "huynh-feldt", "multivariate"]
+Enhancement = Literal["voxel", "cluster-size", "cluster-mass", "tfce"]
+Correction = Literal["uncorrected", "bonferroni", "fdr"]
+AtlasName = Literal["aal", "desikan_killiany", "harvard_oxford"]
+
+CELL_FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+def _distinct(key: Callable[[Any], str] = str) -> AfterValidator:
+    """Make a validator that refuses a list in which two values share a key."""
+
+    def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if repeated := duplicates(key(value) for value in values):
+            raise ValueError(f"{shown(repeated[0])} stands there twice; once is enough")
+        return values
+
+    return AfterValidator(check)
+
+
+def _is_no_sign(column: str) -> str:
+    """Refuse names of columns that mean something else in a contrast or an effect."""
+    if ":" in column or column in ("1", "intercept"):
+        what = 'holds ":", which joins factors' if ":" in column else "is what the intercept is called"
+        raise ValueError(f"{shown(column)} {what}; rename the column in the participants' table, and here")
+    return column
+
+
+class Settings(BaseModel):
+    """Base of the JSON objects below: frozen, no unknown keys, keys in PascalCase."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_pascal,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        field_title_generator=lambda name, _: to_pascal(name),
+        allow_inf_nan=False,
+    )
+
+
+Text = Annotated[str, Field(min_length=1)]
+ColumnName = Annotated[Text, AfterValidator(_is_no_sign)]
+Filters = dict[str, Annotated[tuple[Text, ...], Field(min_length=1)]]
+Effects = Literal["all"] | tuple[Text, ...]
+Alpha = Annotated[float, Field(gt=0, lt=1)]
+
+
+class FactorSettings(Settings):
+    """A within-subject factor."""
+
+    name: Text
+    """Name of the factor, as it stands in CellName and in the names of effects."""
+    levels: Annotated[tuple[Text, ...], Field(min_length=2), _distinct()]
+    """Levels, spelt as they stand in the names of the conditions."""
+
+    @field_validator("name")
+    @classmethod
+    def _fits_into_effects(cls, name: str) -> str:
+        """Keep the signs that mark interactions and fields out of factor names."""
+        if set(name) & set(":{}"):
+            raise ValueError(f'the name of a factor holds no ":", "{{" or "}}"; found {shown(name)}')
+        return name
+
+
+class ParametricSettings(Settings):
+    """A parametric threshold."""
+
+    correction: Correction
+    """Correction for many voxels: none, Bonferroni, or the false discovery rate (Benjamini-Hochberg)."""
+    alpha: Alpha = 0.05
+    """Level of the corrected p-value."""
+    extent: Annotated[int, Field(ge=0)] = 0
+    """Smallest cluster that is kept, in voxels; descriptive, it has no p-value."""
+
+
+class PermutationSettings(Settings):
+    """Familywise correction by shuffling."""
+
+    n: Annotated[int, Field(ge=1)] = 5000
+    """Number of shuffles, the observed one included; fewer where fewer are distinct."""
+    statistics: Annotated[tuple[Enhancement, ...], Field(min_length=1), _distinct()] = (
+        "voxel",
+        "cluster-size",
+        "cluster-mass",
+        "tfce",
+    )
+    """What is maximised over the mask; each is corrected on its own."""
+    cluster_forming_p: Annotated[float, Field(gt=0, le=0.05)] = 0.001
+    """Voxels form clusters where t or F lies beyond that of this uncorrected one-tailed p."""
+    cluster_forming_t: Annotated[float, Field(gt=0)] | None = None
+    """The same bar as a t or F; where it is given, ClusterFormingP is not used."""
+    connectivity: Literal[6, 18, 26] = 26
+    """Neighbours of a voxel: over faces; and edges; and corners."""
+    shuffle: Literal["auto", "sign-flip", "permute", "within", "free"] = "auto"
+    """What moves: the signs of subjects, whole subjects, cells inside a subject, all maps; "auto" follows from H0."""
+    exchangeability_blocks: Text | None = None
+    """Column of participants.tsv with families or sites: subjects swap places inside a block only; null: one block."""
+    flip_blocks: bool | None = None
+    """Whether sign-flips take whole blocks (families) or single subjects (sites); null: blocks, once they are named."""
+    alpha: Alpha = 0.05
+    """Level of the familywise p-value."""
+    across_contrasts: bool = False
+    """Whether the maximum is taken over the contrasts of the node too."""
+    tail: Literal["gpd"] | None = None
+    """How p below 0.10 are approximated: "gpd", by a generalised Pareto tail of the maxima; null: not at all."""
+
+    @field_validator("flip_blocks")
+    @classmethod
+    def _has_blocks(cls, flip_blocks: bool | None, info: ValidationInfo) -> bool | None:  # noqa: FBT001
+        """Refuse to say what flips do with blocks that nobody named."""
+        if flip_blocks is not None and info.data.get("exchangeability_blocks", "") is None:
+            raise ValueError("there are no blocks; name their column of participants.tsv by ExchangeabilityBlocks")
+        return flip_blocks
+
+    @property
+    def flips_whole_blocks(self) -> bool:
+        """Whether all the subjects of a block change sign together."""
+        return self.exchangeability_blocks is not None and self.flip_blocks is not False
+
+
+class ReportSettings(Settings):
+    """Tables and figures."""
+
+    atlases: Annotated[tuple[AtlasName, ...], _distinct()] = ("aal", "desikan_killiany", "harvard_oxford")
+    """Atlases that label peaks and clusters."""
+    min_extent: Annotated[int, Field(ge=1)] = 1
+    """Smallest cluster in the tables, in voxels; the others are counted."""
+    min_distance: Annotated[float, Field(ge=0)] = 8.0
+    """Least distance between two peaks of a cluster, in mm."""
+    interactive: bool = True
+    """Whether the report has maps that can be turned and scrolled."""
+    nilearn: bool = False
+    """Whether nilearn's own report of the same design is made beside ours."""
+
+
+class WeightSettings(Settings):
+    """Weights over conditions, or over columns of the between-subject design."""
+
+    condition_list: Annotated[tuple[Text, ...], Field(min_length=1), _distinct()]
+    """Conditions of X, or columns such as group.patient and age."""
+    weights: tuple[float | str, ...] | tuple[tuple[float | str, ...], ...]
+    """A weight for each, as a number or a fraction such as "1/3"; for F a list of rows."""
+
+
+class ContrastSettings(Settings):
+    """Settings of one contrast, or a contrast between and within subjects."""
+
+    name: Text
+    """Name of a contrast of the node, or of an effect; of this contrast where it has Within or Between."""
+    sided: Sided | None = None
+    """Sidedness of this contrast; null: the node's. F is always "positive"."""
+    test: Literal["t", "F"] | None = None
+    """With Within or Between: t has one row of weights each, F any number."""
+    within: WeightSettings | None = None
+    """Weights over the conditions; null: their mean."""
+    between: WeightSettings | None = None
+    """Weights over the columns of the between-subject design; null: the mean over subjects, each group alike."""
+
+    @property
+    def is_contrast(self) -> bool:
+        """Whether it states a contrast rather than settings of one that stands elsewhere."""
+        return self.within is not None or self.between is not None
+
+    @field_validator("between")
+    @classmethod
+    def _has_a_test(cls, between: WeightSettings | None, info: ValidationInfo) -> WeightSettings | None:
+        """Refuse weights without a test."""
+        if (between or info.data.get("within")) and "test" in info.data and info.data["test"] is None:
+            raise ValueError('a contrast with Within or Between needs "Test": "t" or "F"')
+        return between
+
+
+class GroupLevelSettings(Settings):
+    """Settings of bids-grouplevel: the block Model.Software.grouplevel of a Dataset node."""
+
+    select: Filters = {"stat": ("effect",)}
+    """Keeps maps by entities of their names, condition or stat; stat is ["effect"] unless named here."""
+    factors: Annotated[tuple[FactorSettings, ...], _distinct(attrgetter("name"))] = ()
+    """Within-subject factors, the slowest first."""
+    cell_name: Annotated[str | None, Field(validate_default=True)] = None
+    """How levels make the name of a condition in X: "{presentation}{stimulus}", say; needed with Factors."""
+    between: Annotated[tuple[ColumnName, ...], _distinct()] = ()
+    """Columns of participants.tsv that are between-subject factors, the slowest first."""
+    covariates: Annotated[tuple[ColumnName, ...], _distinct()] = ()
+    """Columns of participants.tsv that are covariates; text becomes a factor without interactions among subjects."""
+    center: Literal["grand", "group", "none"] = "grand"
+    """What is taken off numeric covariates: their mean, the mean of each group of Between, or nothing."""
+    effects: Annotated[Effects, Field(validate_default=True)] = "all"
+    """Effects tested by F: "all" main effects and interactions, or a list such as ["a", "a:b"]."""
+    error_term: ErrorTerm = "partitioned"
+    """Error of within-subject effects: of their own scores, or pooled over all of them."""
+    sphericity: Sphericity = "greenhouse-geisser"
+    """Correction of the df of F with several dimensions; "multivariate": Hotelling's T2 or Wilks' lambda instead."""
+    variance_groups: Text | None = None
+    """Column of participants.tsv whose groups have variances of their own: Welch's t and F, residuals change sign."""
+    missing: Literal["error", "drop"] = "error"
+    """What a subject without all conditions does: it stops the run, or leaves the contrasts that need what it lacks."""
+    voxel_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Least share of the subjects that a voxel needs; below 1 each voxel has its own, and nothing is shuffled."""
+    runs: Literal["average"] = "average"
+    """What several runs of a condition become: their average."""
+    sided: Sided = "two"
+    """Sidedness of t, for parametric and permutation results alike."""
+    parametric: Annotated[tuple[ParametricSettings, ...], _distinct(attrgetter("correction"))] = (
+        ParametricSettings(correction="bonferroni"),
+        ParametricSettings(correction="fdr"),
+        ParametricSettings(correction="uncorrected", alpha=0.001, extent=20),
+    )
+    """Parametric thresholds, one for each correction."""
+    permutation: PermutationSettings | None = PermutationSettings()
+    """Familywise correction by shuffling; null: none."""
+    report: ReportSettings = ReportSettings()
+    """What the tables and figures show."""
+    contrasts: Annotated[tuple[ContrastSettings, ...], _distinct(attrgetter("name"))] = ()
+    """Settings of single contrasts."""
+
+    @field_validator("select")
+    @classmethod
+    def _reads_effects(cls, select: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """Keep to effect maps unless another kind is asked for by name."""
+        return {"stat": ("effect",)} | select
+
+    @field_validator("cell_name")
+    @classmethod
+    def _names_each_cell(cls, cell_name: str | None, info: ValidationInfo) -> str | None:
+        """Check the pattern against the factors, where these are sound."""
+        if "factors" in info.data:
+            _check_cell_name(cell_name, info.data["factors"])
+        return cell_name
+
+    @field_validator("effects")
+    @classmethod
+    def _in_factor_order(cls, effects: Effects, info: ValidationInfo) -> Effects:
+        """Write each effect in the order of the factors."""
+        if not {"factors", "between", "covariates"} <= info.data.keys():
+            return effects
+        known = _effect_parts(info.data["factors"], info.data["between"], info.data["covariates"])
+        if repeated := duplicates(known):
+            raise ValueError(_name_twice(repeated[0], info.data["factors"], info.data["between"]))
+        if effects == "all":
+            return effects
+        ordered = tuple(":".join(_effect(name, known, info.data["covariates"])) for name in effects)
+        if repeated := duplicates(ordered):
+            raise ValueError(f"the effect {shown(repeated[0])} stands there twice; once is enough")
+        return ordered
+
+
+def factor_cells(settings: GroupLevelSettings) -> dict[str, tuple[str, ...]]:
+    """Map each condition that is a cell of the factors to its level of each factor, in factor order.
+
+    The last factor changes fastest; without factors there are no cells.
+    """
+    if not settings.factors or settings.cell_name is None:
+        return {}
+    return dict(_cells(settings.cell_name, settings.factors))
+
+
+def effect_names(settings: GroupLevelSettings) -> tuple[tuple[str, ...], ...]:
+    """List the effects to generate, each as the factors that it involves, between factors first.
+
+    "all" is main effects first, then interactions of two, three and more factors, then each covariate, by itself and
+    with the within factors.
+    """
+    parts = _effect_parts(settings.factors, settings.between, settings.covariates)
+    if settings.effects != "all":
+        return tuple(_effect(name, parts, settings.covariates) for name in settings.effects)
+    within = [factor.name for factor in settings.factors]
+    effects = _combinations([*settings.between, *within])
+    for name in settings.covariates:  # in the model beside every within effect, and with no group
+        effects += [(name,), *((name, *effect) for effect in _combinations(within))]
+    return tuple(effects)
+
+
+def json_schema() -> dict[str, Any]:
+    """Give the JSON Schema of the block Model.Software.grouplevel, for editors."""
+    schema = GroupLevelSettings.model_json_schema(by_alias=True)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {**head, **schema, "title": "bids-grouplevel settings"}
+
+
+def _cells(cell_name: str, factors: Sequence[FactorSettings]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Form the name of every combination of levels."""
+    for levels in itertools.product(*(factor.levels for factor in factors)):
+        level_of = {factor.name: level for factor, level in zip(factors, levels, strict=True)}
+        # Every second piece is the name of a factor.
+        pieces = enumerate(CELL_FIELD.split(cell_name))
+        yield "".join(level_of[piece] if index % 2 else piece for index, piece in pieces), levels
+
+
+def _check_cell_name(cell_name: str | None, factors: Sequence[FactorSettings]) -> None:
+    """Refuse a pattern without every factor once, with anything else, or with one name for two cells."""
+    wanted = [factor.name for factor in factors]
+    if cell_name is None or not wanted:
+        if wanted:
+            raise ValueError(f"needed with Factors, such as {shown(''.join(f'{{{name}}}' for name in wanted))}")
+        if cell_name is not None:
+            raise ValueError("there are no Factors for it to name")
+        return
+    found = CELL_FIELD.findall(cell_name)
+    for name in found:
+        if name not in wanted:
+            raise ValueError(f"{shown(f'{{{name}}}')} is not a factor{suggestion(name, wanted)}")
+    if sorted(found) != sorted(wanted) or set("{}") & set(CELL_FIELD.sub("", cell_name)):
+        raise ValueError(f"expected each of {', '.join(f'{{{name}}}' for name in wanted)} once")
+    if repeated := duplicates(name for name, _ in _cells(cell_name, factors)):
+        raise ValueError(f"two cells get the name {shown(repeated[0])}; put a sign between the levels")
+
+
+def _effect_parts(factors: Sequence[FactorSettings], between: Sequence[str], covariates: Sequence[str]) -> list[str]:
+    """List what may stand in the name of an effect, in the order in which it does."""
+    return [*between, *covariates, *(factor.name for factor in factors)]
+
+
+def _name_twice(name: str, factors: Sequence[FactorSettings], between: Sequence[str]) -> str:
+    """Say where a name stands that two effects would have."""
+    if name not in {factor.name for factor in factors}:
+        return f"{shown(name)} stands in Between and in Covariates; take it out of one"
+    column = "Between" if name in between else "Covariates"
+    return f"{shown(name)} is a factor in Factors and a column in {column}; give the factor in Factors another name"
+
+
+def _combinations(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """List single names, pairs and so on."""
+    return [effect for size in range(1, len(names) + 1) for effect in itertools.combinations(names, size)]
+
+
+def _effect(name: str, known: Sequence[str], covariates: Sequence[str]) -> tuple[str, ...]:
+    """Split the name of an effect into its factors and put them in order."""
+    parts = name.split(":")
+    if not known:
+        raise ValueError(f"{shown(name)} needs Factors, Between or Covariates, and there are none")
+    for part in parts:
+        if part not in known:
+            raise ValueError(f"{shown(name)}: no factor is called {shown(part)}{suggestion(part, known)}")
+    if duplicates(parts):
+        raise ValueError(f"{shown(name)} names a factor twice")
+    found = [part for part in parts if part in covariates]
+    among_subjects = known[: known.index(covariates[-1]) + 1] if covariates else []
+    if found and sum(part in among_subjects for part in parts) > 1:
+        raise ValueError(
+            f"{shown(name)}: the slope of {found[0]} is the same in all groups of this model; it has no interaction "
+            "between subjects"
+        )
+    return tuple(sorted(parts, key=known.index))

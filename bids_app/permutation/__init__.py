@@ -1,0 +1,1 @@
+"""Which permutations a contrast has, and the statistic of each of them."""

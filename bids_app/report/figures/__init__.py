@@ -1,0 +1,1 @@
+"""Every picture and every interactive map of the report."""

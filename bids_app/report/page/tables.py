@@ -1,0 +1,138 @@
+"""The tables of the page: which columns, in which words, and exactly what the files hold, to be copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_app.inference.cluster_tables import COLUMNS
+from bids_app.report.content import ContrastSection, MethodResult
+from bids_app.report.figures.viewer import place_hash
+from bids_app.report.wording import ATLAS_HEADS, decimal, format_p, place_words, short_label
+
+MAX_ROWS = 50  # of a table on the page; the file has them all
+PLACE = ("peak_x", "peak_y", "peak_z")  # one column on the page
+P_HEADS = {
+    "p_voxelFWE": "p voxel",
+    "p_tfceFWE": "p TFCE",
+    "p_clusterMassFWE": "p mass",
+    "p_clusterSizeFWE": "p size",
+    "p_bonferroni": "p Bonf.",
+    "p_fdr": "p FDR",
+    "p_uncorrected": "p unc.",
+}
+HEADS = {
+    "cluster_id": "#",
+    "peak_id": "Peak",
+    "cluster_mean": "mean",
+    "peak_statistic": "peak",
+    "peak_z_score": "z score",
+    "peak_effect": "effect",
+    "extent_voxels": "voxels",
+    "volume_mm3": "mm\N{SUPERSCRIPT THREE}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell."""
+
+    text: str
+    kind: str = "number"
+    """Or text."""
+    full: str = ""
+    """What was shortened, or what a column is."""
+    value: str = ""
+    """What the file has there; several columns are parted by tabs."""
+    link: str = ""
+    """Address that opens the viewer at this place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table."""
+
+    caption: str
+    heads: tuple[Cell, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    n_hidden: int
+    file: str
+    """Link to the file with all rows; may be empty."""
+
+
+def clusters_table(result: MethodResult, section: ContrastSection) -> Table:
+    """Write the clusters of a corrected map."""
+    shown = ["cluster_id", *PLACE, "extent_voxels", "volume_mm3", "cluster_mean"]
+    shown += ["peak_statistic", "peak_z_score", "peak_effect", f"p_{result.method}", *ATLAS_HEADS]
+    file = section.files.get(f"desc-{result.method}_clusters.tsv", "")
+    return _table(result.tables.clusters, [*shown, *P_HEADS], (f"Clusters: {result.words}", file), section)
+
+
+def peaks_table(result: MethodResult, section: ContrastSection) -> Table:
+    """Write the peaks of a corrected map."""
+    shown = ["peak_id", *PLACE, "peak_statistic", "peak_z_score", "peak_effect"]
+    shown += [f"p_{result.method}", "extent_voxels", *ATLAS_HEADS]
+    file = section.files.get(f"desc-{result.method}_peaks.tsv", "")
+    return _table(result.tables.peaks, [*shown, *P_HEADS], (f"Peaks: {result.words}", file), section)
+
+
+def place_link(section: ContrastSection, xyz: Sequence[float]) -> str:
+    """Give the address that opens the contrast's viewer at a place; empty without a viewer."""
+    viewer = section.files.get("viewer", "")
+    return f"{viewer}#{place_hash(xyz)}" if viewer else ""
+
+
+def _table(table: pd.DataFrame, wanted: Sequence[str], about: tuple[str, str], section: ContrastSection) -> Table:
+    """Choose, order and write the columns that there are."""
+    names = [name for name in dict.fromkeys(wanted) if name in table]
+    heads = []
+    for name in names:
+        if name not in PLACE:
+            text = {**HEADS, **P_HEADS, **ATLAS_HEADS}[name]
+            if name in {"peak_statistic", "cluster_mean"}:
+                text = section.contrast.test if name == "peak_statistic" else f"mean {section.contrast.test}"
+            heads.append(Cell(text, "text" if name in ATLAS_HEADS else "number", COLUMNS.get(name, ""), name))
+        elif name == PLACE[0]:
+            heads.append(Cell("x, y, z (mm)", "text", "Coordinates of the peak voxel, in mm.", "\t".join(PLACE)))
+    rows = tuple(
+        _row(dict(zip(names, row, strict=True)), section) for row in table[names].head(MAX_ROWS).itertuples(index=False)
+    )
+    caption, file = about
+    return Table(caption, tuple(heads), rows, max(0, len(table) - MAX_ROWS), file)
+
+
+def _row(values: dict[str, Any], section: ContrastSection) -> tuple[Cell, ...]:
+    """Write one row, its coordinates in one cell."""
+    cells = []
+    for name, value in values.items():
+        if name == PLACE[0]:
+            xyz = [float(values[axis]) for axis in PLACE]
+            exact = "\t".join(file_text(values[axis]) for axis in PLACE)
+            cells.append(Cell(place_words(xyz), "text", value=exact, link=place_link(section, xyz)))
+        elif name not in PLACE:
+            cells.append(_cell(name, value))
+    return tuple(cells)
+
+
+def file_text(value: Any) -> str:  # noqa: ANN401
+    """Spell a value as `outputs.write_table` does."""
+    if isinstance(value, float | np.floating):
+        return "n/a" if np.isnan(value) else f"{value:.9g}"
+    return str(value)
+
+
+def _cell(name: str, value: Any) -> Cell:  # noqa: ANN401
+    exact = file_text(value)
+    if name in ATLAS_HEADS:
+        return Cell(short_label(str(value)), "text", str(value), exact)
+    if name.startswith("p_"):
+        return Cell(format_p(float(value)), full=f"{float(value):.3g}", value=exact)
+    if name in {"cluster_id", "peak_id"}:
+        return Cell(str(value), "text", value=exact)
+    if name in {"extent_voxels", "volume_mm3"}:
+        return Cell(f"{float(value):,.0f}", value=exact)
+    return Cell(decimal(float(value)), value=exact)

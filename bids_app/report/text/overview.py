@@ -1,0 +1,111 @@
+"""A node in a few sentences, and its model as a list of facts: what was tested, on whom, and what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from bids_app.report.content import ContrastSection, NodeSection
+from bids_app.report.wording import METHODS, in_sentence
+
+MAX_NAMES = 6
+CENTRED = {"grand": "centred on its mean", "group": "centred on the mean of each group", "none": "not centred"}
+
+
+def overview_words(node: NodeSection) -> str:
+    """Say what was tested, in which contrasts anything survives the primary correction, and in which nothing.
+
+    Parameters
+    ----------
+    node : NodeSection
+    """
+    design, sections = node.design, node.contrasts
+    n_subjects, n_cells = len(design.subjects), len(design.cells)
+    conditions = f", {n_cells} conditions each" if n_cells > 1 else ""
+    tested = f"{_number(len(sections), 'contrast')} of {_number(n_subjects, 'subject')}{conditions}, "
+    tested += f"in {node.inputs.n_voxels:,} voxels."
+    results = [(section, section.results[0]) for section in sections if section.results]
+    if not results:
+        return f"{tested} No threshold was asked for."
+    words = {result.words for _, result in results}
+    by = f" by {in_sentence(next(iter(words)))}" if len(words) == 1 else " by the first correction of each"
+    how = _how(sections)
+    hits = [section.contrast.name for section, result in results if result.n_voxels]
+    none = [section for section, result in results if not result.n_voxels]
+    if not hits:
+        return f"{tested} Nothing survives{by}{how} in any of them{_elsewhere(none)}"
+    if not none:
+        return f"{tested} Something survives{by}{how} in {_all(len(hits))}."
+    return (
+        f"{tested} Something survives{by}{how} in {len(hits)} of {len(results)}: {_some(hits)}. Nothing in "
+        f"{_some([section.contrast.name for section in none])}{_elsewhere(none)}"
+    )
+
+
+def model_facts(node: NodeSection) -> list[tuple[str, str]]:
+    """List factors, groups, covariates and degrees of freedom, each as a term and its words."""
+    settings, design = node.spec.settings, node.design
+    facts = [
+        (f"Within-subject factor {factor.name}", f"{len(factor.levels)} levels: {', '.join(factor.levels)}")
+        for factor in settings.factors
+    ]
+    if settings.factors and settings.cell_name:
+        facts.append(("Names of conditions", settings.cell_name))
+    if not settings.factors and len(design.cells) > 1:
+        facts.append(("Conditions", f"{_some(design.cells)}; no factors"))
+    if settings.between:
+        sizes = Counter(design.groups)
+        listed = ", ".join(f"{name} {_number(size, 'subject')}" for name, size in sizes.items())
+        facts.append(
+            (f"Groups by {' and '.join(settings.between)}", f"{listed}; they weigh alike, whatever their sizes")
+        )
+    for name in settings.covariates:
+        numeric = name in design.between_names
+        facts.append((f"Covariate {name}", CENTRED[settings.center] if numeric else "text, hence a factor"))
+    columns = f"{len(design.between_names)} column{'s' if len(design.between_names) > 1 else ''}"
+    facts.append(
+        (
+            "Between subjects",
+            f"{_number(len(design.subjects), 'subject')}, {columns} ({_some(design.between_names)}): "
+            f"{design.df_between} degrees of freedom are left",
+        )
+    )
+    if design.blocks:
+        facts.append(("Exchangeability blocks", f"{len(set(design.blocks))} of {len(design.subjects)} subjects"))
+    return facts
+
+
+def _how(sections: Sequence[ContrastSection]) -> str:
+    """Say by what the primary p was made, where it was by relabelling."""
+    moves = {
+        s.shuffling.moves for s in sections if s.shuffling is not None and s.results[:1] and s.results[0].is_permutation
+    }
+    return f" ({', '.join(sorted(moves))})" if moves else ""
+
+
+def _elsewhere(sections: Sequence[ContrastSection]) -> str:
+    """Say which other corrections leave something where the primary one leaves nothing."""
+    others = {
+        METHODS[result.method]
+        for section in sections
+        for result in section.results[1:]
+        if result.n_voxels and result.method != "uncorrected"
+    }
+    if not others:
+        return "."
+    listed = [name for name in METHODS.values() if name in others]
+    return f"; other corrections leave something ({', '.join(listed)}), which is no result unless chosen beforehand."
+
+
+def _all(number: int) -> str:
+    return "it" if number == 1 else f"all {number}"
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """List a few names, and how many more there are."""
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

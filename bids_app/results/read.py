@@ -1,0 +1,365 @@
+"""Results read back from the files that a run wrote, so that the report can be made again without the input.
+
+Maps, null distributions and tables come from their own files, everything else from the record beside the figures. Files
+hold single precision and nine digits: `as_saved` gives the results of a run as they will be read back, and the first
+report is made of these, so that the second one is the same.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bids_app.arrays import Booleans, Floats
+from bids_app.console.text import file_label
+from bids_app.design.contrasts import Contrast
+from bids_app.errors import DataError, MissingPathError, OutputError
+from bids_app.inference.cluster_tables import ResultTables
+from bids_app.inference.corrections import ContrastInference, parametric
+from bids_app.model.specification import NodeSpec
+from bids_app.permutation.null_distribution import NullDistribution
+from bids_app.permutation.plan import Plan
+from bids_app.report.figures.figure import Figure
+from bids_app.results.folder import NodeFolder
+from bids_app.results.json_record import Json, Loaders, decode, encode
+from bids_app.results.names import map_names, plain, run_record, type_on_disk
+from bids_app.results.values import NodeFacts, Results, RunFacts
+from bids_app.results.write import figure_path
+from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.image_files import UNREADABLE, open_image
+from bids_app.statistics.fit import ContrastFit
+
+# What a record that is none of ours raises; names in it that lead elsewhere count as damage too
+UNDECODED = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, OutputError, zlib.error)
+
+FORMAT = 1  # of the record; another one is refused
+TEXTS = ("peak_id", "aal", "desikan_killiany", "harvard_oxford")  # columns of tables
+WHOLE_NUMBERS = ("cluster_id", "extent_voxels")
+
+# What other files hold
+_OF_FIT = (
+    "contrast", "statistic", "z", "p", "effect", "variance", "effect_size", "effect_size_interval", "epsilon",
+    "df_of_voxel",
+)  # fmt: skip
+LEFT_OUT = (
+    *(f"ContrastFit.{name}" for name in _OF_FIT),
+    *(f"NullDistribution.{name}" for name in ("shuffles", "maxima", "observed", "n_exceeding")),
+    *(f"ContrastInference.{name}" for name in ("p", "significant", "null")),
+    *(f"ResultTables.{name}" for name in ("clusters", "peaks")),
+    "Figure.png",
+    "NodeFacts.run",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedNode:
+    """A node of which everything can be read."""
+
+    spec: NodeSpec
+    facts: NodeFacts
+    folder: NodeFolder
+    mask: Booleans
+    """(i, j, k)."""
+    contrasts: Mapping[str, Json]
+    """Label -> what the record holds of a contrast."""
+
+
+def as_saved(results: Results) -> Results:
+    """Give the results of a contrast as they are read back from their files.
+
+    `observed` of the null distribution is no map of its own and no part of a report: it is empty.
+    """
+    fit, null = results.fit, results.null
+    names = map_names(fit.contrast, fit.effect_size_name)
+    rounded: dict[str, Any] = {
+        name: None if (values := getattr(fit, name)) is None else _on_disk(f"stat-{stat}", values)
+        for name, stat in names.items()
+    }
+    interval = fit.effect_size_interval
+    limits = None if interval is None else (_on_disk("", interval[0]), _on_disk("", interval[1]))
+    if null is not None:
+        null = replace(null, maxima={key: _nine_digits(values) for key, values in null.maxima.items()}, observed={})
+    inferences = tuple(
+        each if each.null is None else replace(each, p=_p_of(_on_disk("", -np.log10(each.p))), null=null)
+        for each in results.inferences
+    )
+    tables = tuple(replace(t, clusters=_rounded(t.clusters), peaks=_rounded(t.peaks)) for t in results.tables)
+    return replace(
+        results,
+        fit=replace(fit, **rounded, effect_size_interval=limits),
+        null=null,
+        inferences=inferences,
+        tables=tables,
+    )
+
+
+def make_record(facts: NodeFacts, results: Mapping[str, Json]) -> Json:
+    """Put together what is kept of a node: `results` holds `encode_results` of each contrast by its label."""
+    return {"Format": FORMAT, "Node": encode(facts, LEFT_OUT), "Contrasts": dict(results)}
+
+
+def encode_results(results: Results) -> Json:
+    """Keep of a contrast what no other file holds."""
+    rows = [[len(each.clusters), len(each.peaks)] for each in results.tables]
+    return {**encode(results, LEFT_OUT), "rows": rows}
+
+
+def encode_run(run: RunFacts) -> Json:
+    """Keep what a run says of itself."""
+    return encode(run)
+
+
+def read_facts(output_dir: Path, path: Path) -> tuple[NodeFacts, Mapping[str, Json]]:
+    """Read the record of a node: its facts with those of its run, and what is kept of each contrast.
+
+    Parameters
+    ----------
+    output_dir : Path
+    path : of the record
+
+    Raises
+    ------
+    MissingPathError, DataError
+        When it, what its run said of itself, or a picture that it names, is absent or damaged.
+    """
+    if not path.is_file():
+        raise MissingPathError(
+            f"--reports-only: {path} is missing, which a run writes when a node is done. The run was stopped, or was "
+            "of a version that wrote none: run the analysis again."
+        )
+    content = _parsed(path)
+    if not isinstance(content, dict) or content.get("Format") != FORMAT:
+        raise DataError(
+            f"{path}: found a record of another format than {FORMAT}, that of this version. Run the analysis again, or "
+            "rebuild the report with the version that did."
+        )
+    try:
+        if path.parents[1].name != f"node-{file_label(content['Node']['name'])}":
+            raise ValueError(f"it is of the node {content['Node']['name']}")
+        run = _read_run(output_dir, content["Node"]["name"])
+        load: Loaders = {
+            Figure: lambda kept: {"png": _bytes(path.parent / plain(f"{kept['name']}.png"))},
+            NodeFacts: lambda _: {"run": run},
+        }
+        return decode(NodeFacts, content["Node"], load), content["Contrasts"]
+    except UNDECODED as error:
+        raise _damaged(path, error) from error
+
+
+def _read_run(output_dir: Path, node: str) -> RunFacts:
+    """Read what the latest run of a node says of itself."""
+    pattern = run_record(output_dir, "*", node).name
+    found = sorted((output_dir / "logs").glob(f"*/{pattern}"))
+    if not found:
+        raise MissingPathError(
+            f"--reports-only: {output_dir / 'logs'} has no folder with a {pattern}, which tells of the run that made "
+            "the results. Put it back, or run the analysis again."
+        )
+    try:
+        run: RunFacts = decode(RunFacts, _parsed(found[-1]))
+        if run.run != found[-1].parent.name:  # whose other files are read
+            raise ValueError(f"it is of the run {run.run}")
+    except UNDECODED as error:
+        raise _damaged(found[-1], error) from error
+    return run
+
+
+def read_mask(folder: NodeFolder) -> Booleans:
+    """Read the analysis mask, (i, j, k)."""
+    return np.asarray(_volume(folder.file("desc-analysis_mask.nii.gz")) > 0)
+
+
+def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, lattice: Lattice) -> Results:
+    """Read everything about one contrast.
+
+    Parameters
+    ----------
+    node : SavedNode
+    contrast : Contrast
+    plan : its shuffles, made again from the seed; None without any
+    lattice : of the mask
+
+    Raises
+    ------
+    MissingPathError, DataError
+        When a file is absent, damaged, or not of this run.
+    """
+    record, where = node.contrasts.get(contrast.label), node.folder.record
+    if record is None:
+        raise DataError(f"{where}: no record of the contrast {contrast.name}. Run the analysis again.")
+    stem = f"contrast-{contrast.label}"
+    try:
+        fit = _read_fit(node, contrast, record["fit"], stem)
+        null = None if plan is None or record["null"] is None else _read_null(node, plan, record["null"], stem)
+        inferences = tuple(_read_inference(node, fit, null, kept, lattice) for kept in record["inferences"])
+        tables = tuple(
+            _read_tables(node.folder, f"{stem}_desc-{inference.method}", kept)
+            for inference, kept in zip(inferences, record["tables"], strict=True)
+        )
+        _check_rows(node.folder, stem, record, tables)
+        others = {"fit": fit, "null": null, "inferences": inferences, "tables": tables}
+        load: Loaders = {
+            Results: lambda _: others,
+            Figure: lambda kept: {"png": _bytes(figure_path(node.folder, stem, kept["name"]))},
+        }
+        results: Results = decode(Results, record, load)
+    except UNDECODED as error:
+        raise _damaged(where, error) from error
+    return results
+
+
+def _read_fit(node: SavedNode, contrast: Contrast, kept: Json, stem: str) -> ContrastFit:
+    """Read the maps of the parametric fit; which ones there are hangs on the contrast."""
+    size = kept["effect_size_name"]
+    optional = {"effect", "variance", "effect_size", "epsilon", "df_of_voxel"}
+    maps: dict[str, Any] = {}
+    for name, stat in map_names(contrast, size).items():
+        path = node.folder.file(f"{stem}_stat-{stat}_statmap.nii.gz")
+        maps[name] = None if name in optional and not path.exists() else _values(path, node.mask)
+    limits = [node.folder.file(f"{stem}_stat-{size}_desc-{side}95_statmap.nii.gz") for side in ("lower", "upper")]
+    interval = tuple(_values(path, node.mask) for path in limits) if limits[0].exists() else None
+    given = {"contrast": contrast, "effect_size_interval": interval, **maps}
+    fit: ContrastFit = decode(ContrastFit, kept, {ContrastFit: lambda _: given})
+    return fit
+
+
+def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistribution:
+    """Read the maxima of the shuffles, and how many of them reach each voxel."""
+    path = node.folder.file(f"{stem}_desc-null_maxima.tsv.gz")
+    table = _table(path)
+    if len(table) != plan.shuffles.n_shuffles:
+        raise DataError(
+            f"{path}: {len(table)} rows; expected {plan.shuffles.n_shuffles}, one for each shuffle that the model asks "
+            "for. The file is not of this run: run the analysis again."
+        )
+    logp = _values(node.folder.file(f"{stem}_stat-logp_desc-voxelUncorrected_statmap.nii.gz"), node.mask)
+    given = {
+        "shuffles": plan.shuffles,
+        "maxima": {str(key): table[key].to_numpy(np.float64) for key in table},
+        "observed": {},
+        "n_exceeding": np.rint(_p_of(logp) * plan.shuffles.n_shuffles).astype(np.int64),
+    }
+    null: NullDistribution = decode(NullDistribution, kept, {NullDistribution: lambda _: given})
+    return null
+
+
+def _read_inference(
+    node: SavedNode, fit: ContrastFit, null: NullDistribution | None, kept: Json, lattice: Lattice
+) -> ContrastInference:
+    """Read one corrected map: p of the shuffles from its map, parametric p from the uncorrected ones."""
+    method, stem = kept["method"], f"contrast-{fit.contrast.label}"
+    shown = node.folder.file(f"{stem}_stat-{fit.contrast.test}_desc-{method}Thresh_statmap.nii.gz")
+    given: dict[str, Any] = {"significant": _values(shown, node.mask) != 0, "null": None}
+    if method in ("uncorrected", "bonferroni", "fdr"):
+        given["p"] = parametric(fit, method, float(kept["alpha"]), 0, lattice).p
+    else:
+        given["p"] = _p_of(_values(node.folder.file(f"{stem}_stat-logp_desc-{method}_statmap.nii.gz"), node.mask))
+        given["null"] = null
+    inference: ContrastInference = decode(ContrastInference, kept, {ContrastInference: lambda _: given})
+    return inference
+
+
+def _check_rows(folder: NodeFolder, stem: str, record: Json, tables: tuple[ResultTables, ...]) -> None:
+    """Stop where a table has lost rows; records of earlier versions do not know how many there were."""
+    for kept, expected, table in zip(record["inferences"], record.get("rows", ()), tables, strict=False):
+        for kind, n_rows in zip(("clusters", "peaks"), expected, strict=True):
+            if len(getattr(table, kind)) != n_rows:
+                path = folder.file(f"{stem}_desc-{kept['method']}_{kind}.tsv")
+                found = len(getattr(table, kind))
+                raise DataError(f"{path}: {found} rows; expected {n_rows}. It is damaged: run the analysis again.")
+
+
+def _read_tables(folder: NodeFolder, stem: str, kept: Json) -> ResultTables:
+    given = {kind: _table(folder.file(f"{stem}_{kind}.tsv")) for kind in ("clusters", "peaks")}
+    tables: ResultTables = decode(ResultTables, kept, {ResultTables: lambda _: given})
+    return tables
+
+
+def _values(path: Path, mask: Booleans) -> Floats:
+    """Read a map inside the mask, (n_voxels,), in double precision."""
+    volume = _volume(path)
+    if volume.shape != mask.shape:
+        raise DataError(f"{path}: {volume.shape} voxels; expected those of the analysis mask, {mask.shape}.")
+    return volume[mask].astype(np.float64)
+
+
+def _volume(path: Path) -> NDArray[Any]:
+    if not path.is_file():
+        _bytes(path)  # says what is missing
+    try:
+        return np.asarray(open_image(path).image.dataobj)
+    except (DataError, *UNREADABLE) as error:
+        raise _damaged(path, error) from error
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """Read a TSV file, compressed where its name ends in .gz."""
+    content = _bytes(path)
+    try:
+        text = gzip.decompress(content) if path.name.endswith(".gz") else content
+        if not text.endswith(b"\n"):
+            raise ValueError("it ends in the middle of a line")
+        # as text first: parsers of numbers differ in the last digit; and a region may be called NA
+        table = pd.read_csv(io.BytesIO(text), sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False)
+        return table.assign(**{str(name): _numbers(str(name), table[name]) for name in table if name not in TEXTS})
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _numbers(name: str, column: pd.Series[str]) -> NDArray[Any]:
+    values = np.array([float(entry) for entry in column], np.float64)
+    return values.astype(np.int64) if name in WHOLE_NUMBERS else values
+
+
+def _parsed(path: Path) -> Json:
+    try:
+        return json.loads(_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _bytes(path: Path) -> bytes:
+    """Read a file; what is missing is named."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingPathError(
+            f"--reports-only: {path} is missing, which the report is made from. Put it back, or run the analysis again."
+        ) from error
+    except OSError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return DataError(f"{path}: cannot be read ({reason}). The file is damaged: run the analysis again.")
+
+
+def _on_disk(name: str, values: NDArray[Any]) -> Floats:
+    """Round to what a map holds."""
+    return np.asarray(values.astype(type_on_disk(name, values)), np.float64)
+
+
+def _p_of(logp: Floats) -> Floats:
+    return np.asarray(10.0**-logp)
+
+
+def _nine_digits(values: Floats) -> Floats:
+    """Round to what a table holds."""
+    return np.array([float(f"{value:.9g}") for value in values], np.float64)
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Round the numbers of a table to what its file holds."""
+    numbers = {name: _nine_digits(table[name].to_numpy()) for name in table if table[name].dtype.kind == "f"}
+    return table.assign(**{str(name): values for name, values in numbers.items()})

@@ -1,0 +1,182 @@
+"""BIDS-derivative names and sidecars, dataset_description, provenance: everything that the app leaves behind.
+
+A file appears whole or not at all: it is written beside its place and then renamed. Maps and tables hold no time stamp,
+so that the same run writes the same bytes.
+"""
+
+from __future__ import annotations
+
+from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.pareto_tail import APPROXIMATE_BELOW
+from bids_app.permutation.null_distribution import NullDistribution
+from bids_app.permutation.schemes import Shuffles
+from bids_app.report.wording import reading_words, size_words
+from bids_app.results.files import Json
+from bids_app.statistics.fit import ContrastFit
+
+STATISTICS = {
+    "effect": (
+        "Contrast estimate, of means over subjects (adjusted for covariates where there are any) or of a covariate's "
+        "slope, in the units of the input maps times the contrast weights"
+    ),
+    "variance": "Squared standard error of the effect: effect / sqrt(variance) = t",
+    "t": "t statistic",
+    "F": "F statistic",
+    "z": "Standard normal deviate of the upper-tail p of the statistic (t: signed, one-tailed; F: one-sided)",
+    "p": "Uncorrected parametric p of the contrast's sidedness",
+    "hedgesg": (
+        "Hedges' g, small-sample corrected: the effect in standard deviations, over subjects, of the contrast's own "
+        "scores, or of all within-subject scores where ErrorTerm is pooled"
+    ),
+    "partialr": "Partial correlation of the subjects' scores with what the contrast weighs, t / sqrt(t^2 + df)",
+    "etasq": "Partial eta squared: SSH / (SSH + SSE)",
+    "epsilon": "Departure from sphericity; both degrees of freedom of the parametric p and z are multiplied by it",
+    "dof": "Error degrees of freedom of the voxel, before any correction by epsilon",
+}
+INTERVALS = {
+    "hedgesg": "limit of the 95 % confidence interval of Hedges' g, from the noncentral t distribution",
+    "partialr": "limit of the 95 % confidence interval of the partial correlation, by Fisher's z, variance 1/(df - 1)",
+    "etasq": (
+        "limit of the 95 % confidence interval of partial eta squared, from the noncentral F distribution at the "
+        "degrees of freedom of p. The lower limit is 0 until p < 0.025; the interval that excludes 0 where p < 0.05 is "
+        "that of 90 %. Both limits are 0 where F is below the 2.5th percentile that it has without an effect"
+    ),
+}
+METHODS = {
+    "uncorrected": "uncorrected parametric p",
+    "bonferroni": "Bonferroni-corrected parametric p",
+    "fdr": "false discovery rate (Benjamini-Hochberg) of the parametric p",
+    "voxelFWE": "familywise-error corrected p of the voxel's statistic, by permutation",
+    "clusterSizeFWE": "familywise-error corrected p of the cluster's size, by permutation",
+    "clusterMassFWE": "familywise-error corrected p of the cluster's mass, by permutation",
+    "tfceFWE": "familywise-error corrected p of threshold-free cluster enhancement, by permutation",
+    "voxelUncorrected": "uncorrected permutation p of the voxel's statistic",
+}
+
+
+def about_effect_size(fit: ContrastFit) -> Json:
+    """Say what is special about an effect size where groups have variances of their own."""
+    if not fit.statistic_name.startswith("Welch"):
+        return {}
+    special = {
+        "hedgesg": "square root of the mean of the variances of the VarianceGroups; interval at Welch's df",
+        "partialr": "none: a correlation over all subjects, by ordinary least squares; no interval is given, because "
+        "Fisher's assumes one variance",
+        "etasq": "none: from the Welch-James F at nominal degrees of freedom, q F / (q F + df)",
+    }
+    return {"Standardiser": special[fit.effect_size_name]}
+
+
+def of_effect_size(description: str, stat: str, fit: ContrastFit) -> str:
+    """Add to the description of Hedges' g of which kind it is."""
+    words = size_words(fit.contrast) if stat == "hedgesg" else ""
+    return f"{description}. {words}" if words else description
+
+
+def about_contrast(fit: ContrastFit) -> Json:
+    """Sidecar fields that all files of a contrast share."""
+    contrast = fit.contrast
+    kind = {"Statistic": fit.statistic_name} if fit.statistic_name else {}
+    weights = contrast.cell_weights.tolist()
+    return {
+        "ContrastName": contrast.name,
+        "ContrastWeights": weights[0] if contrast.test == "t" else weights,
+        "ContrastInWords": contrast.formula,
+        "Test": contrast.test,
+        **kind,
+        "DegreesOfFreedom": fit.df_error if contrast.test == "t" else [fit.df_effect, fit.df_error],
+        "NumberOfSubjects": fit.n_subjects,
+        "ErrorTerm": contrast.error_term,
+        "Sphericity": contrast.sphericity,
+        "Sided": contrast.sided,
+    }
+
+
+def about_shuffles(null: NullDistribution) -> Json:
+    """Sidecar fields of what is permuted."""
+    shuffles = null.shuffles
+    return {
+        "Shuffle": shuffles.scheme,
+        "ShuffleDescription": shuffles.words,
+        "NumberOfShuffles": shuffles.n_shuffles,
+        "NumberOfPossibleShuffles": n_possible_words(shuffles),
+        "Exhaustive": shuffles.exhaustive,
+    }
+
+
+def n_possible_words(shuffles: Shuffles) -> int | str:
+    """Return how many shuffles exist, in words where it is more than other programs read as a whole number."""
+    return shuffles.n_possible if shuffles.n_possible < 10**15 else shuffles.possible
+
+
+def about_forming(null: NullDistribution) -> Json:
+    """Sidecar fields of how clusters are formed."""
+    return {"ClusterFormingThreshold": null.forming_threshold, **about_connectivity(null)}
+
+
+def about_connectivity(null: NullDistribution) -> Json:
+    """Sidecar field of which voxels are neighbours."""
+    return {"Connectivity": null.connectivity}
+
+
+def about_method(inference: ContrastInference, fit: ContrastFit) -> Json:
+    """Sidecar fields of one corrected map."""
+    tested = {"two": "|t|", "positive": "t", "negative": "-t"}[fit.contrast.sided] if fit.contrast.test == "t" else "F"
+    other = {"clusterSizeFWE": "voxels", "clusterMassFWE": "cluster mass", "tfceFWE": "TFCE"}
+    if inference.is_across:
+        tested, other = "z", {"clusterSizeFWE": "voxels", "clusterMassFWE": "cluster mass of z", "tfceFWE": "TFCE of z"}
+    return {
+        "Correction": METHODS[inference.method],
+        "Alpha": inference.alpha,
+        "CriticalValue": inference.threshold,
+        "CriticalValueOf": other.get(inference.method, tested),
+        **_reading(inference, fit),
+        "MinimumExtent": inference.extent,
+        "NumberOfSignificantVoxels": int(inference.significant.sum()),
+        **(about_shuffles(inference.null) if inference.null else {}),
+        **(about_forming(inference.null) if inference.null and inference.method.startswith("cluster") else {}),
+        **(about_connectivity(inference.null) if inference.null and inference.method == "tfceFWE" else {}),
+        **(_family(inference) if inference.is_across else {}),
+    }
+
+
+def _reading(inference: ContrastInference, fit: ContrastFit) -> Json:
+    """Say what the result is about and rests on, where that is not the voxel and its p alone."""
+    words = reading_words(inference.method, fit.contrast)
+    return {"Interpretation": words} if words else {}
+
+
+def _family(inference: ContrastInference) -> Json:
+    """Say over how many contrasts the correction reaches."""
+    families = {"FamiliesOfContrasts": inference.n_families} if inference.n_families > 1 else {}
+    return {"ContrastsCorrectedTogether": inference.across, **families}
+
+
+def about_tail(inference: ContrastInference) -> Json:
+    """Say which p are approximate, or why none is though it was asked for; empty where it was not."""
+    if inference.no_tail:
+        words = f"not used: {inference.no_tail}. All p are shares of the shuffles."
+        return {"TailApproximation": words}
+    fit = inference.tail
+    if fit is None:
+        return {}
+    below = f"p below {APPROXIMATE_BELOW:g}"
+    if inference.n_families > 1:
+        below += f" (before they were multiplied by {inference.n_families}, the number of families)"
+    return {
+        "TailApproximation": {
+            "Description": f"{below} are approximate: those of a generalised Pareto distribution of the maxima above "
+            "Threshold, Share * (1 - Shape * (x - Threshold) / Scale) ^ (1 / Shape)",
+            "Threshold": fit.threshold,
+            "Scale": fit.scale,
+            "Shape": fit.shape,
+            "Share": fit.share,
+            "AndersonDarlingP": fit.anderson_darling_p,
+            "Reference": "Winkler et al. 2016, doi 10.1016/j.neuroimage.2016.05.068",
+        }
+    }
+
+
+def about_logp(method: str) -> Json:
+    """Sidecar fields of a map of -log10 p."""
+    return {"Description": f"-log10 of the {METHODS[method]}", "Transform": "-log10"}

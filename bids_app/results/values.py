@@ -1,0 +1,92 @@
+"""Everything that a run finds out: of one contrast, and of the node that it belongs to besides the contrasts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_app.design.design import Design
+from bids_app.inference.cluster_tables import ResultTables
+from bids_app.inference.corrections import ContrastInference
+from bids_app.permutation.null_distribution import NullDistribution
+from bids_app.report.content import InputSummary
+from bids_app.report.figures.figure import Figure
+from bids_app.report.figures.peak_means import PeakMeans
+from bids_app.statistics.diagnostics import Diagnostics
+from bids_app.statistics.fit import ContrastFit
+from bids_app.statistics.smoothness import Smoothness
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything about one contrast."""
+
+    fit: ContrastFit
+    null: NullDistribution | None
+    inferences: tuple[ContrastInference, ...]
+    tables: tuple[ResultTables, ...]
+    """One per inference."""
+    diagnostics: Diagnostics | None
+    """None where too few subjects or voxels have all that they need."""
+    smoothness: Smoothness | None
+    means: PeakMeans | None
+    """Of the conditions at the highest peaks."""
+
+    @property
+    def pairs(self) -> tuple[tuple[ContrastInference, ResultTables], ...]:
+        """Each corrected map with its tables."""
+        return tuple(zip(self.inferences, self.tables, strict=True))
+
+    @property
+    def by_method(self) -> dict[str, ResultTables]:
+        """Tables of each corrected map."""
+        return {inference.method: tables for inference, tables in self.pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the page tells of the run that made a node."""
+
+    run: str
+    """Folder in logs/."""
+    started: str
+    title: str
+    """Name of the model."""
+    command: str
+    version: str
+    """Of this app."""
+    versions: Mapping[str, str]
+    """Package -> version."""
+    datasets: Mapping[str, str]
+    """Name of an input dataset -> where it is."""
+    seed: int
+    notes: tuple[str, ...] = ()
+    """Lines of the log about the model."""
+    image: str = ""
+    """Tag and kind of the container image; empty: it ran in none."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What the page shows of a node besides its contrasts."""
+
+    name: str
+    run: RunFacts
+    entities: Mapping[str, str]
+    """task, space, res where all maps share them."""
+    design: Design
+    inputs: InputSummary
+    affine: NDArray[np.float64]
+    """(4, 4) voxel index to mm."""
+    uses_mni: bool
+    """Whether labels and MNI background are used."""
+    space_note: str
+    background: NDArray[np.float32] | None
+    """(n_voxels,) mean of all maps, behind them where there is no MNI background."""
+    pictures: tuple[Figure, ...]
+    """Those that only the input has: the subjects side by side, where voxels are lacking."""
+    notes: tuple[str, ...]
+    """Lines of the log about the model and its tests."""

@@ -1,0 +1,331 @@
+"""BIDS-derivative names and sidecars, dataset_description, provenance: everything that the app leaves behind.
+
+A file appears whole or not at all: it is written beside its place and then renamed. Maps and tables hold no time stamp,
+so that the same run writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bids_app.design.design import Design
+from bids_app.inference.cluster_tables import COLUMNS, ResultTables
+from bids_app.inference.corrections import ContrastInference, uncorrected_p
+from bids_app.inputs.map_reader import MaskedMaps
+from bids_app.inputs.select_maps import InputMaps
+from bids_app.permutation.null_distribution import NullDistribution
+from bids_app.permutation.schemes import Shuffles
+from bids_app.report.figures.figure import Figure, Viewer
+from bids_app.results.files import Json, explaining, replacing, write_image, write_table, write_text
+from bids_app.results.folder import NodeFolder
+from bids_app.results.names import map_names, plain, type_on_disk
+from bids_app.results.sidecars import (
+    INTERVALS,
+    METHODS,
+    STATISTICS,
+    about_connectivity,
+    about_contrast,
+    about_effect_size,
+    about_forming,
+    about_logp,
+    about_method,
+    about_shuffles,
+    about_tail,
+    n_possible_words,
+    of_effect_size,
+)
+from bids_app.spaces.volume import unmask
+from bids_app.statistics.condition_means import (
+    Group,
+    adjustment_words,
+    condition_maps,
+    error_words,
+    find_groups,
+    groups_alike,
+    numbered_labels,
+    over_words,
+)
+from bids_app.statistics.fit import ContrastFit, error_df, statistic_name
+
+log = logging.getLogger("bids_app")
+
+
+def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps, design: Design) -> None:
+    """Write the table of input files, with checksums, and the analysis mask."""
+    table = pd.DataFrame(
+        {
+            "participant_id": inputs.files["participant_id"],
+            "condition": inputs.files["condition"],
+            "path": [
+                f"bids:{name}:{path}" if name else path
+                for name, path in zip(inputs.files["dataset"], inputs.files["relative_path"], strict=True)
+            ],
+            "sha256": [maps.checksums[path] for path in inputs.files["path"]],
+            "dropped": [
+                _dropped_from(subject.removeprefix("sub-"), condition, design)
+                for subject, condition in zip(inputs.files["participant_id"], inputs.files["condition"], strict=True)
+            ],
+        }
+    )
+    path = folder.keep(folder.file("desc-inputs_files.tsv"))
+    write_table(path, table)
+    columns = {
+        "participant_id": "Subject",
+        "condition": "Condition, as the model spells it",
+        "path": "BIDS URI of the map",
+        "sha256": "Checksum of the file",
+        "dropped": "no, or the contrasts that would use the map and go without it, because another of the subject's is "
+        "missing",
+    }
+    folder.sidecar(path, {"Description": "First-level maps read", **_described(columns)})
+    path = folder.keep(folder.file("desc-analysis_mask.nii.gz"))
+    write_image(path, maps.mask.astype(np.uint8), maps.affine, mni=_is_mni(folder.entities, maps))
+    content = {"Description": "Voxels analysed", "Type": "Brain", "NumberOfVoxels": int(maps.mask.sum())}
+    lost = {f"sub-{subject}": n for subject, n in maps.n_lost.items() if n}
+    folder.sidecar(path, content | ({"VoxelsMissingBySubject": lost} if lost else {}))
+
+
+def _dropped_from(subject: str, condition: str, design: Design) -> str:
+    """Name the contrasts that need a condition and are tested without the subject."""
+    cell = design.cells.index(condition)
+    names = [each.name for each in design.contrasts if each.needs[cell] and subject not in design.of(each).subjects]
+    return ", ".join(names) or "no"
+
+
+def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles | None]) -> None:
+    """Write the design matrix, a row per map, and the table of contrasts."""
+    path = folder.keep(folder.file("design.tsv"))
+    write_table(path, pd.DataFrame(design.matrix, columns=list(design.regressors)))
+    rows = [
+        f"sub-{subject} {cell}"
+        for subject, places in zip(design.subjects, design.place, strict=True)
+        for cell, place in zip(design.cells, places, strict=True)
+        if place >= 0
+    ]
+    described = {name: f"Indicator of {name}" for name in design.regressors}
+    content: Json = {"Description": "Design matrix", "Rank": design.rank, "Rows": rows, **_described(described)}
+    if design.blocks:
+        names = (f"sub-{subject}" for subject in design.subjects)
+        content["Blocks"] = dict(zip(names, design.blocks, strict=True))
+    folder.sidecar(path, content)
+    path = folder.keep(folder.file("contrasts.tsv"))
+    write_table(path, contrast_table(design, shuffles))
+    folder.sidecar(path, {"Description": "Contrasts tested", **_described(CONTRAST_COLUMNS)})
+
+
+def write_conditions(folder: NodeFolder, maps: MaskedMaps, design: Design) -> None:
+    """Write the mean of every condition and its standard error, over groups that weigh alike and over each group."""
+    if alike := groups_alike(design):
+        _write_group(folder, maps, design, alike, "")
+    for group in find_groups(design):
+        _write_group(folder, maps, design, (group,), f"_desc-{group.label}")
+
+
+def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, groups: Sequence[Group], desc: str) -> None:
+    n_cells = len(design.cells)
+    means, errors = condition_maps(maps.values, design.place, *groups)
+    words, over = error_words(n_cells), over_words(groups)
+    absent = "0 where too few subjects have the voxel." if np.isnan(errors).any() else ""
+    more = " ".join(filter(None, (adjustment_words(design), absent)))
+    means, errors = np.nan_to_num(means), np.nan_to_num(errors)
+    named = [group.name for group in groups if group.name]
+    about: Json = {"Group": named[0]} if len(named) == 1 else {"Groups": named} if named else {}
+    for number, (condition, label) in enumerate(zip(design.cells, numbered_labels(design.cells), strict=True)):
+        for stat, values, what in (
+            ("mean", means[number], f"Mean over {over}"),
+            ("sem", errors[number], f"{words[0].upper()}{words[1:]} of the mean over {over}"),
+        ):
+            path = folder.keep(folder.file(f"condition-{label}_stat-{stat}{desc}_statmap.nii.gz"))
+            volume = unmask(values.astype(type_on_disk(f"stat-{stat}", values)), maps.mask)
+            write_image(path, volume, maps.affine, mni=_is_mni(folder.entities, maps))
+            content = {"Description": f"{what}. {more}".removesuffix(". "), "Condition": condition}
+            folder.sidecar(path, content | {"NumberOfSubjects": sum(len(group.rows) for group in groups)} | about)
+
+
+CONTRAST_COLUMNS = {
+    "name": "Name in the model",
+    "label": "Label in file names",
+    "test": "t or F",
+    "statistic": "What t or F it is, where it is not the ordinary one",
+    "n_subjects": "Subjects of the contrast",
+    "formula": "Weights in words; the rows of an F contrast are parted by semicolons",
+    "rank": "Rank of the hypothesis",
+    "df_effect": "Numerator degrees of freedom, nominal",
+    "df_error": "Error degrees of freedom, nominal",
+    "error_term": "partitioned: the contrast's own error; pooled: all within-subject dimensions",
+    "sphericity": "Correction of the degrees of freedom of the parametric F",
+    "sided": "Side that is tested",
+    "shuffle": "What the shuffles move",
+    "n_shuffles": "Shuffles used, the identity counted",
+    "n_possible": "Distinct shuffles that exist",
+    "exhaustive": "Whether all of them were used",
+}
+
+
+def contrast_table(design: Design, shuffles: Sequence[Shuffles | None]) -> pd.DataFrame:
+    """One row per contrast: what is tested, against which error, with which shuffles."""
+    rows = []
+    for contrast, used in zip(design.contrasts, shuffles, strict=True):
+        about = (
+            contrast.name,
+            contrast.label,
+            contrast.test,
+            statistic_name(design, contrast) or None,
+            len(design.of(contrast).subjects),
+            contrast.formula,
+            contrast.rank,
+            contrast.rank,
+            error_df(design, contrast),
+            contrast.error_term,
+            contrast.sphericity,
+            contrast.sided,
+        )
+        shuffled = (
+            (used.scheme, used.n_shuffles, n_possible_words(used), str(used.exhaustive).lower())
+            if used
+            else (None,) * 4
+        )
+        rows.append((*about, *shuffled))
+    return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
+
+
+def write_contrast(
+    folder: NodeFolder,
+    maps: MaskedMaps,
+    fit: ContrastFit,
+    null: NullDistribution | None,
+    results: Sequence[tuple[ContrastInference, ResultTables]],
+) -> None:
+    """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima."""
+    about = about_contrast(fit)
+    stem = f"contrast-{fit.contrast.label}"
+
+    def write(name: str, values: NDArray[np.float64], content: Json, outside: float = 0.0) -> None:
+        """One statistic map with its sidecar."""
+        path = folder.keep(folder.file(f"{stem}_{name}_statmap.nii.gz"))
+        volume = unmask(values.astype(type_on_disk(name, values)), maps.mask, outside)
+        write_image(path, volume, maps.affine, mni=_is_mni(folder.entities, maps))
+        folder.sidecar(path, content | about)
+
+    size = fit.effect_size_name
+    for stat, values in _statistics(fit):
+        words = of_effect_size(STATISTICS[stat], stat, fit)
+        content = {"Description": words} | (about_effect_size(fit) if stat == size else {})
+        write(f"stat-{stat}", values, content, outside=1.0 if stat == "p" else 0.0)
+    for limit, values in zip(("lower", "upper"), fit.effect_size_interval or (), strict=False):
+        words = of_effect_size(f"{limit.capitalize()} {INTERVALS[size]}", size, fit)
+        write(f"stat-{size}_desc-{limit}95", values, {"Description": words} | about_effect_size(fit))
+    if null:
+        as_z = any(inference.is_across for inference, _ in results)
+        _write_null(folder, stem, null, about, as_z=as_z)
+        p = uncorrected_p(null)
+        write("stat-logp_desc-voxelUncorrected", -np.log10(p), about_logp("voxelUncorrected") | about_shuffles(null))
+        if "tfce" in null.observed:
+            side = np.where(fit.statistic < 0, -1.0, 1.0) if fit.contrast.test == "t" else 1.0
+            of = "t, signed like t" if fit.contrast.test == "t" else "the positive part of the z of F"
+            if fit.contrast.test == "t" and as_z:
+                of = "the z of t, signed like t"
+            content = {"Description": f"Threshold-free cluster enhancement of {of}, E 0.5, H 2"}
+            write("stat-tfce", side * null.observed["tfce"], content | about_shuffles(null) | about_connectivity(null))
+    for inference, tables in results:
+        of_method = about_method(inference, fit)
+        if inference.null:
+            write(
+                f"stat-logp_desc-{inference.method}",
+                -np.log10(inference.p),
+                about_logp(inference.method) | of_method | about_tail(inference),
+            )
+        content = {"Description": f"{fit.contrast.test} where significant by {METHODS[inference.method]}, 0 elsewhere"}
+        thresholded = np.where(inference.significant, fit.statistic, 0.0)
+        write(f"stat-{fit.contrast.test}_desc-{inference.method}Thresh", thresholded, content | of_method)
+        _write_tables(folder, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
+
+
+def write_figure(folder: NodeFolder, stem: str, figure: Figure | Viewer) -> str:
+    """Write one picture, or one page to look around in, to figures/; returns its path relative to OUTPUT_DIR."""
+    if figure.failure:
+        what = " ".join([stem, figure.name]).strip()
+        log.warning(
+            "%s could not be drawn (%s); the report says so in its place, and no number is affected",
+            what,
+            figure.failure,
+        )
+    if isinstance(figure, Figure):
+        path = figure_path(folder, stem, figure.name)
+        with replacing(folder.keep(path)) as temporary:
+            temporary.write_bytes(figure.png)
+    else:
+        path = figure_path(folder, stem, figure.name, "html")
+        write_text(folder.keep(path), figure.page)
+    return folder.relative(path)
+
+
+def figure_path(folder: NodeFolder, stem: str, name: str, kind: str = "png") -> Path:
+    """Place of a picture or page; `stem` is contrast-<C>, or empty for those of the node."""
+    return folder.figures / plain(f"{stem}_{name}.{kind}".removeprefix("_"))
+
+
+def write_record(folder: NodeFolder, content: Json) -> None:
+    """Write what a rebuild of the report needs and no other file holds."""
+    write_text(folder.keep(folder.record), json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def drop_record(folder: NodeFolder) -> None:
+    """Take away the record of an earlier run before its files are replaced: it would not be true of what comes."""
+    with explaining(folder.record):
+        folder.record.unlink(missing_ok=True)
+
+
+def _is_mni(entities: Mapping[str, str], maps: MaskedMaps) -> bool:
+    """Tell whether the code of MNI152 may stand in headers: other templates of the MNI have none, nor have guesses."""
+    space = entities.get("space", "")
+    return maps.has_position and (space == "MNI" or space.startswith("MNI152"))
+
+
+def _described(columns: Mapping[str, str]) -> Json:
+    return {name: {"Description": text} for name, text in columns.items()}
+
+
+def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Name the maps that there are."""
+    names = map_names(fit.contrast, fit.effect_size_name)
+    named = ((stat, getattr(fit, field)) for field, stat in names.items())
+    return ((stat, values) for stat, values in named if values is not None)
+
+
+def _write_null(folder: NodeFolder, stem: str, null: NullDistribution, about: Json, *, as_z: bool) -> None:
+    path = folder.keep(folder.file(f"{stem}_desc-null_maxima.tsv.gz"))
+    write_table(path, pd.DataFrame(null.maxima))
+    columns = {
+        "voxel": "Largest statistic of the shuffle towards the tested side",
+        "clusterSize": "Voxels of its largest cluster",
+        "clusterMass": "Mass of its heaviest cluster: sum of what exceeds the cluster-forming threshold (F: as z)",
+        "tfce": "Largest threshold-free cluster enhancement",
+    }
+    unit = ". Statistics are z at nominal degrees of freedom, on one scale with the other contrasts" if as_z else ""
+    description = {
+        "Description": f"Maxima over the analysis mask, a row per shuffle, the first being the observed{unit}"
+    }
+    used = {name: text for name, text in columns.items() if name in null.maxima}
+    folder.sidecar(path, description | _described(used) | about | about_shuffles(null) | about_forming(null))
+
+
+def _write_tables(
+    folder: NodeFolder, stem: str, inference: ContrastInference, tables: ResultTables, about: Json
+) -> None:
+    for kind, table in (("clusters", tables.clusters), ("peaks", tables.peaks)):
+        path = folder.keep(folder.file(f"{stem}_{kind}.tsv"))
+        write_table(path, table)
+        columns = {str(name): COLUMNS.get(str(name), "Anatomical label") for name in table.columns}
+        content = {
+            "Description": f"{kind.capitalize()} of the map of {METHODS[inference.method]}",
+            "ClustersLeftOut": tables.n_left_out,
+        }
+        folder.sidecar(path, content | _described(columns) | about)

@@ -1,0 +1,277 @@
+"""One image file, opened from bytes that are read once; what no map can be is refused before it costs time or memory.
+
+A header may ask for anything, and a small file may unpack to anything. So the header is read first, and believed only
+as far as the file bears it out and the memory that one map may take allows; never more is read than it asks for and a
+little.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import math
+import stat
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import nibabel as nib
+import numpy as np
+from nibabel.analyze import AnalyzeHeader
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from bids_app.errors import DataError
+from bids_app.runtime.limits import usable_memory_mb
+
+# What damaged files raise, somewhere between the disk and the array
+UNREADABLE = (
+    ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, struct.error, MemoryError,
+    ArithmeticError, LookupError, TypeError, ValueError,
+)  # fmt: skip
+
+GZIP = b"\x1f\x8b"  # how a packed file begins
+HEAD_BYTES = 540  # the larger header of the two
+SLACK_BYTES = 1_000_000  # after the last voxel: padding of some programs, but no second image
+CHUNK_BYTES = 1 << 24
+STEP_BYTES = 1 << 20
+FLATTEST = 1e-6  # volume of a voxel, as share of the product of its edges, below which its axes lie in a plane
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenImage:
+    """One 3-D image whose voxels are still to be made into an array."""
+
+    image: SpatialImage
+    """Of three dimensions, or more of length one."""
+    affine: NDArray[np.float64]
+    """(4, 4) voxel index to mm, finite and invertible."""
+    sha256: str
+    """Of the file."""
+    has_position: bool
+    """Whether the header says where the voxels are; otherwise the affine is a guess."""
+
+
+def open_image(path: Path, most_bytes: float | None = None) -> OpenImage:
+    """Open an image of one real number for each voxel.
+
+    Parameters
+    ----------
+    path : NIfTI-1 or -2, single or a pair, compressed or not, or another format that nibabel reads
+    most_bytes : that its voxels may take; None: half of the memory that this process may use
+
+    Raises
+    ------
+    DataError
+        For anything else, and for a header that asks for more than the file or the memory holds.
+    """
+    most_bytes = 5e5 * usable_memory_mb() if most_bytes is None else most_bytes
+    try:
+        _check_regular(path)
+        if path.name.endswith((".nii", ".nii.gz")):
+            content, sha256 = _read_single(path, most_bytes)
+            kind = nib.Nifti2Image if _header_size(content) == 540 else nib.Nifti1Image
+            image: SpatialImage = kind.from_bytes(content)
+        else:
+            image, sha256 = _open_other(path, most_bytes), hashlib.sha256(path.read_bytes()).hexdigest()
+        affine = np.asarray(image.affine, np.float64)
+        has_position = _has_position(path, image)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    _check_affine(path, affine)
+    return OpenImage(image, affine, sha256, has_position)
+
+
+def unreadable(path: Path, error: BaseException) -> DataError:
+    """Say of a file that it is damaged."""
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return DataError(
+        f"{path}: cannot be read as a NIfTI image ({reason}). The file may be truncated or not a NIfTI file; write or "
+        "fetch it again."
+    )
+
+
+def _check_regular(path: Path) -> None:
+    """Stop on what never ends or never begins; the other half of a pair is looked at too."""
+    halves = [path.with_suffix(suffix) for suffix in (".hdr", ".img", ".mat") if path.suffix in (".hdr", ".img")]
+    for each in (path, *(half for half in halves if half.exists())):
+        mode = each.stat().st_mode
+        if not stat.S_ISREG(mode):
+            what = KINDS.get(stat.S_IFMT(mode), "no regular file")
+            raise DataError(f"{each}: found {what}; expected the file of an image.")
+
+
+def _read_single(path: Path, most_bytes: float) -> tuple[bytes, str]:
+    """Read header and voxels, unpacked where they are compressed, with the checksum of the file as it is."""
+    n_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        if not path.name.endswith(".gz"):
+            content = _read_bounded(path, file, n_bytes, most_bytes)
+            return content, hashlib.sha256(content).hexdigest()
+        packed = file.read(STEP_BYTES)
+        if not packed.startswith(GZIP):
+            raise DataError(
+                f"{path}: cannot be read as a NIfTI image: its name says that it is compressed, and its content is "
+                "not. Write or fetch the file again, or take .gz off its name."
+            )
+        head = gzip.GzipFile(fileobj=io.BytesIO(packed)).read(HEAD_BYTES)
+        n_asked = _asked_bytes(path, head)
+        _check_memory(path, n_asked, most_bytes)
+        _check_length(path, n_bytes, int(1.01 * n_asked), least=0)  # noise grows a little when it is packed
+        packed += file.read(n_bytes - len(packed))
+    content = _read_bounded(path, _Unpacked(packed), None, most_bytes)
+    return content, hashlib.sha256(packed).hexdigest()
+
+
+class _Unpacked:
+    """Unpacks gzip as far as it is read, in large steps: GzipFile takes 8 kB at a time up to Python 3.11."""
+
+    def __init__(self, packed: bytes) -> None:
+        """Take the content of the file."""
+        self._packed, self._place = memoryview(packed), 0
+        self._first = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._others: gzip.GzipFile | None = None
+
+    def read(self, n_bytes: int) -> bytes:
+        """Return at most so many bytes, none at the end."""
+        while not self._first.eof:
+            step = self._packed[self._place : self._place + STEP_BYTES]
+            content = self._first.decompress(step, n_bytes)
+            self._place += len(step) - len(self._first.unconsumed_tail) - len(self._first.unused_data)
+            if content:
+                return content
+            if not step:
+                raise EOFError("what is packed ends too early")
+        if self._others is None:  # few programs write several parts
+            rest = bytes(self._packed[self._place :]).lstrip(b"\0")
+            self._others = gzip.GzipFile(fileobj=io.BytesIO(rest))
+        return self._others.read(n_bytes)
+
+
+def _read_up_to(stream: BinaryIO | _Unpacked, n_bytes: int) -> bytes:
+    """Read so many bytes, or as many as there are, and allocate no more than these."""
+    chunks, n_read = [], 0
+    while n_read < n_bytes and (chunk := stream.read(min(CHUNK_BYTES, n_bytes - n_read))):
+        chunks.append(chunk)
+        n_read += len(chunk)
+    return b"".join(chunks)
+
+
+def _read_bounded(path: Path, stream: BinaryIO | _Unpacked, n_there: int | None, most_bytes: float) -> bytes:
+    """Read as much as the header asks for, and a little; `n_there` is the number of bytes, where it is known."""
+    head = _read_up_to(stream, HEAD_BYTES)
+    n_asked = _asked_bytes(path, head)
+    if n_there is not None:
+        _check_length(path, n_there, n_asked)
+    _check_memory(path, n_asked, most_bytes)
+    content = head + _read_up_to(stream, n_asked + SLACK_BYTES + 1 - len(head))
+    _check_length(path, len(content), n_asked)
+    return content
+
+
+def _asked_bytes(path: Path, head: bytes) -> int:
+    """Count the bytes that a header asks for, up to the last voxel."""
+    size = _header_size(head)
+    kind = nib.Nifti2Header if size == 540 else nib.Nifti1Header
+    header: AnalyzeHeader = kind(head[:size], check=False)  # type: ignore[no-untyped-call]
+    return _offset(path, header) + _voxel_bytes(path, header.get_data_shape(), header.get_data_dtype())
+
+
+def _header_size(content: bytes) -> int:
+    """Tell NIfTI-2 from NIfTI-1, whatever the order of bytes."""
+    sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
+    return 540 if 540 in sizes else 348
+
+
+def _offset(path: Path, header: AnalyzeHeader) -> int:
+    """Say where the voxels begin."""
+    offset = float(header["vox_offset"])
+    least = _header_size(header.binaryblock)
+    if not (least <= offset < math.inf and offset.is_integer()):
+        raise DataError(
+            f"{path}: the header says that the voxels begin at byte {offset:g}; expected a whole number from {least}. "
+            "The header is damaged: write or fetch the file again."
+        )
+    return int(offset)
+
+
+def _voxel_bytes(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Count what the voxels take; the product of whole numbers of Python has no overflow."""
+    shape = tuple(int(length) for length in shape)
+    if len(shape) < 3 or min(shape) < 1 or set(shape[3:]) - {1}:
+        raise DataError(f"{path}: found an image of shape {shape}; expected one 3-D map.")
+    if dtype.kind not in "biuf":
+        what = "complex numbers" if dtype.kind == "c" else "colours (RGB)" if dtype.names else f"values of type {dtype}"
+        raise DataError(f"{path}: holds {what}; expected one real number for each voxel. Name a map of estimates.")
+    return math.prod(shape) * dtype.itemsize
+
+
+def _check_length(path: Path, n_there: int, n_asked: int, least: int | None = None) -> None:
+    if n_there < (n_asked if least is None else least):
+        raise DataError(
+            f"{path}: cannot be read as a NIfTI image: its header asks for {n_asked:,} bytes, and there are "
+            f"{n_there:,}. The file is truncated or its header damaged: write or fetch it again."
+        )
+    if n_there > n_asked + SLACK_BYTES:
+        raise DataError(
+            f"{path}: cannot be read as a NIfTI image: its header asks for {n_asked:,} bytes, and more than "
+            f"{SLACK_BYTES:,} follow them. The header is damaged, or the file is no single map: write or fetch it "
+            "again."
+        )
+
+
+def _check_memory(path: Path, n_asked: int, most_bytes: float) -> None:
+    if n_asked > most_bytes:
+        raise DataError(
+            f"{path}: its header asks for {n_asked / 1e6:,.0f} MB, and one map may take {most_bytes / 1e6:,.0f} MB of "
+            "the memory. If the map is that large, give more memory (--mem-mb); otherwise the file is damaged: write "
+            "or fetch it again."
+        )
+
+
+def _open_other(path: Path, most_bytes: float) -> SpatialImage:
+    """Open SPM's pairs and what else nibabel knows; the voxels stay on the disk for now."""
+    image = nib.load(path)
+    if not isinstance(image, SpatialImage):
+        raise DataError(f"{path}: found {type(image).__name__}; expected an image of voxels.")
+    n_asked = _voxel_bytes(path, image.shape, image.get_data_dtype())
+    _check_memory(path, n_asked, most_bytes)
+    if isinstance(image.header, AnalyzeHeader) and path.suffix in (".hdr", ".img"):
+        offset = float(image.header["vox_offset"])
+        if not (0 <= offset < math.inf):
+            raise DataError(f"{path}: the header says that the voxels begin at byte {offset:g}; it is damaged.")
+        _check_length(path, path.with_suffix(".img").stat().st_size, int(offset) + n_asked)
+    return image
+
+
+def _has_position(path: Path, image: SpatialImage) -> bool:
+    """Tell whether anything says where the voxels are: a code of NIfTI, or the .mat file beside an Analyze image."""
+    header = image.header
+    if isinstance(header, nib.Nifti1Header):
+        return bool(header["sform_code"] > 0 or header["qform_code"] > 0)
+    return not isinstance(header, AnalyzeHeader) or path.with_suffix(".mat").exists()
+
+
+def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
+    """Stop on axes that do not span a space."""
+    axes = affine[:3, :3]
+    edges = np.linalg.norm(axes, axis=0)
+    if np.isfinite(affine).all() and edges.all() and abs(np.linalg.det(axes / edges)) > FLATTEST:
+        return
+    rows = "; ".join(" ".join(f"{value:g}" for value in row) for row in affine[:3])
+    raise DataError(
+        f"{path}: the header holds an affine that no voxels can have, [{rows}]; expected three axes of voxels with "
+        "lengths in mm. Write the file again."
+    )

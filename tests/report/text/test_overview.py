@@ -1,0 +1,87 @@
+"""A node in words: what was tested, what survived, which factors and groups there are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bids_app.model.settings import GroupLevelSettings
+from bids_app.report import content
+from bids_app.report.text.overview import model_facts, overview_words
+from builders.pages import N_SUBJECTS, make_node
+
+
+def named(section: content.ContrastSection, name: str) -> content.ContrastSection:
+    return replace(section, contrast=replace(section.contrast, name=name))
+
+
+def test_what_survives_and_what_does_not_is_named(
+    strong_t: content.ContrastSection, nothing: content.ContrastSection
+) -> None:
+    """With the primary correction, its level and how its p was made."""
+    assert overview_words(make_node(strong_t, nothing)) == (
+        "2 contrasts of 8 subjects, 3 conditions each, in 64 voxels. Something survives by voxel-wise FWE, p ≤ 0.05 "
+        "(sign-flips of whole subjects) in 1 of 2: Faces. Nothing in Null."
+    )
+    assert overview_words(make_node(strong_t)).endswith("(sign-flips of whole subjects) in it.")
+
+
+def test_where_nothing_survives_anywhere_that_is_said(nothing: content.ContrastSection) -> None:
+    """Also that another correction leaves something, and that this is no result; the uncorrected one does not count."""
+    words = overview_words(make_node(nothing, named(nothing, "Other")))
+    assert words.endswith("Nothing survives by voxel-wise FWE, p ≤ 0.05 (sign-flips of whole subjects) in any of them.")
+    results = tuple(replace(each, n_voxels=int(each.method != "voxelFWE")) for each in nothing.results)
+    words = overview_words(make_node(replace(nothing, results=results)))
+    assert words.endswith(
+        "in any of them; other corrections leave something (Cluster size (FWE), Bonferroni), which is no result unless "
+        "chosen beforehand."
+    )
+
+
+@pytest.mark.parametrize("n_contrasts", [1, 40])
+def test_forty_contrasts_are_not_all_listed(strong_t: content.ContrastSection, n_contrasts: int) -> None:
+    """Six names at most."""
+    nothing = replace(strong_t, results=tuple(replace(each, n_voxels=0) for each in strong_t.results))
+    sections = [named(strong_t, f"c{number}") for number in range(n_contrasts)]
+    words = overview_words(make_node(*sections, named(nothing, "last")))
+    assert ("and 34 more" in words) == (n_contrasts == 40)
+    assert words.endswith("Nothing in last.")
+
+
+def test_without_thresholds_nothing_is_said_to_survive(strong_t: content.ContrastSection) -> None:
+    assert overview_words(make_node(replace(strong_t, results=()))).endswith("No threshold was asked for.")
+
+
+def test_the_model_is_listed(strong_t: content.ContrastSection) -> None:
+    """Factors with levels, groups with sizes, covariates with their centring, what is left of the subjects."""
+    node = make_node(strong_t)
+    assert ("Conditions", "A, B, C; no factors") in model_facts(node)
+    assert ("Between subjects", "8 subjects, 1 column (intercept): 7 degrees of freedom are left") in model_facts(node)
+    settings = GroupLevelSettings.model_validate(
+        {
+            "Factors": [{"Name": "cond", "Levels": ["A", "B", "C"]}],
+            "CellName": "{cond}",
+            "Between": ["group"],
+            "Covariates": ["age", "site"],
+            "Center": "group",
+        }
+    )
+    age = np.arange(N_SUBJECTS) - 3.5
+    between = np.column_stack([np.repeat(np.eye(2), (3, 5), axis=0), age])
+    design = replace(
+        node.design,
+        between=between,
+        between_names=("group.a", "group.b", "age"),
+        groups=("group.a",) * 3 + ("group.b",) * 5,
+        blocks=("x", "y") * 4,
+    )
+    facts = dict(model_facts(replace(node, design=design, spec=replace(node.spec, settings=settings))))
+    assert facts["Within-subject factor cond"] == "3 levels: A, B, C"
+    assert facts["Names of conditions"] == "{cond}"
+    assert facts["Groups by group"].startswith("group.a 3 subjects, group.b 5 subjects; they weigh alike")
+    assert facts["Covariate age"] == "centred on the mean of each group"
+    assert facts["Covariate site"] == "text, hence a factor"
+    assert facts["Between subjects"].endswith("3 columns (group.a, group.b, age): 5 degrees of freedom are left")
+    assert facts["Exchangeability blocks"] == "2 of 8 subjects"
