@@ -48,7 +48,7 @@ class ColumnSpace:
 
     def residuals(self, values: Floats) -> Floats:
         """Return what the space leaves of values (..., n, n_voxels)."""
-        return np.asarray(values - self.basis.T @ (self.basis @ values))
+        return residuals_of(values, self.basis)
 
     def is_estimable(self, hypothesis: Floats) -> bool:
         """Whether the rows of L (q, b) lie in the row space of X, so that L beta is the same for all solutions."""
@@ -87,6 +87,11 @@ def column_space(columns: Floats) -> ColumnSpace:
     kept = values > RANK_TOLERANCE
     inverse = (right[kept].T / values[kept]) @ left[:, kept].T / length[:, None]
     return ColumnSpace(np.ascontiguousarray(left[:, kept].T), inverse, length, right[kept])
+
+
+def residuals_of(values: Floats, basis: Floats) -> Floats:
+    """Return what orthonormal rows (m, n) leave of values (..., n, n_voxels)."""
+    return np.asarray(values - basis.T @ (basis @ values))
 
 
 def unit_rows(rows: Floats) -> Floats:

@@ -19,7 +19,7 @@ Freedman & Lane 1983, doi 10.1080/07350015.1983.10509354; Winkler et al. 2014, d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
@@ -27,15 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.arrays import Floats, Singles, Stack
+from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.contrasts import Contrast
-from bids_app.design.design import Design
-from bids_app.design.subspaces import column_space, unit_rows
+from bids_app.design.subspaces import residuals_of, unit_rows
 from bids_app.permutation.kernels_multivariate import Sums, Welch, Wilks
 from bids_app.permutation.kernels_univariate import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products
-from bids_app.permutation.schemes import Scheme, Shuffles
-from bids_app.statistics.fit import centred_maps, contrast_scores, error_df, error_space, map_space, statistic_kind
-from bids_app.statistics.multivariate import rao_root
-from bids_app.statistics.unequal_variances import variance_model
+from bids_app.permutation.schemes import SCHEMES
+from bids_app.permutation.shuffles import Scheme, Shuffles
+from bids_app.statistics.incomplete import INCOMPLETE, centred_maps, map_space
+from bids_app.statistics.multivariate import MULTIVARIATE, rao_root
+from bids_app.statistics.scores import contrast_scores, error_space
+from bids_app.statistics.sums_of_squares import SUMS_OF_SQUARES
+from bids_app.statistics.unequal_variances import UNEQUAL_VARIANCES, variance_model_of
 
 CHUNK = 32 * BLOCK  # voxels that are held in double precision at a time
 
@@ -73,21 +76,18 @@ class ShuffledScores:
         return np.asarray(np.sign(statistic) * np.square(statistic) / self.df[1], np.float32)
 
 
-def shuffled_scores(
-    values: Stack, design: Design, contrast: Contrast, scheme: Scheme, file: IO[bytes] | None = None
-) -> ShuffledScores:
-    """Compute the residual scores of one contrast, chunk by chunk in double precision.
+def shuffled_scores(values: Stack, test: ContrastTest, scheme: Scheme, file: IO[bytes] | None = None) -> ShuffledScores:
+    """Return the residual scores of one contrast, computed chunk by chunk in double precision.
 
     Parameters
     ----------
     values : (n_maps, n_voxels)
         May be memory-mapped.
-    design, contrast : of these maps
+    test : of these maps
     scheme : what will move
     file : holds the scores in place of memory
     """
-    design = design.of(contrast)
-    plan = _plan(design, contrast, scheme)
+    plan = _plan(test, scheme)
     residuals = plan.residuals
     n_voxels = values.shape[1]
     n_blocks = -(-n_voxels // BLOCK)
@@ -106,10 +106,22 @@ def shuffled_scores(
             scores = np.concatenate([scores, np.repeat(scores[..., -1:], missing, axis=-1)], axis=-1)
         parts = scores.reshape(*scores.shape[:2], -1, BLOCK)
         blocks[start // BLOCK : start // BLOCK + parts.shape[2]] = np.moveaxis(parts, 2, 0)
+    contrast = test.contrast
     sign = -1 if contrast.test == "t" and contrast.sided == "negative" else 1
-    df = (float(contrast.rank), error_df(design, contrast))
-    of_unit = np.flatnonzero(design.place.ravel() >= 0) // len(design.cells) if design.by_maps(contrast) else None
-    return ShuffledScores(blocks, n_voxels, plan.products, plan.form, contrast.test, df, sign, of_unit)
+    return ShuffledScores(
+        blocks, n_voxels, plan.products, plan.form, contrast.test, test.df, sign, plan.subject_of_unit
+    )
+
+
+def score_shape(test: ContrastTest, shuffles: Shuffles) -> tuple[int, int]:
+    """Return how many dimensions and units the scores of a contrast have, before they are computed."""
+    n_units = shuffles.order.shape[1]
+    if not SCHEMES[shuffles.scheme].moves_subjects:
+        return 1, n_units
+    if test.kind == INCOMPLETE.key:
+        return 1, test.design.n_maps
+    pooled = test.contrast.error_term == "pooled"
+    return (len(test.design.cells) - 1 if pooled else test.n_dimensions), n_units
 
 
 def _whitened(scores: Floats) -> Floats:
@@ -167,46 +179,32 @@ class _Plan(NamedTuple):
     residuals: Residuals  # what is shuffled, (n_dimensions, n_units, n_voxels), from (n_maps, n_voxels)
     products: Products | Sums
     form: Wilks | Welch | None = None
+    subject_of_unit: NDArray[np.intp] | None = None  # where units are maps that flip with their subject
 
 
-def _plan(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
+def _plan(test: ContrastTest, scheme: Scheme) -> _Plan:
     """Choose what is shuffled, and what is computed from it."""
-    if scheme in ("within", "free"):
-        return _plan_for_maps(design, contrast, scheme)
-    kind = statistic_kind(design, contrast)
-    if kind == "maps":
-        return _plan_for_incomplete(design, contrast)
-    if kind == "wilks":
-        return _plan_for_wilks(design, contrast, scheme)
-    return _plan_for_welch(design, contrast) if kind == "welch" else _plan_for_subjects(design, contrast, scheme)
+    return PLANNERS[test.kind](test, scheme) if SCHEMES[scheme].moves_subjects else _plan_for_maps(test, scheme)
 
 
-def between_basis(design: Design, contrast: Contrast) -> tuple[Floats, Floats]:
-    """Orthonormal X, what the hypothesis is about, (q, n_subjects), and the rest of the column space of B, (n, ...).
-
-    A single row of X points where L G is positive.
-    """
-    return column_space(design.between).split(contrast.between)
-
-
-def _plan_for_incomplete(design: Design, contrast: Contrast) -> _Plan:
+def _plan_for_incomplete(test: ContrastTest, scheme: Scheme) -> _Plan:  # noqa: ARG001
     """Whole subjects change sign, each with the maps that it has: a unit is a map, and there is one dimension."""
-    tested, rest = map_space(design, contrast)
+    tested, rest = map_space(test)
+    design = test.design
 
     def residuals(values: Stack) -> Floats:
-        maps = centred_maps(values, design)
-        return np.asarray(maps - rest.T @ (rest @ maps))[None]
+        return residuals_of(centred_maps(values, design), rest)[None]
 
     entries = [(0, row, TESTED) for row in tested] + [(0, row, NUISANCE) for row in rest]
-    return _Plan(residuals, _products(entries, contrast, constant=1.0))
+    subject_of_unit = np.flatnonzero(design.row_of_map.ravel() >= 0) // len(design.cells)
+    return _Plan(residuals, _products(entries, test.contrast, constant=1.0), subject_of_unit=subject_of_unit)
 
 
-def _null_residuals(design: Design, contrast: Contrast, rest: Floats) -> Residuals:
+def _null_residuals(test: ContrastTest, rest: Floats) -> Residuals:
     """Make what the null hypothesis leaves of the scores."""
 
     def residuals(values: Stack) -> Floats:
-        scores = contrast_scores(values, design, contrast.within)
-        return scores - rest.T @ (rest @ scores)
+        return residuals_of(contrast_scores(values, test.design, test.contrast.within), rest)
 
     return residuals
 
@@ -216,23 +214,23 @@ def _sums(entries: list[tuple[int, Floats]]) -> Sums:
     return Sums(dimension, np.array([row for _, row in entries]))
 
 
-def _plan_for_wilks(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
+def _plan_for_wilks(test: ContrastTest, scheme: Scheme) -> _Plan:
     """Whole subjects move: a unit is a subject, a dimension one of the whitened scores."""
-    tested, rest = between_basis(design, contrast)
+    tested, rest = test.split()
     nuisance = _without_mean(rest) if scheme == "permute" else rest
     rows = [*tested, *nuisance]
-    n_dimensions = len(contrast.within)
+    n_dimensions = test.n_dimensions
     sums = _sums([(j, row) for j in range(n_dimensions) for row in rows])
     form = Wilks(n_dimensions, len(tested), len(rows), rao_root(len(tested), n_dimensions))
-    return _Plan(_null_residuals(design, contrast, rest), sums, form)
+    return _Plan(_null_residuals(test, rest), sums, form)
 
 
-def _plan_for_welch(design: Design, contrast: Contrast) -> _Plan:
+def _plan_for_welch(test: ContrastTest, scheme: Scheme) -> _Plan:  # noqa: ARG001
     """Whole subjects change sign, and sums are formed in each variance group."""
-    tested, rest = between_basis(design, contrast)
-    model = variance_model(design.variance_groups, column_space(design.between), tested)
+    tested, rest = test.split()
+    model, contrast = variance_model_of(test), test.contrast
     n_groups = len(model.df_residual)
-    basis = unit_rows(design.between.T)
+    basis = unit_rows(test.design.between.T)
     if not np.allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-12):
         basis = np.vstack([tested, rest])  # otherwise groups: a column each, which has no part in the others
     entries: list[tuple[int, Floats]] = []
@@ -251,29 +249,28 @@ def _plan_for_welch(design: Design, contrast: Contrast) -> _Plan:
         hypothesis=np.ascontiguousarray(-hypothesis if signed and contrast.sided == "negative" else hypothesis),
         shares=model.shares,
         df_residual=model.df_residual,
-        df_error=error_df(design, contrast),
+        df_error=test.df_error,
         signed=signed,
         is_plain=len(hypothesis) == 1 and np.array_equal(product >= 0, np.eye(n_groups, len(basis), dtype=bool)),
     )
-    return _Plan(_null_residuals(design, contrast, rest), _sums(entries), form)
+    return _Plan(_null_residuals(test, rest), _sums(entries), form)
 
 
-def _plan_for_subjects(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
+def _plan_for_subjects(test: ContrastTest, scheme: Scheme) -> _Plan:
     """Whole subjects move: a unit is a subject, a dimension one of the scores."""
-    tested, rest = between_basis(design, contrast)
-    others = error_space(design, contrast)
+    tested, rest = test.split()
+    others, contrast, design = error_space(test), test.contrast, test.design
 
     def residuals(values: Stack) -> Floats:
         scores = contrast_scores(values, design, contrast.within)
         beyond = contrast_scores(values, design, others)
-        whole = np.vstack([tested, rest])
-        return np.concatenate([scores - rest.T @ (rest @ scores), beyond - whole.T @ (whole @ beyond)])
+        return np.concatenate([residuals_of(scores, rest), residuals_of(beyond, np.vstack([tested, rest]))])
 
     nuisance, of_others = rest, np.vstack([tested, rest])
     if scheme == "permute":  # the residuals' mean over subjects is zero, and stays so
         nuisance, of_others = _without_mean(nuisance), _without_mean(of_others)
-    own = [(row, TESTED) for row in tested] + [(row, NUISANCE) for row in nuisance]
-    entries = [(j, row, kind) for j in range(len(contrast.within)) for row, kind in own]
+    of_tested = [(row, TESTED) for row in tested] + [(row, NUISANCE) for row in nuisance]
+    entries = [(j, row, kind) for j in range(len(contrast.within)) for row, kind in of_tested]
     first = len(contrast.within)
     entries += [(first + j, row, NUISANCE) for j in range(len(others)) for row in of_others]
     return _Plan(residuals, _products(entries, contrast, constant=1.0))
@@ -286,16 +283,17 @@ def _without_mean(rows: Floats) -> Floats:
     return np.asarray(basis[values > 1e-6])  # rows of unit length: what is smaller is rounding
 
 
-def _plan_for_maps(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
+def _plan_for_maps(test: ContrastTest, scheme: Scheme) -> _Plan:
     """Single maps move: a unit is a map, and there is one dimension."""
-    tested, rest = between_basis(design, contrast)
+    tested, rest = test.split()
+    contrast, design = test.contrast, test.design
     n_subjects, n_cells = len(design.subjects), len(design.cells)
-    others = error_space(design, contrast)
+    others = error_space(test)
     hypothesis = np.kron(tested, contrast.within)  # (q r, n_maps)
     zero_sum = contrast.sums_to_zero
 
     def residuals(values: Stack) -> Floats:
-        maps = np.asarray(np.asarray(values)[design.place], np.float64)
+        maps = np.asarray(np.asarray(values)[design.row_of_map], np.float64)
         if zero_sum:  # the subjects' means are nuisance
             maps = maps - maps.mean(axis=1, keepdims=True)
         whole = np.vstack([tested, rest])
@@ -315,6 +313,15 @@ def _plan_for_maps(design: Design, contrast: Contrast, scheme: Scheme) -> _Plan:
     error = np.kron(basis[len(tested) + len(rest) :], contrast.within)
     entries += [(0, row, TOTAL) for row in error]
     return _Plan(residuals, _products(entries, contrast, constant=0.0))
+
+
+PLANNERS: Mapping[str, Callable[[ContrastTest, Scheme], _Plan]] = {
+    SUMS_OF_SQUARES.key: _plan_for_subjects,
+    INCOMPLETE.key: _plan_for_incomplete,
+    MULTIVARIATE.key: _plan_for_wilks,
+    UNEQUAL_VARIANCES.key: _plan_for_welch,
+}
+"""Kind of statistic -> what is computed where whole subjects move, and from what."""
 
 
 def _products(entries: list[tuple[int, Floats, int]], contrast: Contrast, constant: float) -> Products:

@@ -26,17 +26,23 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bids_app.arrays import Floats, Integers, Singles, Stack
-from bids_app.design.contrasts import Contrast
-from bids_app.design.design import Design
-from bids_app.permutation.freedman_lane import ShuffledScores, moves, part_of, shuffled_scores, what_moves
+from bids_app.design.contrast_test import ContrastTest
+from bids_app.errors import ModelError
+from bids_app.permutation.freedman_lane import (
+    ShuffledScores,
+    moves,
+    part_of,
+    score_shape,
+    shuffled_scores,
+    what_moves,
+)
 from bids_app.permutation.kernels_multivariate import Welch, Wilks, scan_matrices
 from bids_app.permutation.kernels_univariate import BLOCK, Moves, Products, Scanned, scan
-from bids_app.permutation.schemes import Shuffles
+from bids_app.permutation.shuffles import Shuffles
 from bids_app.permutation.z_tables import Heights, as_statistic, as_z, height, heights_of
 from bids_app.runtime.execution import in_threads
 from bids_app.spaces.clusters import Lattice, Scratch, cluster_values, largest_tfce, list_maxima, tfce
 from bids_app.statistics.distributions import f_isf, f_to_z, t_isf, t_to_z
-from bids_app.statistics.fit import error_df, statistic_kind
 
 # A null value counts as reaching the observed one within this share of it: single-precision t was off by 2.8e-6 on
 # real data, and relabellings that are equal in exact arithmetic must tie.
@@ -177,8 +183,7 @@ class Enhancements:
 def choose_enhancements(
     statistics: Sequence[str],
     lattice: Lattice,
-    design: Design,
-    contrast: Contrast,
+    test: ContrastTest,
     forming: tuple[float, float | None],
     *,
     on_z: bool = False,
@@ -189,23 +194,23 @@ def choose_enhancements(
     ----------
     statistics : of voxel, cluster-size, cluster-mass, tfce
     lattice : of the analysis mask, with the connectivity of the inference
-    design, contrast : the nominal df come from them
+    test : the nominal df come from it
     forming : one-tailed uncorrected p, and the statistic that overrides it if one is named
     on_z : whether t is turned into z as well, so that contrasts can be compared; F always is, for mass and TFCE
 
     Raises
     ------
-    ValueError
+    ModelError
         When the statistic named is so low an F that its z is not positive: clusters and TFCE are made of positive z.
     """
-    df = (float(contrast.rank), error_df(design, contrast))
+    contrast, df = test.contrast, test.df
     p, named = forming
     keys = tuple(KEYS[name] for name in KEYS if name in statistics)
     if contrast.test == "F":
         threshold = f_isf(p, *df) if named is None else named
         forming_height = float(f_to_z(threshold, *df))
         if forming_height <= 0:
-            raise ValueError(
+            raise ModelError(
                 f"{threshold:g} is below the median of F({df[0]:g}, {df[1]:g}), so that most voxels would form one "
                 f"cluster in {contrast.name}; expected a higher value, such as {f_isf(0.001, *df):.1f} (p = 0.001)"
             )
@@ -222,8 +227,7 @@ def choose_enhancements(
 
 def null_distribution(
     values: Stack,
-    design: Design,
-    contrast: Contrast,
+    test: ContrastTest,
     shuffles: Shuffles,
     enhancements: Enhancements,
     work: Work,
@@ -234,11 +238,11 @@ def null_distribution(
     ----------
     values : (n_maps, n_voxels)
         May be memory-mapped.
-    design, contrast, shuffles : of these maps
+    test, shuffles : of these maps
     enhancements : what is maximised
     work : threads, memory, checkpoints, progress
     """
-    scores = _scores(values, design, contrast, shuffles, work)
+    scores = _scores(values, test, shuffles, work)
     everything = moves(shuffles, scores.subject_of_unit)
     (observed,) = in_threads([partial(_observed_ratio, scores, everything)], 1)
     bound = _bound(observed, scores, two_sided=enhancements.two_sided)
@@ -264,7 +268,7 @@ def null_distribution(
         if work.keeper and so_far.n_done > n_before:
             work.keeper.save(so_far)
     return NullDistribution(
-        contrast_name=contrast.name,
+        contrast_name=test.name,
         shuffles=shuffles,
         maxima=dict(zip(enhancements.keys, so_far.maxima.T, strict=True)),
         observed=enhancements.of_map(observed, scores),
@@ -275,23 +279,18 @@ def null_distribution(
     )
 
 
-def _scores(values: Stack, design: Design, contrast: Contrast, shuffles: Shuffles, work: Work) -> ShuffledScores:
+def _scores(values: Stack, test: ContrastTest, shuffles: Shuffles, work: Work) -> ShuffledScores:
     """Lay out the scores in memory, or in a file where they would take more than half of it."""
-    if work.scratch is None or score_bytes(values, design, contrast, shuffles) <= work.memory / 2:
-        return shuffled_scores(values, design, contrast, shuffles.scheme)
+    if work.scratch is None or score_bytes(values, test, shuffles) <= work.memory / 2:
+        return shuffled_scores(values, test, shuffles.scheme)
     # without a name: whatever happens, nothing stays behind
     with tempfile.TemporaryFile(dir=work.scratch) as file:
-        return shuffled_scores(values, design, contrast, shuffles.scheme, file)
+        return shuffled_scores(values, test, shuffles.scheme, file)
 
 
-def score_bytes(values: Stack, design: Design, contrast: Contrast, shuffles: Shuffles) -> int:
+def score_bytes(values: Stack, test: ContrastTest, shuffles: Shuffles) -> int:
     """Bytes that the scores of a contrast take."""
-    design = design.of(contrast)
-    dimensions, units = 1, shuffles.order.shape[1]
-    if statistic_kind(design, contrast) == "maps":
-        units = design.n_maps
-    elif shuffles.scheme in ("sign-flip", "permute"):
-        dimensions = len(design.cells) - 1 if contrast.error_term == "pooled" else len(contrast.within)
+    dimensions, units = score_shape(test, shuffles)
     return int(4 * dimensions * units * (-(-values.shape[1] // BLOCK) * BLOCK))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from bids_app.arrays import Stack
 from bids_app.console.progress import shuffling
 from bids_app.console.text import file_label
-from bids_app.design.contrasts import Contrast
+from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.errors import ModelError
 from bids_app.inference.corrections import ContrastInference, familywise, familywise_across
@@ -27,7 +27,8 @@ from bids_app.permutation.null_distribution import (
     choose_enhancements,
     null_distribution,
 )
-from bids_app.permutation.schemes import Shuffles, make_shuffles
+from bids_app.permutation.schemes import make_shuffles
+from bids_app.permutation.shuffles import Shuffles
 from bids_app.runtime.memory import Means
 from bids_app.spaces.clusters import Lattice
 
@@ -36,11 +37,14 @@ from bids_app.spaces.clusters import Lattice
 class Plan:
     """What is shuffled and maximised for a contrast."""
 
+    test: ContrastTest
     shuffles: Shuffles
     enhancements: Enhancements
 
 
-def plan_permutations(node: NodeSpec, design: Design, lattice: Lattice, seed: int) -> tuple[Plan | None, ...]:
+def plan_permutations(
+    node: NodeSpec, design: Design, tests: Sequence[ContrastTest], lattice: Lattice, seed: int
+) -> tuple[Plan | None, ...]:
     """Decide what is shuffled and maximised for every contrast; None where the model asks for no permutation.
 
     Raises
@@ -50,45 +54,45 @@ def plan_permutations(node: NodeSpec, design: Design, lattice: Lattice, seed: in
     """
     asked = node.settings.permutation
     if asked is None or node.settings.voxel_coverage < 1:
-        return (None,) * len(design.contrasts)
-    return tuple(_plan(contrast, node, asked, design, lattice, seed) for contrast in design.contrasts)
-
-
-def _plan(
-    contrast: Contrast, node: NodeSpec, asked: PermutationSettings, design: Design, lattice: Lattice, seed: int
-) -> Plan:
+        return (None,) * len(tests)
     across = is_across(asked, design)
-    try:
-        enhancements = choose_enhancements(
-            asked.statistics,
-            lattice,
-            design,
-            contrast,
-            (asked.cluster_forming_p, asked.cluster_forming_t),
-            on_z=across,
-        )
-    except ValueError as error:
-        raise ModelError(f"{node.where}: Permutation.ClusterFormingT: {error}") from error
-    # contrasts that are corrected together take the same flips, f and -f apart if one of them has to
-    together = design.contrasts if across else (contrast,)
-    if across and any(design.of(each).subjects != design.subjects for each in design.contrasts):
+    if across and any(test.design.subjects != design.subjects for test in tests):
         raise ModelError(
             f"{node.where}: Permutation.AcrossContrasts needs the same subjects in all contrasts, and maps are missing "
             "for some. Add them, leave out the subjects with --participant-label, or AcrossContrasts."
         )
+    # contrasts that are corrected together take the same flips, f and -f apart if one of them has to
+    return tuple(_plan(test, tests if across else (test,), node, lattice, seed) for test in tests)
+
+
+def _plan(
+    test: ContrastTest,
+    together: Sequence[ContrastTest],
+    node: NodeSpec,
+    lattice: Lattice,
+    seed: int,
+) -> Plan:
+    """Plan one contrast, given those that it is corrected together with."""
+    asked = node.settings.permutation
+    assert asked is not None
+    forming = (asked.cluster_forming_p, asked.cluster_forming_t)
+    try:
+        enhancements = choose_enhancements(asked.statistics, lattice, test, forming, on_z=len(together) > 1)
+    except ModelError as error:
+        raise ModelError(f"{node.where}: Permutation.ClusterFormingT: {error}") from error
+    sides = [(each.contrast.test, each.contrast.sided) for each in together]
     try:
         shuffles = make_shuffles(
-            contrast,
-            design,
+            test,
             asked.n,
             seed,
             shuffle=asked.shuffle,
             flip_blocks=asked.flips_whole_blocks,
-            up_to_sign=not any(each.test == "t" and each.sided != "two" for each in together),
+            up_to_sign=not any(kind == "t" and sided != "two" for kind, sided in sides),
         )
-    except ValueError as error:
+    except ModelError as error:
         raise ModelError(f"{node.where}: Permutation: {error}") from error
-    return Plan(shuffles, enhancements)
+    return Plan(test, shuffles, enhancements)
 
 
 def is_across(asked: PermutationSettings, design: Design) -> bool:
@@ -118,11 +122,7 @@ def permute(
         return
     open_work_dir(means.work_dir)
     data = fingerprint(values, design.between, design.subjects, design.cells)
-    nulls = (
-        _null(values, node, design, contrast, plan, data, means)
-        for contrast, plan in zip(design.contrasts, plans, strict=True)
-        if plan is not None
-    )
+    nulls = (_null(values, node, plan, data, means) for plan in plans if plan is not None)
     if not is_across(asked, design):
         yield from ((null, familywise(null, asked.alpha, asked.tail)) for null in nulls)
         return
@@ -143,21 +143,19 @@ def permute(
 def _null(
     values: Stack,
     node: NodeSpec,
-    design: Design,
-    contrast: Contrast,
     plan: Plan,
     data: str,
     means: Means,
 ) -> NullDistribution:
     """Run one contrast's shuffles, from its checkpoint on where there is one."""
-    enhancements, part = plan.enhancements, design.of(contrast)
+    enhancements, contrast, design = plan.enhancements, plan.test.contrast, plan.test.design
     settings = (enhancements.keys, enhancements.forming_threshold, enhancements.two_sided, enhancements.on_z)
     checkpoint = Checkpoint(
         checkpoint_path(means.work_dir, file_label(node.name), contrast.label),
         fingerprint(
             data,
             contrast,
-            (part.between, part.place, part.variance_groups),
+            (design.between, design.row_of_map, design.variance_groups),
             plan.shuffles.scheme,
             plan.shuffles.order,
             plan.shuffles.sign,
@@ -171,16 +169,16 @@ def _null(
     n_done = done.n_done if done else 0
     with shuffling(contrast.name, plan.shuffles.n_shuffles, n_done, quiet=means.quiet) as advance:
         work = Work(means.n_jobs, means.memory, means.work_dir, done, checkpoint, advance)
-        return null_distribution(values, design, contrast, plan.shuffles, enhancements, work)
+        return null_distribution(values, plan.test, plan.shuffles, enhancements, work)
 
 
-def seconds_per_shuffle(values: Stack, design: Design, contrast: Contrast, plan: Plan) -> float:
+def seconds_per_shuffle(values: Stack, plan: Plan) -> float:
     """Time a few shuffles on one thread; what is done once, compilation among it, cancels out."""
 
     def seconds(n: int) -> float:
         few = replace(plan.shuffles, order=plan.shuffles.order[:n], sign=plan.shuffles.sign[:n], exhaustive=False)
         start = time.perf_counter()
-        null_distribution(values, design, contrast, few, plan.enhancements, Work())
+        null_distribution(values, plan.test, few, plan.enhancements, Work())
         return time.perf_counter() - start
 
     seconds(1)

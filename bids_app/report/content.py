@@ -31,6 +31,7 @@ from bids_app.report.wording import (
     threshold_words,
 )
 from bids_app.statistics.fit import ContrastFit
+from bids_app.statistics.sums_of_squares import SUMS_OF_SQUARES
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,8 @@ class ContrastSection:
     """Whether there are maps of an effect size with its confidence interval."""
     statistic_name: str = ""
     """What t or F it is, where it is not the ordinary one."""
+    kind: str = SUMS_OF_SQUARES.key
+    """How the statistic was computed: a key of `statistics.kinds.KINDS`."""
     n_subjects: int = 0
     """Subjects of the contrast."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -269,6 +272,7 @@ def contrast_section(
         means=means,
         effect_size="" if fit.effect_size is None else fit.effect_size_name,
         statistic_name=fit.statistic_name,
+        kind=fit.kind,
         n_subjects=fit.n_subjects,
         files={name: quote(file) for name, file in (files or {}).items()},
         viewers={each.name: each.words for each in drawn if isinstance(each, Viewer)},

@@ -9,10 +9,11 @@ from __future__ import annotations
 from bids_app.inference.corrections import ContrastInference
 from bids_app.inference.pareto_tail import APPROXIMATE_BELOW
 from bids_app.permutation.null_distribution import NullDistribution
-from bids_app.permutation.schemes import Shuffles
+from bids_app.permutation.shuffles import Shuffles
 from bids_app.report.wording import reading_words, size_words
 from bids_app.results.files import Json
 from bids_app.statistics.fit import ContrastFit
+from bids_app.statistics.kinds import KINDS
 
 STATISTICS = {
     "effect": (
@@ -56,15 +57,8 @@ METHODS = {
 
 def about_effect_size(fit: ContrastFit) -> Json:
     """Say what is special about an effect size where groups have variances of their own."""
-    if not fit.statistic_name.startswith("Welch"):
-        return {}
-    special = {
-        "hedgesg": "square root of the mean of the variances of the VarianceGroups; interval at Welch's df",
-        "partialr": "none: a correlation over all subjects, by ordinary least squares; no interval is given, because "
-        "Fisher's assumes one variance",
-        "etasq": "none: from the Welch-James F at nominal degrees of freedom, q F / (q F + df)",
-    }
-    return {"Standardiser": special[fit.effect_size_name]}
+    standardiser = KINDS[fit.kind].standardisers.get(fit.effect_size_name)
+    return {"Standardiser": standardiser} if standardiser else {}
 
 
 def of_effect_size(description: str, stat: str, fit: ContrastFit) -> str:

@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.inference.cluster_tables import COLUMNS, ResultTables
 from bids_app.inference.corrections import ContrastInference, uncorrected_p
 from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.select_maps import InputMaps
 from bids_app.permutation.null_distribution import NullDistribution
-from bids_app.permutation.schemes import Shuffles
+from bids_app.permutation.shuffles import Shuffles
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.results.files import Json, explaining, replacing, write_image, write_table, write_text
 from bids_app.results.folder import NodeFolder
@@ -52,12 +53,12 @@ from bids_app.statistics.condition_means import (
     numbered_labels,
     over_words,
 )
-from bids_app.statistics.fit import ContrastFit, error_df, statistic_name
+from bids_app.statistics.fit import ContrastFit
 
 log = logging.getLogger("bids_app")
 
 
-def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps, design: Design) -> None:
+def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps, tests: Sequence[ContrastTest]) -> None:
     """Write the table of input files, with checksums, and the analysis mask."""
     table = pd.DataFrame(
         {
@@ -69,7 +70,7 @@ def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps, design
             ],
             "sha256": [maps.checksums[path] for path in inputs.files["path"]],
             "dropped": [
-                _dropped_from(subject.removeprefix("sub-"), condition, design)
+                _dropped_from(subject.removeprefix("sub-"), condition, tests)
                 for subject, condition in zip(inputs.files["participant_id"], inputs.files["condition"], strict=True)
             ],
         }
@@ -92,20 +93,25 @@ def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps, design
     folder.sidecar(path, content | ({"VoxelsMissingBySubject": lost} if lost else {}))
 
 
-def _dropped_from(subject: str, condition: str, design: Design) -> str:
+def _dropped_from(subject: str, condition: str, tests: Sequence[ContrastTest]) -> str:
     """Name the contrasts that need a condition and are tested without the subject."""
-    cell = design.cells.index(condition)
-    names = [each.name for each in design.contrasts if each.needs[cell] and subject not in design.of(each).subjects]
+    names = [
+        test.name
+        for test in tests
+        if test.contrast.needs[test.design.cells.index(condition)] and subject not in test.design.subjects
+    ]
     return ", ".join(names) or "no"
 
 
-def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles | None]) -> None:
+def write_design(
+    folder: NodeFolder, design: Design, tests: Sequence[ContrastTest], shuffles: Sequence[Shuffles | None]
+) -> None:
     """Write the design matrix, a row per map, and the table of contrasts."""
     path = folder.keep(folder.file("design.tsv"))
     write_table(path, pd.DataFrame(design.matrix, columns=list(design.regressors)))
     rows = [
         f"sub-{subject} {cell}"
-        for subject, places in zip(design.subjects, design.place, strict=True)
+        for subject, places in zip(design.subjects, design.row_of_map, strict=True)
         for cell, place in zip(design.cells, places, strict=True)
         if place >= 0
     ]
@@ -116,7 +122,7 @@ def write_design(folder: NodeFolder, design: Design, shuffles: Sequence[Shuffles
         content["Blocks"] = dict(zip(names, design.blocks, strict=True))
     folder.sidecar(path, content)
     path = folder.keep(folder.file("contrasts.tsv"))
-    write_table(path, contrast_table(design, shuffles))
+    write_table(path, contrast_table(tests, shuffles))
     folder.sidecar(path, {"Description": "Contrasts tested", **_described(CONTRAST_COLUMNS)})
 
 
@@ -130,7 +136,7 @@ def write_conditions(folder: NodeFolder, maps: MaskedMaps, design: Design) -> No
 
 def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, groups: Sequence[Group], desc: str) -> None:
     n_cells = len(design.cells)
-    means, errors = condition_maps(maps.values, design.place, *groups)
+    means, errors = condition_maps(maps.values, design.row_of_map, *groups)
     words, over = error_words(n_cells), over_words(groups)
     absent = "0 where too few subjects have the voxel." if np.isnan(errors).any() else ""
     more = " ".join(filter(None, (adjustment_words(design), absent)))
@@ -169,20 +175,21 @@ CONTRAST_COLUMNS = {
 }
 
 
-def contrast_table(design: Design, shuffles: Sequence[Shuffles | None]) -> pd.DataFrame:
+def contrast_table(tests: Sequence[ContrastTest], shuffles: Sequence[Shuffles | None]) -> pd.DataFrame:
     """One row per contrast: what is tested, against which error, with which shuffles."""
     rows = []
-    for contrast, used in zip(design.contrasts, shuffles, strict=True):
+    for test, used in zip(tests, shuffles, strict=True):
+        contrast = test.contrast
         about = (
             contrast.name,
             contrast.label,
             contrast.test,
-            statistic_name(design, contrast) or None,
-            len(design.of(contrast).subjects),
+            test.statistic_name or None,
+            test.n_subjects,
             contrast.formula,
             contrast.rank,
             contrast.rank,
-            error_df(design, contrast),
+            test.df_error,
             contrast.error_term,
             contrast.sphericity,
             contrast.sided,

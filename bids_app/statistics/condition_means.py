@@ -21,8 +21,7 @@ from bids_app.arrays import Floats, Stack
 from bids_app.console.text import file_label
 from bids_app.design.design import Design
 from bids_app.errors import Warned
-
-BLOCK = 4096  # voxels at a time in double precision
+from bids_app.statistics.scores import BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,8 @@ class Group:
 
 
 def all_subjects(design: Design) -> Group:
-    """Everybody who has a map of every condition."""
-    return Group("", "", np.flatnonzero(np.all(design.place >= 0, axis=1)))
+    """Return everybody who has a map of every condition."""
+    return Group("", "", np.flatnonzero(np.all(design.row_of_map >= 0, axis=1)))
 
 
 def find_groups(design: Design) -> tuple[Group, ...]:
@@ -61,7 +60,7 @@ def groups_alike(design: Design) -> tuple[Group, ...]:
 
 def _all_groups(design: Design) -> tuple[Group, ...]:
     names = [name for name in design.between_names if name in design.groups]
-    own, complete = np.array(design.groups), np.all(design.place >= 0, axis=1)
+    own, complete = np.array(design.groups), np.all(design.row_of_map >= 0, axis=1)
     return tuple(
         Group(name, label, np.flatnonzero((own == name) & complete))
         for name, label in zip(names, numbered_labels(names), strict=True)
@@ -69,9 +68,9 @@ def _all_groups(design: Design) -> tuple[Group, ...]:
 
 
 def left_out(design: Design) -> tuple[Warned, ...]:
-    """Say which subjects and groups have no part in the means of conditions; empty where all have."""
+    """Return notes on subjects and groups that have no part in the means of conditions; empty where all have."""
     notes = []
-    complete = np.all(design.place >= 0, axis=1)
+    complete = np.all(design.row_of_map >= 0, axis=1)
     if not np.all(complete):
         names = [f"sub-{name}" for name, whole in zip(design.subjects, complete, strict=True) if not whole]
         notes.append(f"means of conditions: without {', '.join(names)}, who lack a map of some condition")
@@ -118,13 +117,13 @@ def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
         return mean, np.sqrt(variance / n_subjects)
 
 
-def group_means(values: Stack, place: NDArray[np.intp], *groups: Group) -> tuple[Floats, Floats]:
+def group_means(values: Stack, row_of_map: NDArray[np.intp], *groups: Group) -> tuple[Floats, Floats]:
     """Mean and standard error of every condition over groups that weigh alike, often a single one.
 
     Parameters
     ----------
     values : (n_maps, n_voxels)
-    place : of the design, (n_subjects, n_cells)
+    row_of_map : of the design, (n_subjects, n_cells)
     groups : whose subjects are independent of each other
 
     Returns
@@ -132,23 +131,23 @@ def group_means(values: Stack, place: NDArray[np.intp], *groups: Group) -> tuple
     mean, standard error : (n_cells, n_voxels) float64
         NaN where a group has no subject, or for the standard error fewer than two.
     """
-    of_groups = [condition_means(values[place[group.rows].ravel()], place.shape[1]) for group in groups]
+    of_groups = [condition_means(values[row_of_map[group.rows].ravel()], row_of_map.shape[1]) for group in groups]
     mean = np.mean([mean for mean, _ in of_groups], axis=0)
     variance = np.sum([np.square(error) for _, error in of_groups], axis=0) / len(groups) ** 2
     return mean, np.sqrt(variance)
 
 
-def condition_maps(values: Stack, place: NDArray[np.intp], *groups: Group) -> tuple[Floats, Floats]:
-    """Give `group_means` of all voxels, a block at a time, (n_cells, n_voxels) each."""
-    mean, error = (np.empty((place.shape[1], values.shape[1])) for _ in range(2))
+def condition_maps(values: Stack, row_of_map: NDArray[np.intp], *groups: Group) -> tuple[Floats, Floats]:
+    """Return `group_means` of all voxels, a block at a time, (n_cells, n_voxels) each."""
+    mean, error = (np.empty((row_of_map.shape[1], values.shape[1])) for _ in range(2))
     for start in range(0, values.shape[1], BLOCK):
         here = slice(start, start + BLOCK)
-        mean[:, here], error[:, here] = group_means(values[:, here], place, *groups)
+        mean[:, here], error[:, here] = group_means(values[:, here], row_of_map, *groups)
     return mean, error
 
 
 def numbered_labels(names: Sequence[str]) -> list[str]:
-    """Label conditions or groups for file names; where two would share one, or one has none, its number follows."""
+    """Return labels for file names; where two would share one, or one has none, its number follows."""
     labels = [file_label(name) for name in names]
     lower = [label.lower() for label in labels]
     taken = set(lower)
@@ -163,20 +162,20 @@ def numbered_labels(names: Sequence[str]) -> list[str]:
 
 
 def over_words(groups: Sequence[Group]) -> str:
-    """Say over what a mean was taken."""
+    """Return over what a mean was taken."""
     if len(groups) > 1:
         return "the groups, which weigh alike whatever their sizes, as in the contrasts"
     return "the group's subjects" if groups[0].name else "subjects"
 
 
 def adjustment_words(design: Design) -> str:
-    """Say that covariates, which effects are adjusted for, do not change the means; empty without any."""
+    """Return a note on the covariates, which do not change the means although effects are adjusted for them."""
     covariates = design.between_names[len(set(design.groups)) or 1 :]  # they follow the groups, or the intercept
     return f"Not adjusted for {', '.join(covariates)}." if covariates else ""
 
 
 def error_words(n_cells: int) -> str:
-    """Say what the standard errors are of."""
+    """Return what the standard errors are of."""
     if n_cells == 1:
         return "standard error between subjects"
     return "within-subject standard error (Cousineau-Morey: without what subjects differ by in all conditions alike)"

@@ -32,8 +32,8 @@ from scipy import special
 from scipy.interpolate import CubicSpline
 
 from bids_app.arrays import Floats
-from bids_app.design.contrasts import TOLERANCE, Contrast
-from bids_app.design.design import Design
+from bids_app.design.contrast_test import ContrastTest
+from bids_app.design.contrasts import TOLERANCE
 from bids_app.statistics.distributions import f_to_z
 
 Limits = tuple[Floats, Floats]
@@ -49,16 +49,16 @@ STEPS = 12  # of false position
 FAR = 1e4  # times sqrt(df): from there on the limits are proportional to t, to 1e-8
 
 
-def effect_size_of(design: Design, contrast: Contrast) -> EffectSize:
-    """Tell which effect size a contrast has.
+def effect_size_of(test: ContrastTest) -> EffectSize:
+    """Return which effect size a contrast has.
 
     A t whose L weighs nothing but indicators of groups (or the intercept) is a mean or a difference of means and has
     Hedges' g. One that weighs another column, as the slope of a covariate does, has a partial correlation.
     """
-    if contrast.test == "F":
+    if test.contrast.test == "F":
         return "etasq"
-    row = np.abs(contrast.between[0])
-    weighed = design.between[:, row > TOLERANCE * row.max()]
+    row = np.abs(test.contrast.between[0])
+    weighed = test.design.between[:, row > TOLERANCE * row.max()]
     return "hedgesg" if np.all((weighed == 0) | (weighed == 1)) else "partialr"
 
 

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.arrays import Floats, Stack
-from bids_app.design.contrasts import Contrast
+from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.design.subspaces import column_space
-from bids_app.statistics.fit import contrast_scores, error_space, with_data, with_scores
+from bids_app.statistics.scores import BLOCK, contrast_scores, error_space
+from bids_app.statistics.subsets import with_data, with_scores
 
-BLOCK = 4096  # voxels at a time in double precision
 MAX_IMAGES = 64  # residual images that gradients are taken of; more change the mean over the brain by nothing
 METHOD = "Kiebel et al., 1999"
 
@@ -47,15 +47,14 @@ class Smoothness:
 
 
 def estimate_smoothness(
-    values: Stack, design: Design, contrast: Contrast, mask: NDArray[np.bool_], affine: Floats
+    values: Stack, test: ContrastTest, mask: NDArray[np.bool_], affine: Floats
 ) -> Smoothness | None:
     """Estimate the smoothness of a contrast's error.
 
     Parameters
     ----------
     values : (n_maps, n_voxels)
-    design : Design
-    contrast : Contrast
+    test : ContrastTest
         Its error term says which residuals are taken.
     mask : (i, j, k) bool, whose voxels in C order are those of `values`
     affine : (4, 4) voxel index to mm
@@ -66,13 +65,12 @@ def estimate_smoothness(
         None where no voxel has its forward neighbours in the mask, or where the residuals do not vary from voxel to
         voxel.
     """
-    design, directions = with_scores(design, contrast), np.vstack([contrast.within, error_space(design, contrast)])
+    directions = np.vstack([test.contrast.within, error_space(test)])
     needed = np.any(directions != 0, axis=0)
-    keep = np.all(design.place[:, needed] >= 0, axis=1)
-    design = with_data(values, design if np.all(keep) else design.restricted(keep))
+    design = with_data(values, with_scores(test, directions)).design
     if design.df_between < 1:
         return None
-    there = _there(values, design.place[:, needed].ravel())
+    there = _there(values, design.row_of_map[:, needed].ravel())
     if not np.all(there):  # voxels that some subjects miss
         mask, values = mask.copy(), values[:, there]
         mask[mask] = there
@@ -131,7 +129,7 @@ def _residual_images(
     for subject, row in enumerate(design.between):
         dimensions = chosen[chosen // n_dimensions == subject] % n_dimensions
         if dimensions.size:
-            maps = values[design.place[subject, needed]].astype(np.float64)
+            maps = values[design.row_of_map[subject, needed]].astype(np.float64)
             scores = directions[dimensions][:, needed] @ maps
             yield from scores - np.einsum("b,rbv->rv", row, estimates[dimensions])
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from bids_app.arrays import Stack
 from bids_app.console.text import listed
+from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.pareto_tail import smallest_p
@@ -23,7 +24,9 @@ from bids_app.permutation.plan import Plan, is_across, seconds_per_shuffle
 from bids_app.report.content import count_files
 from bids_app.results.folder import NodeFolder
 from bids_app.runtime.memory import BASE_MEMORY, BYTES_PER_VOXEL, SHARE_OF_WAITING, Means
-from bids_app.statistics.fit import BLOCK, error_df, fit_contrast, statistic_kind, statistic_name
+from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import KINDS
+from bids_app.statistics.scores import BLOCK
 
 WIDTH = 110  # signs in a line
 HEAD = 14  # signs before what a line says
@@ -49,12 +52,19 @@ CENTER = {
 }
 
 
-def describe(node: NodeSpec, inputs: InputMaps, maps: MaskedMaps, design: Design, plans: Sequence[Plan | None]) -> str:
+def describe(
+    node: NodeSpec,
+    inputs: InputMaps,
+    maps: MaskedMaps,
+    design: Design,
+    tests: Sequence[ContrastTest],
+    plans: Sequence[Plan | None],
+) -> str:
     """Tell what a node would analyse and test, as lines of text.
 
     Parameters
     ----------
-    node, inputs, maps, design : of the node
+    node, inputs, maps, design, tests : of the node
     plans : what is shuffled for each contrast; None for those without permutation
     """
     n_subjects, n_cells = len(design.subjects), len(design.cells)
@@ -71,25 +81,23 @@ def describe(node: NodeSpec, inputs: InputMaps, maps: MaskedMaps, design: Design
         *_between(design),
         *_line("thresholds", _thresholds(node.settings)),
     ]
-    for contrast, plan in zip(design.contrasts, plans, strict=True):
-        lines += _contrast(node, contrast, plan, design, plans)
+    for test, plan in zip(tests, plans, strict=True):
+        lines += _contrast(node, test, plan, design, plans)
     return "\n".join(lines) + "\n"
 
 
-def cost(maps: MaskedMaps, design: Design, plans: Sequence[Plan | None], means: Means) -> str:
+def cost(maps: MaskedMaps, tests: Sequence[ContrastTest], plans: Sequence[Plan | None], means: Means) -> str:
     """Measure a little and tell how long all of it would take, and in how much memory, as lines of text.
 
     Parameters
     ----------
-    maps, design, plans : as for `describe`
+    maps, tests, plans : as for `describe`
     means : threads and memory that the run may use
     """
-    pairs = [(contrast, plan) for contrast, plan in zip(design.contrasts, plans, strict=True) if plan]
     seconds = {
-        contrast.name: seconds_per_shuffle(maps.values, design, contrast, plan) * plan.shuffles.n_shuffles
-        for contrast, plan in pairs
+        plan.test.name: seconds_per_shuffle(maps.values, plan) * plan.shuffles.n_shuffles for plan in plans if plan
     }
-    other = SECONDS_PER_NODE + sum(_seconds_of_maps(maps.values, design, contrast) for contrast in design.contrasts)
+    other = SECONDS_PER_NODE + sum(_seconds_of_maps(maps.values, test) for test in tests)
     cores = f"{means.n_jobs} cores" if means.n_jobs > 1 else "one core"
     shuffled = sum(seconds.values()) / means.n_jobs
     of_each = listed([f"{name} {_duration(value / means.n_jobs)}" for name, value in seconds.items()])
@@ -98,7 +106,7 @@ def cost(maps: MaskedMaps, design: Design, plans: Sequence[Plan | None], means: 
         parts.append(f"relabellings {_duration(shuffled)} ({of_each})")
     data = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
     of_contrast = BYTES_PER_VOXEL * maps.values.shape[1]
-    waiting = min(len(design.contrasts) * of_contrast, SHARE_OF_WAITING * means.memory)
+    waiting = min(len(tests) * of_contrast, SHARE_OF_WAITING * means.memory)
     least = BASE_MEMORY + 2 * data + of_contrast + waiting
     most = BASE_MEMORY + (data + means.memory) / (1 - SHARE_OF_WAITING)
     memory = (
@@ -124,12 +132,13 @@ def replacement(folder: NodeFolder) -> str:
     return "\n".join(_line("output", words)) + "\n"
 
 
-def tested_against(design: Design, contrast: Contrast, plan: Plan | None) -> str:
+def tested_against(test: ContrastTest, plan: Plan | None) -> str:
     """Say in a line against what a contrast is tested, and by which relabellings."""
+    contrast = test.contrast
     side = "" if contrast.test == "F" else f", {_side(contrast)}"
     if contrast.test == "F" and contrast.sphericity not in ("none", "multivariate"):
         side = f", parametric df corrected by {contrast.sphericity}"
-    words = f"{_statistic(design, contrast)}{side}, {contrast.error_term} error"
+    words = f"{_statistic(test)}{side}, {contrast.error_term} error"
     return f"{words}; {_relabellings(plan)}; clusters {_forming(contrast, plan)}" if plan else words
 
 
@@ -205,13 +214,14 @@ def _thresholds(settings: GroupLevelSettings) -> str:
 
 
 def _contrast(
-    node: NodeSpec, contrast: Contrast, plan: Plan | None, design: Design, plans: Sequence[Plan | None]
+    node: NodeSpec, test: ContrastTest, plan: Plan | None, design: Design, plans: Sequence[Plan | None]
 ) -> Iterator[str]:
     """Say all about one contrast."""
+    contrast = test.contrast
     yield f"  {contrast.test} contrast {contrast.name}{' (generated)' if contrast.generated else ''}"
     yield from _line("  weights", contrast.formula)
-    own = f"{error_df(design, contrast):g} df"
-    if statistic_kind(design, contrast) == "welch":
+    own = f"{test.df_error:g} df"
+    if KINDS[test.kind].has_df_of_voxel:
         own += ", nominal: each voxel has its own"
     error = {
         "partitioned": f"its own over subjects (partitioned), {own}",
@@ -219,8 +229,8 @@ def _contrast(
     }[contrast.error_term]
     if contrast.test == "F" and len(contrast.within) > 1:
         error += f"; {SPHERICITY[contrast.sphericity]}"
-    yield from _line("  test", f"{_statistic(design, contrast)}, {_side(contrast)}")
-    if absent := [f"sub-{subject}" for subject in design.subjects if subject not in design.of(contrast).subjects]:
+    yield from _line("  test", f"{_statistic(test)}, {_side(contrast)}")
+    if absent := [f"sub-{subject}" for subject in design.subjects if subject not in test.design.subjects]:
         yield from _line("  without", f"{listed(absent)}, of whom maps that it needs are missing")
     yield from _line("  error", error)
     if plan:
@@ -241,8 +251,8 @@ def _smallest(node: NodeSpec, plan: Plan, design: Design, plans: Sequence[Plan |
     return f"{words}: TOO FEW for any p to reach {asked.alpha:g}" if least > asked.alpha else words
 
 
-def _statistic(design: Design, contrast: Contrast) -> str:
-    df, name = f"{error_df(design, contrast):g}", statistic_name(design, contrast)
+def _statistic(test: ContrastTest) -> str:
+    contrast, df, name = test.contrast, f"{test.df_error:g}", test.statistic_name
     words = f"F({contrast.rank}, {df})" if contrast.test == "F" else f"t({df})"
     return f"{words}, {name}" if name else words
 
@@ -263,12 +273,12 @@ def _forming(contrast: Contrast, plan: Plan) -> str:
     return f"form above {contrast.test} = {plan.enhancements.forming_threshold:.2f}"
 
 
-def _seconds_of_maps(values: Stack, design: Design, contrast: Contrast) -> float:
+def _seconds_of_maps(values: Stack, test: ContrastTest) -> float:
     """Time the fit of few voxels, so that its fixed part cancels; what else a contrast takes goes by experience."""
 
     def seconds(n_voxels: int) -> float:
         start = time.perf_counter()
-        fit_contrast(values[:, :n_voxels], design, contrast, with_size=False)
+        fit_contrast(values[:, :n_voxels], test, with_size=False)
         return time.perf_counter() - start
 
     n_voxels = values.shape[1]

@@ -20,6 +20,7 @@ from bids_app.results.read import SavedNode, read_facts, read_mask, read_results
 from bids_app.runtime.locks import hold
 from bids_app.runtime.options import RunOptions
 from bids_app.spaces.clusters import Lattice
+from bids_app.statistics.kinds import contrast_tests
 from bids_app.workflow.make_report import node_folder, open_sheet, report_contrast, report_node, write_page
 
 
@@ -113,7 +114,7 @@ def _report_node(node: SavedNode, options: RunOptions) -> NodeSection:
     design = node.facts.design
     asked = node.spec.settings.permutation
     lattice = Lattice.from_mask(node.mask, asked.connectivity if asked else 26)
-    plans = plan_permutations(node.spec, design, lattice, node.facts.run.seed)
+    plans = plan_permutations(node.spec, design, contrast_tests(design), lattice, node.facts.run.seed)
     sheet = open_sheet(node.spec, node.facts, node.mask, options, node.folder)
     sections = []
     for contrast, plan in zip(design.contrasts, plans, strict=True):

@@ -21,8 +21,9 @@ from threadpoolctl import threadpool_limits
 from bids_app import __version__
 from bids_app.console.terminal import matters, open_shown, stage
 from bids_app.console.text import file_label, listed, nearest, shown
-from bids_app.design.contrasts import Contrast
-from bids_app.design.design import Design, build_design
+from bids_app.design.build import build_design
+from bids_app.design.contrast_test import ContrastTest
+from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError, OutputError, Warned, printable
 from bids_app.inference.cluster_tables import Brain, Limits, tabulate, top_voxels
 from bids_app.inference.corrections import ContrastInference, parametric, uncorrected_p
@@ -69,8 +70,10 @@ from bids_app.spaces.atlases import load_atlases, space_has_atlases
 from bids_app.spaces.volume import Image, read_image
 from bids_app.statistics import condition_means as conditions
 from bids_app.statistics.diagnostics import diagnose
-from bids_app.statistics.fit import fit_contrast, has_error, subject_effects, with_scores
+from bids_app.statistics.fit import fit_contrast, has_error
+from bids_app.statistics.kinds import contrast_tests
 from bids_app.statistics.smoothness import estimate_smoothness
+from bids_app.statistics.subsets import in_subjects, subject_effects, with_scores
 from bids_app.workflow import dry_run as preview
 from bids_app.workflow.make_report import node_folder, open_sheet, report_contrast, report_node, write_page
 from bids_app.workflow.rebuild import rebuild
@@ -101,6 +104,8 @@ class Study:
     inputs: InputMaps
     maps: MaskedMaps
     design: Design
+    tests: tuple[ContrastTest, ...]
+    """Of all contrasts of the design."""
     plans: tuple[Plan | None, ...]
     """What is shuffled and maximised for each contrast; None where no permutation is asked for."""
     brain: Brain
@@ -160,9 +165,9 @@ def _design(node: NodeSpec, inputs: InputMaps, options: RunOptions) -> Design:
 
 def _preview(study: Study, options: RunOptions) -> None:
     """Show what would be done with a node, at what cost."""
-    node, inputs, maps, design, plans = study.node, study.inputs, study.maps, study.design, study.plans
-    sys.stdout.write(printable(preview.describe(node, inputs, maps, design, plans)))
-    sys.stdout.write(preview.cost(maps, design, plans, _means(maps, options)))
+    node, inputs, maps, tests, plans = study.node, study.inputs, study.maps, study.tests, study.plans
+    sys.stdout.write(printable(preview.describe(node, inputs, maps, study.design, tests, plans)))
+    sys.stdout.write(preview.cost(maps, tests, plans, _means(maps, options)))
     folder = NodeFolder(options.output_dir, study.node.name, study.inputs.entities, {})
     sys.stdout.write(printable(preview.replacement(folder)))
 
@@ -266,7 +271,7 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     DataError
         For maps that cannot be read or do not share a grid, or an empty mask.
     """
-    inputs = _readable_overview(inputs)
+    inputs, tests = _readable_overview(inputs), contrast_tests(design)
     _say((*inputs.notes, *design.notes))
     memory = _memory(options)
     room = Room(memory / 3, _room(options), memory / 2)
@@ -275,7 +280,7 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
         maps = load_maps(inputs, masks, options.n_jobs, room, coverage=node.settings.voxel_coverage)
         maps = keep_voxels(
             maps,
-            has_error(maps.values, design),
+            has_error(maps.values, tests),
             "there, some contrast does not vary over subjects at all, or too few of them have the voxel, so that no t "
             "or F exists",
             room,
@@ -288,10 +293,10 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     atlases = load_atlases(settings.report.atlases, maps.grid.shape, maps.affine) if uses_mni else ()
     connectivity = settings.permutation.connectivity if settings.permutation else 26
     brain = Brain.from_mask(maps.mask, maps.affine, connectivity, atlases)
-    plans = plan_permutations(node, design, brain.lattice, options.random_seed)
+    plans = plan_permutations(node, design, tests, brain.lattice, options.random_seed)
     for plan in plans:
         _say(plan.shuffles.notes if plan else ())
-    return Study(node, inputs, maps, design, plans, brain, uses_mni, space_note)
+    return Study(node, inputs, maps, design, tests, plans, brain, uses_mni, space_note)
 
 
 def _readable_overview(inputs: InputMaps) -> InputMaps:
@@ -326,10 +331,10 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
     facts = _node_facts(study, run_facts)
     folder = node_folder(study.node, facts, options.output_dir)
     drop_record(folder)
-    write_inputs(folder, study.inputs, study.maps, study.design)
+    write_inputs(folder, study.inputs, study.maps, study.tests)
     write_conditions(folder, study.maps, study.design)
     _say(conditions.left_out(study.design))
-    write_design(folder, study.design, [plan.shuffles if plan else None for plan in study.plans])
+    write_design(folder, study.design, study.tests, [plan.shuffles if plan else None for plan in study.plans])
     sections: list[content.ContrastSection] = []
     kept: dict[str, object] = {}
     with closing(_write_contrasts(study, folder, options)) as written:
@@ -382,11 +387,11 @@ def _write_contrasts(study: Study, folder: NodeFolder, options: RunOptions) -> G
     The page is made of these, so that it can be made of the files again.
     """
     nulls = permute(study.maps.values, study.node, study.design, study.plans, _means(study.maps, options))
-    for contrast, plan in zip(study.design.contrasts, study.plans, strict=True):
-        log.info("%s: %s", contrast.name, preview.tested_against(study.design, contrast, plan))
-        with stage(contrast.name) as say:
+    for test, plan in zip(study.tests, study.plans, strict=True):
+        log.info("%s: %s", test.name, preview.tested_against(test, plan))
+        with stage(test.name) as say:
             say(_shuffle_words(plan))
-            results = analyse_contrast(study, contrast, *next(nulls))
+            results = analyse_contrast(study, test, *next(nulls))
             write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
         yield as_saved(results)
 
@@ -437,13 +442,13 @@ def _memory(options: RunOptions) -> float:
 
 def analyse_contrast(
     study: Study,
-    contrast: Contrast,
+    test: ContrastTest,
     null: NullDistribution | None,
     by_permutation: Sequence[ContrastInference],
 ) -> Results:
     """Fit, correct and tabulate one contrast."""
     settings, lattice = study.node.settings, study.brain.lattice
-    fit = fit_contrast(study.maps.values, study.design, contrast)
+    fit = fit_contrast(study.maps.values, test)
     inferences = [parametric(fit, each.correction, each.alpha, each.extent, lattice) for each in settings.parametric]
     inferences += by_permutation
     limits = Limits(settings.report.min_extent, settings.report.min_distance)
@@ -460,8 +465,8 @@ def analyse_contrast(
         null=null,
         inferences=tuple(inferences),
         tables=tuple(tables),
-        diagnostics=diagnose(study.maps.values, study.design, fit, (peaks, study.brain.xyz[peaks]), permuted),
-        smoothness=estimate_smoothness(study.maps.values, study.design, contrast, study.maps.mask, study.maps.affine),
+        diagnostics=diagnose(study.maps.values, test, fit, (peaks, study.brain.xyz[peaks]), permuted),
+        smoothness=estimate_smoothness(study.maps.values, test, study.maps.mask, study.maps.affine),
         means=means.peak_means(study.maps.values, study.design, study.brain, inferences, of_method),
     )
 
@@ -504,21 +509,21 @@ def _draw_overview(study: Study, canvas: canvases.Canvas) -> tuple[figure.Figure
 
 def _draw_effects(study: Study, canvas: canvases.Canvas) -> tuple[figure.Figure, ...]:
     """Draw the first contrast in each subject."""
-    first = sorted(study.design.contrasts, key=lambda contrast: contrast.test == "F")[0]
-    signed = len(first.cell_weights) == 1
+    first = sorted(study.tests, key=lambda test: test.contrast.test == "F")[0]
+    signed = len(first.contrast.cell_weights) == 1
     what = "Effect in each subject" if signed else "Size of the effect in each subject, without sign"
     caption = f"{what}: {first.name}, not thresholded."
     return figures.draw_mosaics(_effects(study, first), canvas, name="subjects", title=first.name, caption=caption)
 
 
-def _effects(study: Study, contrast: Contrast) -> Iterator[tuple[str, Image]]:
+def _effects(study: Study, test: ContrastTest) -> Iterator[tuple[str, Image]]:
     """Give what a contrast is in each subject, of few subjects at a time: those of many would fill the memory."""
-    design = with_scores(study.design, contrast)
-    numbers = np.arange(len(design.subjects))
+    test = with_scores(test)
+    numbers = np.arange(test.n_subjects)
     for start in range(0, len(numbers), SUBJECTS_AT_ONCE):
-        some = design.restricted((numbers >= start) & (numbers < start + SUBJECTS_AT_ONCE))
-        effects = subject_effects(study.maps.values, some, contrast)
-        for subject, row in zip(some.subjects, effects, strict=True):
+        some = in_subjects(test, (numbers >= start) & (numbers < start + SUBJECTS_AT_ONCE))
+        effects = subject_effects(study.maps.values, some)
+        for subject, row in zip(some.design.subjects, effects, strict=True):
             yield subject, as_image(np.nan_to_num(row), study.maps)
 
 

@@ -16,7 +16,8 @@ from statsmodels.stats.anova import anova_lm
 
 from bids_app.design.between_subject import build_between
 from bids_app.design.contrasts import Contrast
-from bids_app.design.design import Design, build_design
+from bids_app.design.build import build_design
+from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError, Warned
 from bids_app.inputs.columns import Participants
 from bids_app.inputs.select_maps import InputMaps

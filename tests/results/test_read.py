@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bids_app.cli.analyse import main
-from bids_app.design.design import build_design
+from bids_app.design.build import build_design
 from bids_app.inputs.select_maps import find_maps
 from bids_app.model.read_model import read_model
 from bids_app.permutation.null_distribution import NullDistribution

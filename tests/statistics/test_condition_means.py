@@ -114,7 +114,7 @@ def test_without_between_factors_everybody_is_one_group(rng: np.random.Generator
     values = rng.normal(size=(8, 3)).astype(np.float32)
     design = Design(np.tile(np.eye(2), (4, 1)), ("A", "B"), tuple("1234"), ("A", "B"), np.ones((4, 1)), ("1",), ())
     assert find_groups(design) == ()
-    found = group_means(values, design.place, all_subjects(design))
+    found = group_means(values, design.row_of_map, all_subjects(design))
     for ours, expected in zip(found, condition_means(values, 2), strict=True):
         assert np.array_equal(ours, expected)
 
@@ -154,7 +154,7 @@ def test_a_mean_over_all_weighs_groups_of_unequal_size_alike(rng: np.random.Gene
     """In loops: the mean of the groups' means, and the standard error of a mean of independent means."""
     k = 3
     design, values = unequal_study(rng, k)
-    mean, error = group_means(values, design.place, *groups_alike(design))
+    mean, error = group_means(values, design.row_of_map, *groups_alike(design))
     for voxel in range(4):
         y = values[:, voxel].astype(float).reshape(-1, k)
         for c in range(k):
@@ -176,7 +176,7 @@ def test_differences_of_drawn_means_are_the_effects_that_are_tested(rng: np.rand
     row, within = np.array([[1.0, -1.0]]), np.array([[1.0, -1.0]]) / np.sqrt(2)
     average = np.full((1, 3), 1 / 3)
     contrast = Contrast("c", "c", "t", "two", row, row, within, average, "partitioned", "none")
-    mean, error = condition_maps(values, design.place, *groups_alike(design))
+    mean, error = condition_maps(values, design.row_of_map, *groups_alike(design))
     effect = fit_contrast(values, design, contrast).effect
     assert effect is not None
     assert mean[0] - mean[1] == pytest.approx(effect, rel=1e-4)
@@ -197,12 +197,12 @@ def test_one_group_is_its_own_mean(rng: np.random.Generator) -> None:
     """Weighing a single group alike changes nothing; nor do groups of one size change the mean over subjects."""
     design, values = unequal_study(rng, 2)
     first = find_groups(design)[0]
-    rows = values[design.place[first.rows].ravel()]
-    for ours, expected in zip(group_means(values, design.place, first), condition_means(rows, 2), strict=True):
+    rows = values[design.row_of_map[first.rows].ravel()]
+    for ours, expected in zip(group_means(values, design.row_of_map, first), condition_means(rows, 2), strict=True):
         assert ours == pytest.approx(expected, rel=1e-12)
     halves = (Group("x", "x", np.array([0, 1, 2])), Group("y", "y", np.array([3, 4, 5])))
     expected = condition_means(values[:12], 2)[0]
-    assert group_means(values, design.place, *halves)[0] == pytest.approx(expected, rel=1e-12)
+    assert group_means(values, design.row_of_map, *halves)[0] == pytest.approx(expected, rel=1e-12)
 
 
 def test_what_the_means_are_of_is_said(rng: np.random.Generator) -> None:
@@ -219,7 +219,7 @@ def test_who_has_no_part_in_the_means_is_told() -> None:
     """Subjects without all conditions, and groups that are left with fewer than two; nothing where all have a part."""
     design = make_design(("g.a", "g.a", "g.b", "g.b", "g.b"), ("g.a", "g.b"))
     assert left_out(design) == ()
-    place = design.place.copy()
+    place = design.row_of_map.copy()
     place[4, 1] = -1
     one = replace(design, matrix=design.matrix[:9], rows=place)
     assert left_out(one) == ("means of conditions: without sub-05, who lack a map of some condition",)

@@ -10,14 +10,9 @@ from matplotlib.axes import Axes
 from bids_app.arrays import Floats
 from bids_app.report.figures.style import ACCENT, INK, QUIET, WARM, chart_png, chart_sheet, drawable, shortened
 from bids_app.report.wording import place_words
-from bids_app.statistics.diagnostics import (
-    RESIDUAL_EDGES,
-    SKEW_EDGES,
-    PAgreement,
-    PeakInfluence,
-    ResidualShape,
-    SubjectDistances,
-)
+from bids_app.statistics.p_agreement import PAgreement
+from bids_app.statistics.residual_shape import RESIDUAL_EDGES, SKEW_EDGES, ResidualShape
+from bids_app.statistics.subject_influence import PeakInfluence, SubjectDistances
 
 PALE, LINE = "#b9c2ce", "#e4e8ed"
 MAX_NAMES = 40  # more on an axis would overlap

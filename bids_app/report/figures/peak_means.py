@@ -101,7 +101,7 @@ def peak_means(
     conditions, groups = design.cells, find_groups(design) if design.groups else groups_alike(design)
     if not groups:
         return None
-    of_groups = [group_means(values[:, voxels], design.place, group) for group in groups]
+    of_groups = [group_means(values[:, voxels], design.row_of_map, group) for group in groups]
     mean, error = np.stack([mean for mean, _ in of_groups]), np.stack([error for _, error in of_groups])
     places = tuple(place_words(place) for place in xyz)
     caption = (

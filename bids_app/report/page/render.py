@@ -30,6 +30,7 @@ from bids_app.report.wording import (
     short_label,
     sided_words,
 )
+from bids_app.statistics.kinds import KINDS
 
 MOST_PICTURES = 11_500_000  # signs that the pictures of a page may take: what can be mailed is 15 MB with all the rest
 MANY_CONTRASTS = 8  # beyond it, what is not of the primary correction is folded away
@@ -155,8 +156,8 @@ def _direction(result: MethodResult) -> str:
 def _error_words(section: ContrastSection) -> str:
     """Name the error term and what is done about sphericity."""
     contrast = section.contrast
-    if section.statistic_name:
-        return f"{_kind_words(section)}: {section.statistic_name}"
+    if words := KINDS[section.kind].error_words:
+        return f"{words}: {section.statistic_name}"
     if contrast.error_term == "pooled":
         return "pooled over all within-subject effects; sphericity over all conditions assumed"
     if len(contrast.within) == 1:
@@ -168,16 +169,6 @@ def _error_words(section: ContrastSection) -> str:
         f"the effect's own (partitioned); {SPHERICITY[contrast.sphericity]}, \N{GREEK SMALL LETTER EPSILON} "
         f"{middle:.2f} at the median voxel ({low:.2f} to {high:.2f})"
     )
-
-
-def _kind_words(section: ContrastSection) -> str:
-    """Say what is particular about a t or F that is not the ordinary one."""
-    contrast = section.contrast
-    if contrast.sphericity == "multivariate":
-        return "the effect's own (partitioned), multivariate: no sphericity needed"
-    if contrast.error_term == "pooled":
-        return "pooled over all within-subject effects, some maps missing; sphericity over all conditions assumed"
-    return "the contrast's own, with a variance for each group; no equal variances needed"
 
 
 def _embedding(nodes: Sequence[NodeSection]) -> Callable[[Figure], bool]:

@@ -16,17 +16,11 @@ from bids_app.report.figures.diagnostic_charts import residuals_png, subjects_pn
 from bids_app.report.figures.figure import Figure, attempt
 from bids_app.report.figures.slices import Layer, slices_png
 from bids_app.report.wording import MINUS, decimal, format_p, place_words
-from bids_app.statistics.diagnostics import (
-    FEW,
-    ROBUST_LIMIT,
-    Diagnostics,
-    GroupSpread,
-    PAgreement,
-    PeakInfluence,
-    ResidualShape,
-    SubjectDistances,
-)
+from bids_app.statistics.diagnostics import Diagnostics
+from bids_app.statistics.p_agreement import FEW, PAgreement
+from bids_app.statistics.residual_shape import GroupSpread, ResidualShape
 from bids_app.statistics.smoothness import METHOD, Smoothness
+from bids_app.statistics.subject_influence import ROBUST_LIMIT, PeakInfluence, SubjectDistances
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 CARRIES = 2 / 3  # a peak whose statistic falls below this share without one subject hangs on that subject

@@ -10,7 +10,7 @@ from bids_app.report.content import ContrastSection, NodeSection
 from bids_app.report.text.findings import Checks
 from bids_app.report.text.references import REFERENCES, Reference
 from bids_app.report.wording import AT_MOST, ATLAS_HEADS, METHODS, NULL_KEYS, has_one_side, is_within, sided_words
-from bids_app.statistics.fit import statistic_kind
+from bids_app.statistics.kinds import KINDS
 
 SPHERICITY = {"greenhouse-geisser": "Greenhouse\N{EN DASH}Geisser", "huynh-feldt": "Huynh\N{EN DASH}Feldt"}
 
@@ -139,29 +139,15 @@ def _contrast_text(node: NodeSection) -> str:
     return " ".join([*sentences, *_special_sentences(node), *_absence_sentences(node)])
 
 
-def _special_sentences(node: NodeSection) -> list[str]:
+def _special_sentences(node: NodeSection, *, of_missing_maps: bool = False) -> list[str]:
     """Name the tests that are not the ordinary t and F of scores."""
-    kinds = {section.contrast.name: statistic_kind(node.design, section.contrast) for section in node.contrasts}
-    several = {s.contrast.name for s in node.contrasts if len(s.contrast.between) > 1}
-    wilks = [name for name, kind in kinds.items() if kind == "wilks"]
-    welch = [name for name, kind in kinds.items() if kind == "welch"]
     sentences = []
-    if hotelling := [name for name in wilks if name not in several]:
-        sentences.append(
-            f"Sphericity was not assumed for {_listed(hotelling)}: F is that of Hotelling's "
-            "T\N{SUPERSCRIPT TWO} (Hotelling, 1931)."
-        )
-    if others := [name for name in wilks if name in several]:
-        sentences.append(
-            f"Sphericity was not assumed for {_listed(others)}: F is Rao's approximation for "
-            "Wilks' lambda (Wilks, 1932)."
-        )
-    if welch:
-        sentences.append(
-            f'The groups of "{node.spec.settings.variance_groups}" were given variances of their own: t and F of '
-            f"{_listed(welch)} are those of Welch and James (James, 1951; Welch, 1951; Johansen, 1980), and the "
-            "degrees of freedom of their parametric p differ from voxel to voxel."
-        )
+    for kind, statistic in KINDS.items():
+        of_kind = [s for s in node.contrasts if s.kind == kind and statistic.is_of_missing_maps == of_missing_maps]
+        for sentence in dict.fromkeys(statistic.sentences.values()):
+            names = [s.contrast.name for s in of_kind if statistic.sentences[s.statistic_name] == sentence]
+            words = {"were": "was" if len(names) == 1 else "were", "groups": node.spec.settings.variance_groups}
+            sentences += [sentence.format(names=_listed(names), **words)] if names else []
     return sentences
 
 
@@ -171,17 +157,14 @@ def _absence_sentences(node: NodeSection) -> list[str]:
     n_absent = len(design.subjects) * len(design.cells) - design.n_maps
     sentences = []
     if n_absent:
-        by_maps = [c.name for c in design.contrasts if statistic_kind(design, c) == "maps"]
-        fewer = [c for c in design.contrasts if c.name not in by_maps and c.name in design.parts]
+        fewer = [
+            s for s in node.contrasts if s.n_subjects < len(design.subjects) and not KINDS[s.kind].is_of_missing_maps
+        ]
         sentences.append("One map was missing." if n_absent == 1 else f"{n_absent} maps were missing.")
         if fewer:
-            numbers = [f"{c.name} in {len(design.of(c).subjects)} subjects" for c in fewer]
+            numbers = [f"{s.contrast.name} in {s.n_subjects} subjects" for s in fewer]
             sentences.append(f"Contrasts were tested in the subjects who had what they need: {_listed(numbers)}.")
-        if by_maps:
-            sentences.append(
-                f"{_listed(by_maps)} {'was' if len(by_maps) == 1 else 'were'} fitted to the incomplete maps by "
-                "ordinary least squares, with a column for each condition and each subject."
-            )
+        sentences += _special_sentences(node, of_missing_maps=True)
     if settings.voxel_coverage < 1:
         sentences.append(
             f"Voxels that at least {100 * settings.voxel_coverage:g} % of the subjects had were analysed, each in the "
