@@ -29,7 +29,7 @@ from bids_app.permutation.null_distribution import (
 )
 from bids_app.permutation.schemes import Shuffles, make_shuffles
 from bids_app.runtime.memory import Means
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.domain import SpatialDomain
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Plan:
     enhancements: Enhancements
 
 
-def plan_permutations(node: NodeSpec, design: Design, lattice: Lattice, seed: int) -> tuple[Plan | None, ...]:
+def plan_permutations(node: NodeSpec, design: Design, domain: SpatialDomain, seed: int) -> tuple[Plan | None, ...]:
     """Decide what is shuffled and maximised for every contrast; None where the model asks for no permutation.
 
     Raises
@@ -51,17 +51,17 @@ def plan_permutations(node: NodeSpec, design: Design, lattice: Lattice, seed: in
     asked = node.settings.permutation
     if asked is None or node.settings.voxel_coverage < 1:
         return (None,) * len(design.contrasts)
-    return tuple(_plan(contrast, node, asked, design, lattice, seed) for contrast in design.contrasts)
+    return tuple(_plan(contrast, node, asked, design, domain, seed) for contrast in design.contrasts)
 
 
 def _plan(
-    contrast: Contrast, node: NodeSpec, asked: PermutationSettings, design: Design, lattice: Lattice, seed: int
+    contrast: Contrast, node: NodeSpec, asked: PermutationSettings, design: Design, domain: SpatialDomain, seed: int
 ) -> Plan:
     across = is_across(asked, design)
     try:
         enhancements = choose_enhancements(
             asked.statistics,
-            lattice,
+            domain,
             design,
             contrast,
             (asked.cluster_forming_p, asked.cluster_forming_t),
@@ -162,8 +162,8 @@ def _null(
             plan.shuffles.order,
             plan.shuffles.sign,
             settings,
-            enhancements.lattice.position,
-            enhancements.lattice.offsets,
+            tuple(enhancements.exponents),
+            *enhancements.domain.fingerprint(),
         ),
         size=(plan.shuffles.n_shuffles, len(enhancements.keys), values.shape[1]),
     )

@@ -30,6 +30,7 @@ from bids_app.report.wording import (
     place_words,
     threshold_words,
 )
+from bids_app.spaces.tree_kernels import Exponents
 from bids_app.statistics.fit import ContrastFit
 
 
@@ -66,9 +67,12 @@ class Shuffling:
     exhaustive: bool
     forming_threshold: float
     """t or F."""
-    connectivity: int
+    connectivity: int | None
+    """Neighbours of a voxel; None where the neighbours come from a list."""
     smallest_p: float
     """No p-value can be smaller."""
+    exponents: Exponents
+    """Of TFCE."""
 
     @property
     def words(self) -> str:
@@ -290,6 +294,7 @@ def _shuffling(permuted: Sequence[ContrastInference]) -> Shuffling | None:
         null.forming_threshold,
         null.connectivity,
         min(1.0, n_families * least),
+        null.exponents,
     )
 
 

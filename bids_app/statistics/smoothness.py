@@ -24,6 +24,8 @@ from bids_app.arrays import Floats, Stack
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.design.subspaces import column_space
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import contrast_scores, error_space, with_data, with_scores
 
 BLOCK = 4096  # voxels at a time in double precision
@@ -46,9 +48,7 @@ class Smoothness:
     """Residual images: subjects times dimensions of the error, at most `MAX_IMAGES`."""
 
 
-def estimate_smoothness(
-    values: Stack, design: Design, contrast: Contrast, mask: NDArray[np.bool_], affine: Floats
-) -> Smoothness | None:
+def estimate_smoothness(values: Stack, design: Design, contrast: Contrast, domain: SpatialDomain) -> Smoothness | None:
     """Estimate the smoothness of a contrast's error.
 
     Parameters
@@ -57,15 +57,17 @@ def estimate_smoothness(
     design : Design
     contrast : Contrast
         Its error term says which residuals are taken.
-    mask : (i, j, k) bool, whose voxels in C order are those of `values`
-    affine : (4, 4) voxel index to mm
+    domain : of the maps
 
     Returns
     -------
     Smoothness or None
-        None where no voxel has its forward neighbours in the mask, or where the residuals do not vary from voxel to
-        voxel.
+        None where the elements are no voxels of a grid, where no voxel has its forward neighbours in the mask, or
+        where the residuals do not vary from voxel to voxel.
     """
+    if not isinstance(domain, VolumeDomain):
+        return None
+    mask = domain.mask
     design, directions = with_scores(design, contrast), np.vstack([contrast.within, error_space(design, contrast)])
     needed = np.any(directions != 0, axis=0)
     keep = np.all(design.place[:, needed] >= 0, axis=1)
@@ -90,7 +92,7 @@ def estimate_smoothness(
             for b in range(a, 3):
                 products[a, b] += steps[a] * steps[b]
     products *= n_images / chosen.size
-    return _summary(products, np.linalg.norm(affine[:3, :3], axis=0), chosen.size)
+    return _summary(products, np.linalg.norm(domain.grid.affine[:3, :3], axis=0), chosen.size)
 
 
 def _there(values: Stack, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
