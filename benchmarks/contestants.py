@@ -165,7 +165,7 @@ def ours(contestant: Contestant) -> tuple[Run, Facts]:
     from bids_app.permutation.freedman_lane import shuffled_scores
     from bids_app.permutation.null_distribution import LARGEST_BATCH, Work, choose_enhancements, null_distribution
     from bids_app.permutation.schemes import make_shuffles
-    from bids_app.spaces.clusters import Lattice
+    from bids_app.spaces.volume import VolumeDomain
 
     values, weights = maps_of(contestant), weights_of(contestant.design)
     n_cells = weights.shape[1]
@@ -186,7 +186,7 @@ def ours(contestant: Contestant) -> tuple[Run, Facts]:
     cells, subjects = tuple(map(str, range(n_cells))), tuple(map(str, range(n_subjects)))
     names = ("intercept", "group", "age", "iq")[: between.shape[1]]
     design = Design(np.tile(np.eye(n_cells), (n_subjects, 1)), cells, subjects, cells, between, names, (contrast,))
-    lattice = Lattice.from_mask(np.load(Path(contestant.folder, "mask.npy")), CONNECTIVITY)
+    lattice = VolumeDomain.from_mask(np.load(Path(contestant.folder, "mask.npy")), np.eye(4), CONNECTIVITY)
     enhancements = choose_enhancements(contestant.statistics, lattice, design, contrast, (FORMING_P, None))
 
     def run(n: int) -> object:
@@ -281,16 +281,18 @@ def t_maps(contestant: Contestant, n: int) -> NDArray[np.float32]:
 
 def kernel(contestant: Contestant) -> tuple[Run, Facts]:
     """Set up our TFCE of ready-made maps: the largest value of each, as the engine wants it."""
-    from bids_app.spaces.clusters import Lattice, Scratch, max_tfce
+    from bids_app.spaces.tfce import DEFAULT_EXPONENTS, largest_tfce, scratch_for
+    from bids_app.spaces.topology import LatticeTopology
 
-    lattice = Lattice.from_mask(np.load(Path(contestant.folder, "mask.npy")), CONNECTIVITY)
+    lattice = LatticeTopology.from_mask(np.load(Path(contestant.folder, "mask.npy")), CONNECTIVITY)
     maps = t_maps(contestant, 16)
-    scratches = [Scratch.for_lattice(lattice) for _ in range(contestant.jobs)]
+    scratches = [scratch_for(lattice) for _ in range(contestant.jobs)]
     pool = ThreadPoolExecutor(contestant.jobs)
 
     def share(worker: int, n: int) -> list[float]:
         return [
-            max_tfce(maps[h % len(maps)], lattice, scratch=scratches[worker]) for h in range(worker, n, contestant.jobs)
+            largest_tfce(maps[h % len(maps)], 1, DEFAULT_EXPONENTS, lattice, scratches[worker])
+            for h in range(worker, n, contestant.jobs)
         ]
 
     def run(n: int) -> object:

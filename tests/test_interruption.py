@@ -36,7 +36,7 @@ from bids_app.permutation.null_distribution import (
 )
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.runtime.locks import hold
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 
 REPOSITORY = Path(__file__).parent.parent
 N_SUBJECTS = 10  # 512 flips
@@ -300,7 +300,7 @@ class TestEveryLine:
         )  # fmt: skip
         design = Design(np.ones((n, 1)), ("a",), tuple("12345678"), ("a",), np.ones((n, 1)), ("1",), (contrast,))
         values = np.random.default_rng(0).standard_normal((n, 300)).astype(np.float32)
-        lattice = Lattice.from_mask(np.ones((300, 1, 1), np.bool_), 6)
+        lattice = VolumeDomain.from_mask(np.ones((300, 1, 1), np.bool_), np.eye(4), 6)
         enhancements = choose_enhancements(("voxel", "tfce"), lattice, design, contrast, (0.05, None))
         shuffles = make_shuffles(contrast, design, 40, 0)
         return null_distribution(values, design, contrast, shuffles, enhancements, work)

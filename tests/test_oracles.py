@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 
-from bids_app.design.contrasts import Contrast
 from bids_app.design.build import build_design
+from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inputs.columns import Participants
 from bids_app.inputs.select_maps import InputMaps

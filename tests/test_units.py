@@ -26,7 +26,7 @@ from bids_app.inputs.columns import Participants
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import make_shuffles
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import ContrastFit, fit_contrast, has_error
 
 S, CELLS, SHAPE = 14, 3, (6, 5, 4)
@@ -119,7 +119,7 @@ def test_the_widest_units_change_no_parametric_number(name: str) -> None:
 
 def shuffled(maps: NDArray[np.float32], design: Design, contrast: Contrast, scheme: str) -> NullDistribution:
     """Twenty shuffles of all four statistics."""
-    lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 18)
+    lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 18)
     shuffles = make_shuffles(contrast, design, 20, 3, shuffle=scheme)
     statistics = ("voxel", "cluster-size", "cluster-mass", "tfce")
     enhancements = choose_enhancements(statistics, lattice, design, contrast, (0.05, None))

@@ -15,7 +15,7 @@ from bids_app.design.design import Design
 from bids_app.inference.corrections import familywise, uncorrected_p
 from bids_app.permutation.null_distribution import KEYS, Enhancements, Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import Shuffles, make_shuffles, null_space
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
 from validation.cells import VOXEL, Cell
 
@@ -205,7 +205,7 @@ def _smoother(shape: tuple[int, int, int]) -> Floats:
 def _enhancements(cell: Cell) -> Enhancements:
     """Choose what is maximised; it hangs on the degrees of freedom, and not on the covariates drawn."""
     shape = SMOOTH if cell.statistics != VOXEL else INDEPENDENT
-    lattice = Lattice.from_mask(np.ones(shape, np.bool_), 26)
+    lattice = VolumeDomain.from_mask(np.ones(shape, np.bool_), np.eye(4), 26)
     design, contrast = make_design(cell, np.random.default_rng(0))
     return choose_enhancements(cell.statistics, lattice, design, contrast, (FORMING_P, None))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,14 @@ from numpy.typing import NDArray
 from bids_app.arrays import Floats, Integers
 from bids_app.inference.corrections import ContrastInference
 from bids_app.spaces.atlases import Atlas, label_cluster, label_peak
-from bids_app.spaces.clusters import Lattice, label_components
+from bids_app.spaces.clusters import label_components
+from bids_app.spaces.domain import SpatialDomain
 from bids_app.statistics.fit import ContrastFit
 
 DISTANCE_TOLERANCE = 1e-6  # mm: the rounding of an affine must not decide whether a peak is far enough
+N_PEAKS = 5  # that are looked at closely: means of conditions, influence of single subjects
+PLACE = ["peak_x", "peak_y", "peak_z"]
+SIZE_COLUMNS = {"mm3": "volume_mm3", "mm2": "area_mm2"}  # elements without a size of their own are counted only
 
 _CHOSEN_FOR_HEIGHT = "Chosen for its height in these data, and so larger than it would be in independent data."
 _CLUSTER_LEVEL = (
@@ -39,9 +44,13 @@ COLUMNS: dict[str, str] = {
     "peak_x": "x coordinate of the peak voxel, in mm.",
     "peak_y": "y coordinate of the peak voxel, in mm.",
     "peak_z": "z coordinate of the peak voxel, in mm.",
+    "peak_element": "Number of the peak's element in its map, from 0.",
     "cluster_mean": f"Mean of the statistic (t or F) over the voxels of the cluster. {_CHOSEN_FOR_HEIGHT}",
     "extent_voxels": "Size of the cluster, in voxels.",
     "volume_mm3": "Size of the cluster, in mm^3.",
+    "extent_vertices": "Size of the cluster, in vertices.",
+    "area_mm2": "Size of the cluster, in mm^2.",
+    "extent_parcels": "Size of the cluster, in parcels.",
     "peak_statistic": "Statistic (t or F) at the peak voxel.",
     "peak_z_score": "z equivalent of the statistic at the peak voxel.",
     "peak_effect": (
@@ -69,58 +78,15 @@ COLUMNS: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Brain:
-    """Where the voxels are, which of them touch, and what their places are called; one for all tables."""
-
-    ijk: NDArray[np.int64]
-    """(n_voxels, 3) voxel indices, in the C order of the mask."""
-    xyz: Floats
-    """(n_voxels, 3) mm."""
-    voxel_mm3: float
-    """Volume of one voxel."""
-    lattice: Lattice
-    """Which voxels touch, by the connectivity of the inference."""
-    atlases: tuple[Atlas, ...]
-    """Empty where labels are withheld."""
-
-    @classmethod
-    def from_mask(
-        cls, mask: NDArray[np.bool_], affine: Floats, connectivity: int, atlases: Sequence[Atlas] = ()
-    ) -> Brain:
-        """Lay out the voxels of an analysis mask.
-
-        Parameters
-        ----------
-        mask : (i, j, k) bool
-        affine : (4, 4) voxel index to mm
-        connectivity : 6, 18 or 26, that of the inference
-        atlases : on the grid of the mask
-
-        Raises
-        ------
-        ValueError
-            If an atlas is on another grid.
-        """
-        for atlas in atlases:
-            if atlas.values.shape[1:] != mask.shape or not np.allclose(atlas.affine, affine):
-                raise ValueError(
-                    f"atlas {atlas.name} is on a grid of {atlas.values.shape[1:]}; "
-                    f"expected that of the mask, {mask.shape} with the same affine"
-                )
-        ijk = np.argwhere(mask)
-        xyz = ijk @ affine[:3, :3].T + affine[:3, 3]
-        voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))
-        return cls(ijk, xyz, voxel_mm3, Lattice.from_mask(mask, connectivity), tuple(atlases))
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is listed."""
+class TableOptions:
+    """What is listed, and by which names."""
 
     min_extent: int = 1
-    """Voxels; smaller clusters are left out, and counted."""
+    """Voxels, vertices or parcels; smaller clusters are excluded, and counted."""
     min_distance_mm: float = 0.0
     """Between any two peaks of a cluster."""
+    atlases: tuple[Atlas, ...] = ()
+    """Empty where labels are withheld."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +105,10 @@ class ResultTables:
 
 @dataclass(frozen=True, slots=True)
 class Closest:
-    """The voxel that came closest to surviving."""
+    """The element that came closest to surviving."""
 
     xyz: tuple[float, float, float]
-    """mm."""
+    """mm; NaN where the elements have no coordinates."""
     statistic: float
     p: float
     """That of the corrected map."""
@@ -155,150 +121,178 @@ class _Cluster:
     """One cluster that is listed."""
 
     number: int
-    members: NDArray[np.intp]  # (n,) voxels
-    peaks: NDArray[np.intp]  # (n_peaks,) voxels, the highest first
+    members: NDArray[np.intp]  # (n,) elements
+    peaks: NDArray[np.intp]  # (n_peaks,) elements, the highest first
 
 
 def tabulate(
-    inference: ContrastInference, fit: ContrastFit, others: Sequence[ContrastInference], brain: Brain, limits: Limits
+    inference: ContrastInference,
+    fit: ContrastFit,
+    others: Sequence[ContrastInference],
+    domain: SpatialDomain,
+    options: TableOptions,
 ) -> ResultTables:
-    """List the clusters and peaks of one corrected map.
+    """Return the clusters and peaks of one corrected map.
 
     Parameters
     ----------
-    inference : the corrected map; its significant voxels form the clusters
+    inference : the corrected map; its significant elements form the clusters
     fit : of the same contrast
     others : the other corrected maps of the contrast, for their p-values
-    brain : Brain
-    limits : Limits
+    domain : of the maps
+    options : what is listed
 
     Returns
     -------
     ResultTables
         Clusters in descending order of their absolute peak statistic. Without any, tables of no rows.
 
+    Raises
+    ------
+    ValueError
+        If an atlas is on a grid in which the elements cannot be found.
+
     Notes
     -----
-    Clusters are connected voxels of one sign of the statistic, so that a positive and a negative cluster that
+    Clusters are connected elements of one sign of the statistic, so that a positive and a negative cluster that
     touch stay two. A peak is a local maximum of the absolute statistic within its cluster, over the same
-    neighbourhood that makes clusters; a plateau has one, its first voxel. From the highest down, a peak is
+    neighbourhood that makes clusters; a plateau has one, its first element. From the highest down, a peak is
     listed if it is far enough from every peak of its cluster listed before.
     """
-    clusters, n_left_out = _find_clusters(inference.significant, fit.statistic, brain, limits)
+    clusters, n_left_out = _find_clusters(inference.significant, fit.statistic, domain, options)
     p_maps = {"p_uncorrected": fit.p}
     for each in (inference, *others):
         # setdefault: the p-value of the uncorrected inference is the fit's own.
         p_maps.setdefault(f"p_{each.method}", each.p)
+    values = _Values(fit, p_maps, domain, options.atlases)
     return ResultTables(
-        _cluster_table(clusters, fit, p_maps, brain),
-        _peak_table(clusters, fit, p_maps, brain),
+        _cluster_table(clusters, values),
+        _peak_table(clusters, values),
         n_left_out,
-        None if inference.significant.any() else closest_voxel(inference, fit, brain),
+        None if inference.significant.any() else closest_element(inference, fit, domain, options.atlases),
     )
 
 
-def closest_voxel(inference: ContrastInference, fit: ContrastFit, brain: Brain) -> Closest:
-    """Find the voxel of the smallest p, and among several the one with the highest statistic towards the tested side.
+def closest_element(
+    inference: ContrastInference, fit: ContrastFit, domain: SpatialDomain, atlases: Sequence[Atlas] = ()
+) -> Closest:
+    """Return the element of the smallest p, and among several the one with the highest statistic on the tested side.
 
     Parameters
     ----------
     inference : ContrastInference
     fit : of the same contrast
-    brain : Brain
+    domain : of the maps
+    atlases : the first one labels it
     """
     side = fit.contrast.sided if fit.contrast.test == "t" else "positive"
     height = {"two": np.abs(fit.statistic), "positive": fit.statistic, "negative": -fit.statistic}[side]
-    voxel = int(np.lexsort((-height, inference.p))[0])
-    x, y, z = (float(value) for value in brain.xyz[voxel])
-    label = label_peak(brain.atlases[0], brain.xyz[voxel]) if brain.atlases else ""
-    return Closest((x, y, z), float(fit.statistic[voxel]), float(inference.p[voxel]), label)
+    element = int(np.lexsort((-height, inference.p))[0])
+    place = np.full(3, np.nan) if domain.xyz_mm is None else domain.xyz_mm[element]
+    x, y, z = (float(value) for value in place)
+    label = label_peak(atlases[0], place) if atlases and domain.xyz_mm is not None else ""
+    return Closest((x, y, z), float(fit.statistic[element]), float(inference.p[element]), label)
 
 
-def top_voxels(tables: ResultTables | None, fit: ContrastFit, brain: Brain, n_peaks: int = 5) -> NDArray[np.intp]:
-    """Return the voxels of the highest peaks, (n,); where none is listed, the one with the smallest p.
+def highest_peaks(peaks: pd.DataFrame, n_peaks: int = N_PEAKS) -> pd.DataFrame:
+    """Return the rows of the highest peaks, by the absolute statistic; equally high ones keep their order."""
+    return peaks.sort_values("peak_statistic", key=np.abs, ascending=False, kind="stable").head(n_peaks)
+
+
+def peak_elements(peaks: pd.DataFrame, domain: SpatialDomain) -> NDArray[np.intp]:
+    """Return the elements of listed peaks, (n,)."""
+    if domain.xyz_mm is None:
+        return peaks["peak_element"].to_numpy(np.intp)
+    return np.array([domain.nearest(place) for place in peaks[PLACE].to_numpy(np.float64)], np.intp)
+
+
+def top_elements(
+    tables: ResultTables | None, fit: ContrastFit, domain: SpatialDomain, n_peaks: int = N_PEAKS
+) -> NDArray[np.intp]:
+    """Return the elements of the highest peaks, (n,); where none is listed, the one with the smallest p.
 
     Parameters
     ----------
     tables : of the corrected map that is looked at closely; None where there is none
     fit : of the contrast
-    brain : of the voxels
+    domain : of the maps
     n_peaks : at most
     """
     if tables is None or tables.peaks.empty:
         # of equally small p the largest statistic: p may have underflowed
         return np.lexsort((-np.abs(fit.statistic), fit.p))[:1]
-    peaks = tables.peaks.sort_values("peak_statistic", key=np.abs, ascending=False, kind="stable").head(n_peaks)
-    places = peaks[["peak_x", "peak_y", "peak_z"]].to_numpy(np.float64)
-    return np.array([((brain.xyz - place) ** 2).sum(axis=1).argmin() for place in places], np.intp)
+    return peak_elements(highest_peaks(tables.peaks, n_peaks), domain)
 
 
 def _find_clusters(
-    significant: NDArray[np.bool_], statistic: Floats, brain: Brain, limits: Limits
+    significant: NDArray[np.bool_], statistic: Floats, domain: SpatialDomain, options: TableOptions
 ) -> tuple[list[_Cluster], int]:
     """Return the clusters to list, the highest peak first, and how many are too small."""
-    labels = label_components(significant & (statistic >= 0), brain.lattice)
-    negative = label_components(significant & (statistic < 0), brain.lattice)
+    labels = label_components(significant & (statistic >= 0), domain.topology)
+    negative = label_components(significant & (statistic < 0), domain.topology)
     labels = np.where(negative > 0, negative + labels.max(initial=0), labels)
     height = np.abs(statistic)
-    all_peaks = _local_maxima(height, labels, brain.lattice)
-    # Stable: of two equally high clusters the one of the first voxel comes first, on every machine.
+    all_peaks = _local_maxima(height, labels, domain)
+    # Stable: of two equally high clusters the one of the first element comes first, on every machine.
     all_peaks = all_peaks[np.argsort(-height[all_peaks], kind="stable")]
     members = _members(labels)
-    large = {label for label, voxels in members.items() if voxels.size >= limits.min_extent}
+    large = {label for label, elements in members.items() if elements.size >= options.min_extent}
     ranked = [label for label in dict.fromkeys(labels[all_peaks].tolist()) if label in large]
     peaks = {label: all_peaks[labels[all_peaks] == label] for label in ranked}
     clusters = [
-        _Cluster(number, members[label], _far_apart(peaks[label], brain.xyz, limits.min_distance_mm))
+        _Cluster(number, members[label], _far_apart(peaks[label], domain.xyz_mm, options.min_distance_mm))
         for number, label in enumerate(ranked, start=1)
     ]
     return clusters, len(members) - len(clusters)
 
 
 def _members(labels: Integers) -> dict[int, NDArray[np.intp]]:
-    """Return the voxels of every label but 0, in their order."""
-    voxels = np.flatnonzero(labels)
-    voxels = voxels[np.argsort(labels[voxels], kind="stable")]
-    numbers, starts = np.unique(labels[voxels], return_index=True)
-    return dict(zip(numbers.tolist(), np.split(voxels, starts[1:]), strict=False))
+    """Return the elements of every label but 0, in their order."""
+    elements = np.flatnonzero(labels)
+    elements = elements[np.argsort(labels[elements], kind="stable")]
+    numbers, starts = np.unique(labels[elements], return_index=True)
+    return dict(zip(numbers.tolist(), np.split(elements, starts[1:]), strict=False))
 
 
-def _local_maxima(height: Floats, labels: Integers, lattice: Lattice) -> NDArray[np.intp]:
-    """Return the voxels that no neighbour of their cluster exceeds, one for each plateau.
+def _local_maxima(height: Floats, labels: Integers, domain: SpatialDomain) -> NDArray[np.intp]:
+    """Return the elements that no neighbour of their cluster exceeds, one for each plateau.
 
     Parameters
     ----------
-    height : (n_voxels,)
-    labels : (n_voxels,) 0 outside clusters
-    lattice : Lattice
+    height : (n_elements,)
+    labels : (n_elements,) 0 outside clusters
+    domain : of the maps
     """
-    voxels = np.flatnonzero(labels)
+    elements = np.flatnonzero(labels)
     row = np.zeros(labels.size, np.intp)
-    row[voxels] = np.arange(voxels.size)
-    neighbours = lattice.neighbours()[voxels]
-    together = (neighbours >= 0) & (labels[neighbours] == labels[voxels][:, None])
-    heights = height[voxels][:, None]
+    row[elements] = np.arange(elements.size)
+    neighbours = domain.neighbours(elements)
+    together = (neighbours >= 0) & (labels[neighbours] == labels[elements][:, None])
+    heights = height[elements][:, None]
     exceeded = np.any(together & (height[neighbours] > heights), axis=1)
     level = together & (height[neighbours] == heights)
 
-    # Only voxels with an equal neighbour need a closer look. A plateau falls if any of its voxels is
-    # exceeded, and its first voxel stands for it; both spread from neighbour to neighbour until
+    # Only elements with an equal neighbour need a closer look. A plateau falls if any of its elements is
+    # exceeded, and its first element stands for it; both spread from neighbour to neighbour until
     # nothing changes.
     flat = np.flatnonzero(level.any(axis=1))
     equals = np.where(level[flat], row[neighbours[flat]], flat[:, None])
-    first = np.arange(voxels.size)
+    first = np.arange(elements.size)
     while True:
         spread_exceeded = exceeded[flat] | exceeded[equals].any(axis=1)
-        spread_first = np.minimum(first[flat], first[equals].min(axis=1, initial=voxels.size))
+        spread_first = np.minimum(first[flat], first[equals].min(axis=1, initial=elements.size))
         if np.array_equal(spread_exceeded, exceeded[flat]) and np.array_equal(spread_first, first[flat]):
             break
         exceeded[flat], first[flat] = spread_exceeded, spread_first
-    maxima: NDArray[np.intp] = voxels[~exceeded & (first == np.arange(voxels.size))]
+    maxima: NDArray[np.intp] = elements[~exceeded & (first == np.arange(elements.size))]
     return maxima
 
 
-def _far_apart(peaks: NDArray[np.intp], xyz: Floats, min_distance_mm: float) -> NDArray[np.intp]:
-    """Keep, in the order given, each peak that is far enough from all those kept before it."""
-    places = xyz[peaks]
+def _far_apart(peaks: NDArray[np.intp], xyz_mm: Floats | None, min_distance_mm: float) -> NDArray[np.intp]:
+    """Return, in the order given, each peak that is far enough from all those kept before it."""
+    if xyz_mm is None:
+        return peaks
+    places = xyz_mm[peaks]
     free = np.ones(peaks.size, bool)
     kept = []
     for index in range(peaks.size):
@@ -309,54 +303,80 @@ def _far_apart(peaks: NDArray[np.intp], xyz: Floats, min_distance_mm: float) -> 
     return peaks[kept]
 
 
-def _cluster_table(clusters: list[_Cluster], fit: ContrastFit, p_maps: dict[str, Floats], brain: Brain) -> pd.DataFrame:
-    """Make the table with one row per cluster."""
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What the columns of both tables are read from."""
+
+    fit: ContrastFit
+    p_maps: dict[str, Floats]
+    domain: SpatialDomain
+    atlases: tuple[Atlas, ...]
+
+    def places(self, peaks: NDArray[np.intp]) -> dict[str, object]:
+        """Return the coordinates of peaks, in mm, without the rounding of the affine: no -0 and no 7e-15."""
+        if self.domain.xyz_mm is None:
+            return {"peak_element": peaks}
+        return dict(zip(PLACE, np.round(self.domain.xyz_mm[peaks].T, 6) + 0.0, strict=True))
+
+    def sizes(self, clusters: Sequence[_Cluster]) -> dict[str, NDArray[Any]]:
+        """Return the sizes of clusters, as numbers of elements and in the unit of the domain."""
+        columns: dict[str, NDArray[Any]] = {
+            f"extent_{self.domain.plural}": np.array([cluster.members.size for cluster in clusters], np.int64)
+        }
+        if self.domain.size_unit in SIZE_COLUMNS:
+            measures = [self.domain.measure(cluster.members) for cluster in clusters]
+            columns[SIZE_COLUMNS[self.domain.size_unit]] = np.array(measures, np.float64)
+        return columns
+
+    def at(self, peaks: NDArray[np.intp]) -> dict[str, Floats]:
+        """Return what the maps say at peaks."""
+        maps = {"peak_statistic": self.fit.statistic, "peak_z_score": self.fit.z}
+        if self.fit.effect is not None:
+            maps["peak_effect"] = self.fit.effect
+        return {name: np.asarray(values[peaks], float) for name, values in (maps | self.p_maps).items()}
+
+
+def _cluster_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
+    """Return the table with one row per cluster."""
     peaks = np.array([cluster.peaks[0] for cluster in clusters], np.intp)
-    extent = np.array([cluster.members.size for cluster in clusters], np.int64)
-    means = [fit.statistic[cluster.members].mean() for cluster in clusters]
+    means = [values.fit.statistic[cluster.members].mean() for cluster in clusters]
     columns: dict[str, object] = {
         "cluster_id": np.arange(1, len(clusters) + 1),
-        **_places(peaks, brain),
+        **values.places(peaks),
         "cluster_mean": np.array(means, float),
-        "extent_voxels": extent,
-        "volume_mm3": extent * brain.voxel_mm3,
-        **_values(peaks, fit, p_maps),
+        **values.sizes(clusters),
+        **values.at(peaks),
     }
-    for atlas in brain.atlases:
-        columns[atlas.name] = _texts([label_cluster(atlas, brain.ijk[cluster.members]) for cluster in clusters])
+    for atlas in values.atlases:
+        voxels = _atlas_voxels(atlas, values.domain)
+        columns[atlas.name] = _texts([label_cluster(atlas, voxels[cluster.members]) for cluster in clusters])
     return pd.DataFrame(columns)
 
 
-def _peak_table(clusters: list[_Cluster], fit: ContrastFit, p_maps: dict[str, Floats], brain: Brain) -> pd.DataFrame:
-    """Make the table with one row per peak."""
+def _peak_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
+    """Return the table with one row per peak."""
     peaks = np.array([peak for cluster in clusters for peak in cluster.peaks], np.intp)
     n_peaks = [cluster.peaks.size for cluster in clusters]
-    extent = np.repeat(np.array([cluster.members.size for cluster in clusters], np.int64), n_peaks)
     names = [f"{cluster.number}{_letters(index)}" for cluster in clusters for index in range(cluster.peaks.size)]
     columns: dict[str, object] = {
         "cluster_id": np.repeat(np.arange(1, len(clusters) + 1), n_peaks),
         "peak_id": _texts(names),
-        **_places(peaks, brain),
-        **_values(peaks, fit, p_maps),
-        "extent_voxels": extent,
-        "volume_mm3": extent * brain.voxel_mm3,
+        **values.places(peaks),
+        **values.at(peaks),
+        **{name: np.repeat(column, n_peaks) for name, column in values.sizes(clusters).items()},
     }
-    for atlas in brain.atlases:
-        columns[atlas.name] = _texts([label_peak(atlas, brain.xyz[peak]) for peak in peaks])
+    if values.domain.xyz_mm is not None:
+        for atlas in values.atlases:
+            columns[atlas.name] = _texts([label_peak(atlas, values.domain.xyz_mm[peak]) for peak in peaks])
     return pd.DataFrame(columns)
 
 
-def _places(peaks: NDArray[np.intp], brain: Brain) -> dict[str, Floats]:
-    """Return the coordinates of the peaks, in mm, without the rounding of the affine: no -0 and no 7e-15."""
-    return dict(zip(("peak_x", "peak_y", "peak_z"), np.round(brain.xyz[peaks].T, 6) + 0.0, strict=True))
-
-
-def _values(peaks: NDArray[np.intp], fit: ContrastFit, p_maps: dict[str, Floats]) -> dict[str, Floats]:
-    """Return what the maps say at the peaks."""
-    maps = {"peak_statistic": fit.statistic, "peak_z_score": fit.z}
-    if fit.effect is not None:
-        maps["peak_effect"] = fit.effect
-    return {name: np.asarray(values[peaks], float) for name, values in (maps | p_maps).items()}
+def _atlas_voxels(atlas: Atlas, domain: SpatialDomain) -> NDArray[np.int64]:
+    """Return the voxel of an atlas that each element lies in, (n_elements, 3)."""
+    try:
+        return domain.on_grid(atlas.values.shape[1:], atlas.affine)
+    except ValueError as error:
+        raise ValueError(f"atlas {atlas.name} is on {error}") from error
 
 
 def _texts(values: list[str]) -> pd.Series[str]:

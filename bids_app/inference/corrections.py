@@ -19,7 +19,8 @@ from scipy import stats
 from bids_app.arrays import Booleans, Floats
 from bids_app.inference.pareto_tail import APPROXIMATE_BELOW, TailFit, fit_tail, tail_critical_value, tail_p, why_not
 from bids_app.permutation.null_distribution import TIE_TOLERANCE, NullDistribution
-from bids_app.spaces.clusters import Lattice, cluster_values
+from bids_app.spaces.clusters import cluster_values
+from bids_app.spaces.domain import SpatialDomain
 from bids_app.statistics.distributions import f_isf, t_isf
 from bids_app.statistics.fit import ContrastFit
 
@@ -68,7 +69,9 @@ class ContrastInference:
         return self.null is None
 
 
-def parametric(fit: ContrastFit, correction: str, alpha: float, extent: int, lattice: Lattice) -> ContrastInference:
+def parametric(
+    fit: ContrastFit, correction: str, alpha: float, extent: int, domain: SpatialDomain
+) -> ContrastInference:
     """Threshold a contrast by its parametric p.
 
     Parameters
@@ -79,7 +82,7 @@ def parametric(fit: ContrastFit, correction: str, alpha: float, extent: int, lat
     alpha : float
     extent : int
         Smallest cluster to keep, in voxels; descriptive, it has no p.
-    lattice : Lattice
+    domain : SpatialDomain
         What a cluster is.
     """
     n_voxels = fit.p.size
@@ -90,7 +93,7 @@ def parametric(fit: ContrastFit, correction: str, alpha: float, extent: int, lat
         factor = n_voxels if correction == "bonferroni" else 1
         p = np.minimum(1.0, fit.p * factor)
         level = alpha / factor
-    significant = _of_extent(p <= alpha, fit, extent, lattice)
+    significant = _of_extent(p <= alpha, fit, extent, domain)
     # with corrected df the critical F differs from voxel to voxel
     threshold = _critical(fit, level) if fit.epsilon is None and level > 0 else None
     return ContrastInference(correction, p, alpha, significant, threshold, extent, None)
@@ -237,12 +240,12 @@ def _critical(fit: ContrastFit, p: float) -> float:
     return t_isf(p / 2 if fit.contrast.sided == "two" else p, fit.df_error)
 
 
-def _of_extent(significant: Booleans, fit: ContrastFit, extent: int, lattice: Lattice) -> Booleans:
+def _of_extent(significant: Booleans, fit: ContrastFit, extent: int, domain: SpatialDomain) -> Booleans:
     """Drop clusters under the extent; positive and negative voxels never share a cluster."""
     if extent <= 1:
         return significant
     kept = np.zeros_like(significant)
     for sign in (1, -1):
         side = (significant & (sign * fit.statistic > 0)).astype(np.float32)
-        kept |= cluster_values(side, 0.5, lattice)[0] >= extent
+        kept |= cluster_values(side, 0.5, domain.topology)[0] >= extent
     return kept

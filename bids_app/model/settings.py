@@ -232,6 +232,11 @@ class GroupLevelSettings(Settings):
     contrasts: Annotated[tuple[ContrastSettings, ...], _distinct(attrgetter("name"))] = ()
     """Settings of single contrasts."""
 
+    @property
+    def connectivity(self) -> int:
+        """Neighbours of a voxel, that of the permutation test; its default where there is none."""
+        return (self.permutation or PermutationSettings()).connectivity
+
     @field_validator("select")
     @classmethod
     def _reads_effects(cls, select: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

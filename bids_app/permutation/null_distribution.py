@@ -41,7 +41,11 @@ from bids_app.permutation.kernels_univariate import BLOCK, Moves, Products, Scan
 from bids_app.permutation.shuffles import Shuffles
 from bids_app.permutation.z_tables import Heights, as_statistic, as_z, height, heights_of
 from bids_app.runtime.execution import in_threads
-from bids_app.spaces.clusters import Lattice, Scratch, cluster_values, largest_tfce, list_maxima, tfce
+from bids_app.spaces.clusters import cluster_values, list_maxima
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.tfce import DEFAULT_EXPONENTS, Scratch, check_exponents, enhance, largest_tfce, scratch_for
+from bids_app.spaces.topology import Topology
+from bids_app.spaces.tree_kernels import Exponents
 from bids_app.statistics.distributions import f_isf, f_to_z, t_isf, t_to_z
 
 # A null value counts as reaching the observed one within this share of it: single-precision t was off by 2.8e-6 on
@@ -71,9 +75,12 @@ class NullDistribution:
     """(n_voxels,) shuffles, the identity among them, whose statistic at the voxel reaches the observed one."""
     forming_threshold: float
     """t or F above which voxels form clusters."""
-    connectivity: int
+    connectivity: int | None
+    """Neighbours of a voxel; None where the neighbours come from a list."""
     on_z: bool = False
     """Whether all but cluster sizes are on the scale of z, as correction across contrasts needs it."""
+    exponents: Exponents = DEFAULT_EXPONENTS
+    """Of TFCE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,8 @@ class Enhancements:
 
     keys: tuple[str, ...]
     """Of voxel, clusterSize, clusterMass, tfce."""
-    lattice: Lattice
+    domain: SpatialDomain
+    """Which voxels touch."""
     forming_threshold: float
     """t or F above which voxels form clusters."""
     forming_height: float
@@ -137,6 +145,8 @@ class Enhancements:
     """From the ratio of sums of squares to t or z."""
     on_z: bool
     """Whether the voxel's statistic is z too."""
+    exponents: Exponents = DEFAULT_EXPONENTS
+    """Of TFCE."""
 
     @property
     def with_clusters(self) -> bool:
@@ -157,14 +167,14 @@ class Enhancements:
                 of_cluster = dict(
                     zip(
                         ("clusterSize", "clusterMass"),
-                        cluster_values(side, self.forming_height, self.lattice),
+                        cluster_values(side, self.forming_height, self.domain.topology),
                         strict=True,
                     )
                 )
                 for key in of_cluster.keys() & values.keys():
                     values[key] += of_cluster[key]
             if self.with_tfce:
-                values["tfce"] += tfce(side, self.lattice)
+                values["tfce"] += enhance(side, self.domain.topology, self.exponents)
         if "voxel" in values:
             values["voxel"] = self.of_voxels(ratio, scores)
         return values
@@ -182,26 +192,29 @@ class Enhancements:
 
 def choose_enhancements(
     statistics: Sequence[str],
-    lattice: Lattice,
+    domain: SpatialDomain,
     test: ContrastTest,
     forming: tuple[float, float | None],
     *,
     on_z: bool = False,
+    exponents: Exponents = DEFAULT_EXPONENTS,
 ) -> Enhancements:
     """Turn the settings into what is maximised for one contrast.
 
     Parameters
     ----------
     statistics : of voxel, cluster-size, cluster-mass, tfce
-    lattice : of the analysis mask, with the connectivity of the inference
+    domain : of the maps
     test : the nominal df come from it
     forming : one-tailed uncorrected p, and the statistic that overrides it if one is named
     on_z : whether t is turned into z as well, so that contrasts can be compared; F always is, for mass and TFCE
+    exponents : of TFCE
 
     Raises
     ------
     ModelError
         When the statistic named is so low an F that its z is not positive: clusters and TFCE are made of positive z.
+        For exponents that are negative or not finite.
     """
     contrast, df = test.contrast, test.df
     p, named = forming
@@ -222,7 +235,8 @@ def choose_enhancements(
         two_sided = contrast.sided == "two"
     z = forming_height if contrast.test == "F" or on_z else float(t_to_z(np.array(threshold), df[1]))
     share = (2 if two_sided else 1) * float(stats.norm.sf(z))
-    return Enhancements(keys, lattice, threshold, forming_height, share, two_sided, heights, on_z)
+    exponents = check_exponents(exponents)
+    return Enhancements(keys, domain, threshold, forming_height, share, two_sided, heights, on_z, exponents)
 
 
 def null_distribution(
@@ -274,8 +288,9 @@ def null_distribution(
         observed=enhancements.of_map(observed, scores),
         n_exceeding=so_far.n_exceeding,
         forming_threshold=enhancements.forming_threshold,
-        connectivity=enhancements.lattice.connectivity,
+        connectivity=enhancements.domain.connectivity,
         on_z=enhancements.on_z,
+        exponents=enhancements.exponents,
     )
 
 
@@ -346,7 +361,7 @@ def _run_batch(
     scores: ShuffledScores, batch: Moves, enhancements: Enhancements, bound: Singles, scratches: list[Scratch]
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Maxima of each shuffle of a batch, (n, n_keys), and how many reach the observed statistic, (n_voxels,)."""
-    n_shuffles, lattice = len(batch.sign), enhancements.lattice
+    n_shuffles, topology = len(batch.sign), enhancements.domain.topology
     maps = np.empty((n_shuffles if enhancements.with_tfce else 0, bound.size), np.float32)
     bar = np.inf
     if enhancements.with_clusters:  # a little lower: what lies above is decided by its height
@@ -361,20 +376,18 @@ def _run_batch(
             n_shuffles,
             enhancements.heights,
             enhancements.forming_height,
-            lattice.position,
-            lattice.offsets,
-            lattice.voxel.size,
+            topology,
+            np.full(topology.n_places, -1, np.int32),
         )
     if enhancements.with_tfce:
-        scratch = scratches.pop() if scratches else Scratch.for_lattice(lattice)
+        scratch = scratches.pop() if scratches else scratch_for(topology)
         columns["tfce"] = _tfce_maxima(
             maps,
             scores.n_voxels,
             enhancements.heights,
             2 if enhancements.two_sided else 1,
-            lattice.position,
-            lattice.cube,
-            lattice.connectivity,
+            enhancements.exponents,
+            topology,
             scratch,
         )
         scratches.append(scratch)
@@ -388,16 +401,15 @@ def _tfce_maxima(
     n_voxels: int,
     heights: Heights,
     n_sides: int,
-    position: Integers,
-    cube: Integers,
-    connectivity: int,
+    exponents: Exponents,
+    topology: Topology,
     scratch: Scratch,
 ) -> Floats:
     """Largest TFCE value of each map of ratios, (n_shuffles,), over one side or both."""
     largest = np.zeros(maps.shape[0])
     for h in range(maps.shape[0]):
         level = heights_of(maps[h, :n_voxels], heights)
-        largest[h] = largest_tfce(level, n_sides, position, cube, connectivity, scratch)
+        largest[h] = largest_tfce(level, n_sides, exponents, topology, scratch)
     return largest
 
 
@@ -407,9 +419,8 @@ def _cluster_maxima(
     n_shuffles: int,
     heights: Heights,
     threshold: float,
-    position: Integers,
-    offsets: Integers,
-    n_grid: int,
+    topology: Topology,
+    node_at: Integers,
 ) -> tuple[Floats, Floats]:
     """Largest size and mass of each shuffle's clusters, from the list of voxels beyond the bar."""
     start = np.zeros(n_shuffles + 1, np.int64)
@@ -430,8 +441,7 @@ def _cluster_maxima(
             voxels[at], listed[at] = scanned.voxel[i], level[i]
             filled[scanned.shuffle[i]] += 1
     size, mass = np.zeros(n_shuffles), np.zeros(n_shuffles)
-    node_at = np.full(n_grid, -1, np.int32)
     for h in range(n_shuffles):
         part = slice(start[h], start[h + 1])
-        size[h], mass[h] = list_maxima(voxels[part], listed[part], threshold, position, offsets, node_at)
+        size[h], mass[h] = list_maxima(voxels[part], listed[part], threshold, topology, node_at)
     return size, mass

@@ -30,7 +30,7 @@ from bids_app.permutation.null_distribution import (
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Shuffles
 from bids_app.runtime.memory import Means
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.domain import SpatialDomain
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Plan:
 
 
 def plan_permutations(
-    node: NodeSpec, design: Design, tests: Sequence[ContrastTest], lattice: Lattice, seed: int
+    node: NodeSpec, design: Design, tests: Sequence[ContrastTest], domain: SpatialDomain, seed: int
 ) -> tuple[Plan | None, ...]:
     """Decide what is shuffled and maximised for every contrast; None where the model asks for no permutation.
 
@@ -62,14 +62,14 @@ def plan_permutations(
             "for some. Add them, leave out the subjects with --participant-label, or AcrossContrasts."
         )
     # contrasts that are corrected together take the same flips, f and -f apart if one of them has to
-    return tuple(_plan(test, tests if across else (test,), node, lattice, seed) for test in tests)
+    return tuple(_plan(test, tests if across else (test,), node, domain, seed) for test in tests)
 
 
 def _plan(
     test: ContrastTest,
     together: Sequence[ContrastTest],
     node: NodeSpec,
-    lattice: Lattice,
+    domain: SpatialDomain,
     seed: int,
 ) -> Plan:
     """Plan one contrast, given those that it is corrected together with."""
@@ -77,7 +77,7 @@ def _plan(
     assert asked is not None
     forming = (asked.cluster_forming_p, asked.cluster_forming_t)
     try:
-        enhancements = choose_enhancements(asked.statistics, lattice, test, forming, on_z=len(together) > 1)
+        enhancements = choose_enhancements(asked.statistics, domain, test, forming, on_z=len(together) > 1)
     except ModelError as error:
         raise ModelError(f"{node.where}: Permutation.ClusterFormingT: {error}") from error
     sides = [(each.contrast.test, each.contrast.sided) for each in together]
@@ -160,8 +160,8 @@ def _null(
             plan.shuffles.order,
             plan.shuffles.sign,
             settings,
-            enhancements.lattice.position,
-            enhancements.lattice.offsets,
+            tuple(enhancements.exponents),
+            *enhancements.domain.fingerprint(),
         ),
         size=(plan.shuffles.n_shuffles, len(enhancements.keys), values.shape[1]),
     )

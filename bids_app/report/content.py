@@ -30,6 +30,7 @@ from bids_app.report.wording import (
     place_words,
     threshold_words,
 )
+from bids_app.spaces.tree_kernels import Exponents
 from bids_app.statistics.fit import ContrastFit
 from bids_app.statistics.sums_of_squares import SUMS_OF_SQUARES
 
@@ -67,9 +68,12 @@ class Shuffling:
     exhaustive: bool
     forming_threshold: float
     """t or F."""
-    connectivity: int
+    connectivity: int | None
+    """Neighbours of a voxel; None where the neighbours come from a list."""
     smallest_p: float
     """No p-value can be smaller."""
+    exponents: Exponents
+    """Of TFCE."""
 
     @property
     def words(self) -> str:
@@ -294,6 +298,7 @@ def _shuffling(permuted: Sequence[ContrastInference]) -> Shuffling | None:
         null.forming_threshold,
         null.connectivity,
         min(1.0, n_families * least),
+        null.exponents,
     )
 
 

@@ -8,33 +8,26 @@ from __future__ import annotations
 
 import errno
 import json
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.errors import OutputError
 from bids_app.runtime.locks import part_name
+from bids_app.spaces.image_files import compress, image_bytes
 
 Json = dict[str, Any]
 
 
 def write_image(path: Path, volume: NDArray[Any], affine: NDArray[np.float64], *, mni: bool) -> None:
     """Write an (i, j, k) volume as compressed NIfTI-1, in the volume's own type, without a time stamp."""
-    image = nib.Nifti1Image(volume, affine)
-    image.header.set_xyzt_units("mm", "sec")
-    code = "mni" if mni else "aligned"
-    image.set_sform(affine, code=code)
-    image.set_qform(affine, code=code)
     with replacing(path) as temporary:
-        # level 6 takes twice the time of level 3 for 2 % of the size
-        temporary.write_bytes(_compress(image.to_bytes(), level=3))
+        temporary.write_bytes(image_bytes(volume, affine, mni=mni))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -42,13 +35,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     text = table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n", float_format="%.9g")
     content = text.encode()
     with replacing(path) as temporary:
-        temporary.write_bytes(_compress(content) if path.name.endswith(".gz") else content)
-
-
-def _compress(content: bytes, level: int = 9) -> bytes:
-    """Compress for gzip without a time stamp, with the same header under every Python: gzip.compress changed it."""
-    packer = zlib.compressobj(level, wbits=zlib.MAX_WBITS | 16)
-    return packer.compress(content) + packer.flush()
+        temporary.write_bytes(compress(content) if path.name.endswith(".gz") else content)
 
 
 def write_json(path: Path, content: Json) -> Path:

@@ -35,7 +35,7 @@ from bids_app.results.json_record import Json, Loaders, decode, encode
 from bids_app.results.names import map_names, plain, run_record, type_on_disk
 from bids_app.results.values import NodeFacts, Results, RunFacts
 from bids_app.results.write import figure_path
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.domain import SpatialDomain
 from bids_app.spaces.image_files import UNREADABLE, open_image
 from bids_app.statistics.fit import ContrastFit
 
@@ -53,7 +53,7 @@ _OF_FIT = (
 )  # fmt: skip
 LEFT_OUT = (
     *(f"ContrastFit.{name}" for name in _OF_FIT),
-    *(f"NullDistribution.{name}" for name in ("shuffles", "maxima", "observed", "n_exceeding")),
+    *(f"NullDistribution.{name}" for name in ("shuffles", "maxima", "observed", "n_exceeding", "exponents")),
     *(f"ContrastInference.{name}" for name in ("p", "significant", "null")),
     *(f"ResultTables.{name}" for name in ("clusters", "peaks")),
     "Figure.png",
@@ -179,7 +179,7 @@ def read_mask(folder: NodeFolder) -> Booleans:
     return np.asarray(_volume(folder.file("desc-analysis_mask.nii.gz")) > 0)
 
 
-def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, lattice: Lattice) -> Results:
+def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, domain: SpatialDomain) -> Results:
     """Read everything about one contrast.
 
     Parameters
@@ -187,7 +187,7 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, lattice
     node : SavedNode
     contrast : Contrast
     plan : its shuffles, made again from the seed; None without any
-    lattice : of the mask
+    domain : of the maps
 
     Raises
     ------
@@ -201,7 +201,7 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, lattice
     try:
         fit = _read_fit(node, contrast, record["fit"], stem)
         null = None if plan is None or record["null"] is None else _read_null(node, plan, record["null"], stem)
-        inferences = tuple(_read_inference(node, fit, null, kept, lattice) for kept in record["inferences"])
+        inferences = tuple(_read_inference(node, fit, null, kept, domain) for kept in record["inferences"])
         tables = tuple(
             _read_tables(node.folder, f"{stem}_desc-{inference.method}", kept)
             for inference, kept in zip(inferences, record["tables"], strict=True)
@@ -247,6 +247,7 @@ def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistri
         "shuffles": plan.shuffles,
         "maxima": {str(key): table[key].to_numpy(np.float64) for key in table},
         "observed": {},
+        "exponents": plan.enhancements.exponents,
         "n_exceeding": np.rint(_p_of(logp) * plan.shuffles.n_shuffles).astype(np.int64),
     }
     null: NullDistribution = decode(NullDistribution, kept, {NullDistribution: lambda _: given})
@@ -254,14 +255,14 @@ def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistri
 
 
 def _read_inference(
-    node: SavedNode, fit: ContrastFit, null: NullDistribution | None, kept: Json, lattice: Lattice
+    node: SavedNode, fit: ContrastFit, null: NullDistribution | None, kept: Json, domain: SpatialDomain
 ) -> ContrastInference:
     """Read one corrected map: p of the shuffles from its map, parametric p from the uncorrected ones."""
     method, stem = kept["method"], f"contrast-{fit.contrast.label}"
     shown = node.folder.file(f"{stem}_stat-{fit.contrast.test}_desc-{method}Thresh_statmap.nii.gz")
     given: dict[str, Any] = {"significant": _values(shown, node.mask) != 0, "null": None}
     if method in ("uncorrected", "bonferroni", "fdr"):
-        given["p"] = parametric(fit, method, float(kept["alpha"]), 0, lattice).p
+        given["p"] = parametric(fit, method, float(kept["alpha"]), 0, domain).p
     else:
         given["p"] = _p_of(_values(node.folder.file(f"{stem}_stat-logp_desc-{method}_statmap.nii.gz"), node.mask))
         given["null"] = null

@@ -110,7 +110,7 @@ def about_forming(null: NullDistribution) -> Json:
 
 def about_connectivity(null: NullDistribution) -> Json:
     """Sidecar field of which voxels are neighbours."""
-    return {"Connectivity": null.connectivity}
+    return {} if null.connectivity is None else {"Connectivity": null.connectivity}
 
 
 def about_method(inference: ContrastInference, fit: ContrastFit) -> Json:

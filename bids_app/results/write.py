@@ -239,7 +239,8 @@ def write_contrast(
             of = "t, signed like t" if fit.contrast.test == "t" else "the positive part of the z of F"
             if fit.contrast.test == "t" and as_z:
                 of = "the z of t, signed like t"
-            content = {"Description": f"Threshold-free cluster enhancement of {of}, E 0.5, H 2"}
+            e, h = null.exponents
+            content = {"Description": f"Threshold-free cluster enhancement of {of}, E {e:g}, H {h:g}"}
             write("stat-tfce", side * null.observed["tfce"], content | about_shuffles(null) | about_connectivity(null))
     for inference, tables in results:
         of_method = about_method(inference, fit)

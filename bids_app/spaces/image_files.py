@@ -275,3 +275,20 @@ def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
         f"{path}: the header holds an affine that no voxels can have, [{rows}]; expected three axes of voxels with "
         "lengths in mm. Write the file again."
     )
+
+
+def image_bytes(volume: NDArray[Any], affine: NDArray[np.float64], *, mni: bool) -> bytes:
+    """Return an (i, j, k) volume as compressed NIfTI-1, in the volume's own type, without a time stamp."""
+    image = nib.Nifti1Image(volume, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    code = "mni" if mni else "aligned"
+    image.set_sform(affine, code=code)
+    image.set_qform(affine, code=code)
+    # level 6 takes twice the time of level 3 for 2 % of the size
+    return compress(image.to_bytes(), level=3)
+
+
+def compress(content: bytes, level: int = 9) -> bytes:
+    """Return content as gzip without a time stamp, with one header under every Python: gzip.compress changed it."""
+    packer = zlib.compressobj(level, wbits=zlib.MAX_WBITS | 16)
+    return packer.compress(content) + packer.flush()

@@ -1,16 +1,21 @@
-"""Voxels in and out of memory: grid check, mask, stack, unmask."""
+"""Voxels in and out of memory: grid, mask, and the domain that both make."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.arrays import Booleans, Floats, Stack
-from bids_app.spaces.image_files import UNREADABLE, open_image, unreadable
+from bids_app.arrays import Booleans, Floats, Integers, Longs, Stack
+from bids_app.errors import DataError
+from bids_app.spaces.adjacency import Adjacency
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.image_files import UNREADABLE, image_bytes, open_image, unreadable
+from bids_app.spaces.topology import LatticeTopology
 
 Image = nib.Nifti1Image
 
@@ -77,3 +82,92 @@ def read_volume(path: Path, most_bytes: float | None = None) -> VolumeData:
     i, j, k = data.shape[:3]
     grid = Grid((i, j, k), opened.affine)
     return VolumeData(path, data.reshape(i, j, k), grid, opened.sha256, opened.has_position)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class VolumeDomain(SpatialDomain):
+    """The voxels of an analysis mask, in C order."""
+
+    topology: LatticeTopology
+    xyz_mm: Floats
+    grid: Grid
+    mask: Booleans
+    """(i, j, k)."""
+    ijk: Longs
+    """(n_voxels, 3) voxel indices."""
+    is_mni: bool
+    """Whether the headers of written maps say that the space is MNI152."""
+
+    @classmethod
+    def from_mask(cls, mask: Booleans, affine: Floats, connectivity: int, *, is_mni: bool = False) -> VolumeDomain:
+        """Return the domain of an analysis mask.
+
+        Parameters
+        ----------
+        mask : (i, j, k) bool
+        affine : (4, 4) voxel index to mm
+        connectivity : 6, 18 or 26, that of the inference
+        is_mni : whether the space is MNI152
+
+        Raises
+        ------
+        ValueError
+            For another connectivity.
+        """
+        i, j, k = mask.shape
+        grid = Grid((i, j, k), affine)
+        ijk = np.argwhere(mask)
+        return cls(
+            topology=LatticeTopology.from_mask(mask, connectivity),
+            sizes=np.full(len(ijk), grid.voxel_volume_mm3),
+            size_unit="mm3",
+            element="voxel",
+            xyz_mm=ijk @ affine[:3, :3].T + affine[:3, 3],
+            grid=grid,
+            mask=mask,
+            ijk=ijk,
+            is_mni=is_mni,
+        )
+
+    @property
+    def connectivity(self) -> int:
+        """Neighbours of a voxel inside the mask: over faces (6), edges (18) and corners (26)."""
+        return self.topology.connectivity
+
+    @property
+    def adjacency(self) -> Adjacency:
+        """The same neighbours as compressed rows."""
+        return Adjacency.from_lattice(self.topology)
+
+    def neighbours(self, elements: NDArray[np.integer]) -> Integers:
+        """Return the neighbours of voxels, (n, connectivity), -1 where there is none."""
+        return self.topology.neighbours(elements)
+
+    def measure(self, members: NDArray[np.integer]) -> float:
+        """Return the volume of a set of voxels, in mm3."""
+        return members.size * self.grid.voxel_volume_mm3
+
+    def fingerprint(self) -> tuple[NDArray[Any], ...]:
+        """Return where the voxels lie in the bordered grid, and where their neighbours are from there."""
+        return self.topology.position, self.topology.offsets
+
+    def describe(self) -> dict[str, object]:
+        """Return the connectivity."""
+        return {"Connectivity": self.connectivity}
+
+    def on_grid(self, shape: tuple[int, ...], affine: Floats) -> Longs:
+        """Return the voxel indices, (n_voxels, 3), of a grid that must be the domain's own."""
+        if shape != self.grid.shape or not np.allclose(affine, self.grid.affine):
+            raise ValueError(f"a grid of {shape}; expected that of the mask, {self.grid.shape} with the same affine")
+        return self.ijk
+
+    def read(self, path: Path) -> Floats:
+        """Return the voxels of one map, (n_voxels,), in double precision."""
+        volume = read_volume(path)
+        if not volume.grid.same_as(self.grid):
+            raise DataError(f"{path}: {volume.grid}; expected the grid of the analysis mask, {self.grid}.")
+        return volume.data[self.mask].astype(np.float64)
+
+    def write(self, path: Path, values: NDArray[np.floating], *, outside: float = 0.0) -> None:
+        """Write one map as compressed NIfTI-1, in the type of the values and without a time stamp."""
+        path.write_bytes(image_bytes(unmask(values, self.mask, outside), self.grid.affine, mni=self.is_mni))

@@ -24,6 +24,8 @@ from bids_app.arrays import Floats, Stack
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.design.subspaces import column_space
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.scores import BLOCK, contrast_scores, error_space
 from bids_app.statistics.subsets import with_data, with_scores
 
@@ -46,9 +48,7 @@ class Smoothness:
     """Residual images: subjects times dimensions of the error, at most `MAX_IMAGES`."""
 
 
-def estimate_smoothness(
-    values: Stack, test: ContrastTest, mask: NDArray[np.bool_], affine: Floats
-) -> Smoothness | None:
+def estimate_smoothness(values: Stack, test: ContrastTest, domain: SpatialDomain) -> Smoothness | None:
     """Estimate the smoothness of a contrast's error.
 
     Parameters
@@ -56,15 +56,17 @@ def estimate_smoothness(
     values : (n_maps, n_voxels)
     test : ContrastTest
         Its error term says which residuals are taken.
-    mask : (i, j, k) bool, whose voxels in C order are those of `values`
-    affine : (4, 4) voxel index to mm
+    domain : of the maps
 
     Returns
     -------
     Smoothness or None
-        None where no voxel has its forward neighbours in the mask, or where the residuals do not vary from voxel to
-        voxel.
+        None where the elements are no voxels of a grid, where no voxel has its forward neighbours in the mask, or
+        where the residuals do not vary from voxel to voxel.
     """
+    if not isinstance(domain, VolumeDomain):
+        return None
+    mask = domain.mask
     directions = np.vstack([test.contrast.within, error_space(test)])
     needed = np.any(directions != 0, axis=0)
     design = with_data(values, with_scores(test, directions)).design
@@ -88,7 +90,7 @@ def estimate_smoothness(
             for b in range(a, 3):
                 products[a, b] += steps[a] * steps[b]
     products *= n_images / chosen.size
-    return _summary(products, np.linalg.norm(affine[:3, :3], axis=0), chosen.size)
+    return _summary(products, np.linalg.norm(domain.grid.affine[:3, :3], axis=0), chosen.size)
 
 
 def _there(values: Stack, rows: NDArray[np.intp]) -> NDArray[np.bool_]:

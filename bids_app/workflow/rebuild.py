@@ -19,7 +19,7 @@ from bids_app.results.folder import check_layout, check_writable, remove_abandon
 from bids_app.results.read import SavedNode, read_facts, read_mask, read_results
 from bids_app.runtime.locks import hold
 from bids_app.runtime.options import RunOptions
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.kinds import contrast_tests
 from bids_app.workflow.make_report import node_folder, open_sheet, report_contrast, report_node, write_page
 
@@ -112,12 +112,11 @@ def _existing(path: Path) -> Path:
 def _report_node(node: SavedNode, options: RunOptions) -> NodeSection:
     """Draw a node again."""
     design = node.facts.design
-    asked = node.spec.settings.permutation
-    lattice = Lattice.from_mask(node.mask, asked.connectivity if asked else 26)
-    plans = plan_permutations(node.spec, design, contrast_tests(design), lattice, node.facts.run.seed)
+    domain = VolumeDomain.from_mask(node.mask, node.facts.affine, node.spec.settings.connectivity)
+    plans = plan_permutations(node.spec, design, contrast_tests(design), domain, node.facts.run.seed)
     sheet = open_sheet(node.spec, node.facts, node.mask, options, node.folder)
     sections = []
     for contrast, plan in zip(design.contrasts, plans, strict=True):
         with stage(contrast.name):
-            sections.append(report_contrast(read_results(node, contrast, plan, lattice), sheet))
+            sections.append(report_contrast(read_results(node, contrast, plan, domain), sheet))
     return report_node(node.facts, sections, sheet)

@@ -25,7 +25,7 @@ from bids_app.design.build import build_design
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError, OutputError, Warned, printable
-from bids_app.inference.cluster_tables import Brain, Limits, tabulate, top_voxels
+from bids_app.inference.cluster_tables import TableOptions, tabulate, top_elements
 from bids_app.inference.corrections import ContrastInference, parametric, uncorrected_p
 from bids_app.inputs.load_maps import as_image, keep_voxels, load_maps
 from bids_app.inputs.map_reader import MaskedMaps
@@ -66,8 +66,8 @@ from bids_app.runtime.limits import container, how_to_bind, usable_memory_mb
 from bids_app.runtime.locks import hold, refuse_if_held
 from bids_app.runtime.memory import LEAST_MEMORY, Means, Room
 from bids_app.runtime.options import RunOptions, command_line
-from bids_app.spaces.atlases import load_atlases, space_has_atlases
-from bids_app.spaces.volume import Image, read_image
+from bids_app.spaces.atlases import Atlas, load_atlases, space_has_atlases
+from bids_app.spaces.volume import Image, VolumeDomain, read_image
 from bids_app.statistics import condition_means as conditions
 from bids_app.statistics.diagnostics import diagnose
 from bids_app.statistics.fit import fit_contrast, has_error
@@ -108,8 +108,10 @@ class Study:
     """Of all contrasts of the design."""
     plans: tuple[Plan | None, ...]
     """What is shuffled and maximised for each contrast; None where no permutation is asked for."""
-    brain: Brain
-    """Lattice of the inference, places and labels of the voxels."""
+    domain: VolumeDomain
+    """Where the voxels are, and which of them touch."""
+    atlases: tuple[Atlas, ...]
+    """Empty where labels are withheld."""
     uses_mni: bool
     """Whether labels and MNI background are used."""
     space_note: str
@@ -291,12 +293,11 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     (matters if "space" not in inputs.entities or not uses_mni else log.info)("%s", space_note)
     settings = node.settings
     atlases = load_atlases(settings.report.atlases, maps.grid.shape, maps.affine) if uses_mni else ()
-    connectivity = settings.permutation.connectivity if settings.permutation else 26
-    brain = Brain.from_mask(maps.mask, maps.affine, connectivity, atlases)
-    plans = plan_permutations(node, design, tests, brain.lattice, options.random_seed)
+    domain = VolumeDomain.from_mask(maps.mask, maps.affine, settings.connectivity)
+    plans = plan_permutations(node, design, tests, domain, options.random_seed)
     for plan in plans:
         _say(plan.shuffles.notes if plan else ())
-    return Study(node, inputs, maps, design, tests, plans, brain, uses_mni, space_note)
+    return Study(node, inputs, maps, design, tests, plans, domain, atlases, uses_mni, space_note)
 
 
 def _readable_overview(inputs: InputMaps) -> InputMaps:
@@ -340,7 +341,7 @@ def analyse_node(study: Study, run_facts: RunFacts, options: RunOptions) -> tupl
     with closing(_write_contrasts(study, folder, options)) as written:
         # maps and tables of all contrasts come first, as far as memory holds what their figures show
         several = tuple(islice(written, _most_waiting(study, options)))
-        sheet = open_sheet(study.node, facts, study.maps.mask, options, folder, study.brain.atlases)
+        sheet = open_sheet(study.node, facts, study.maps.mask, options, folder, study.atlases)
         while several:
             with stage("Figures") as say:
                 say(f"{len(several)} contrast{'s' if len(several) > 1 else ''}")
@@ -447,27 +448,27 @@ def analyse_contrast(
     by_permutation: Sequence[ContrastInference],
 ) -> Results:
     """Fit, correct and tabulate one contrast."""
-    settings, lattice = study.node.settings, study.brain.lattice
+    settings, domain = study.node.settings, study.domain
     fit = fit_contrast(study.maps.values, test)
-    inferences = [parametric(fit, each.correction, each.alpha, each.extent, lattice) for each in settings.parametric]
+    inferences = [parametric(fit, each.correction, each.alpha, each.extent, domain) for each in settings.parametric]
     inferences += by_permutation
-    limits = Limits(settings.report.min_extent, settings.report.min_distance)
+    options = TableOptions(settings.report.min_extent, settings.report.min_distance, study.atlases)
     tables = [
-        tabulate(each, fit, [other for other in inferences if other is not each], study.brain, limits)
+        tabulate(each, fit, [other for other in inferences if other is not each], domain, options)
         for each in inferences
     ]
     of_method = {each.method: listed for each, listed in zip(inferences, tables, strict=True)}
     first = of_method[contrastfigures.primary(inferences).method] if inferences else None
-    peaks = top_voxels(first, fit, study.brain)
-    permuted = (uncorrected_p(null), null.shuffles.n_shuffles, study.brain.xyz) if null else None
+    peaks = top_elements(first, fit, domain)
+    permuted = (uncorrected_p(null), null.shuffles.n_shuffles, domain.xyz_mm) if null else None
     return Results(
         fit=fit,
         null=null,
         inferences=tuple(inferences),
         tables=tuple(tables),
-        diagnostics=diagnose(study.maps.values, test, fit, (peaks, study.brain.xyz[peaks]), permuted),
-        smoothness=estimate_smoothness(study.maps.values, test, study.maps.mask, study.maps.affine),
-        means=means.peak_means(study.maps.values, study.design, study.brain, inferences, of_method),
+        diagnostics=diagnose(study.maps.values, test, fit, (peaks, domain.xyz_mm[peaks]), permuted),
+        smoothness=estimate_smoothness(study.maps.values, test, domain),
+        means=means.peak_means(study.maps.values, study.design, domain, inferences, of_method),
     )
 
 

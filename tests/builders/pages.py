@@ -9,7 +9,7 @@ import pandas as pd
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.inference.cluster_tables import Brain, Limits, tabulate
+from bids_app.inference.cluster_tables import TableOptions, tabulate
 from bids_app.inference.corrections import familywise, parametric
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
@@ -17,7 +17,7 @@ from bids_app.permutation.null_distribution import Work, choose_enhancements, nu
 from bids_app.permutation.schemes import sign_flips
 from bids_app.report import content
 from bids_app.report.figures.figure import Figure, Viewer
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
 
 MASK = np.ones((4, 4, 4), bool)
@@ -56,7 +56,7 @@ def make_section(
     contrast: Contrast, effect: float, n_shuffles: int = 40, *, shuffled: bool = True
 ) -> content.ContrastSection:
     """Run one contrast on noise, with an effect of A in the first eight voxels."""
-    design, lattice = make_design(contrast), Lattice.from_mask(MASK, 26)
+    design, lattice = make_design(contrast), VolumeDomain.from_mask(MASK, np.eye(4), 26)
     values = np.random.default_rng(3).standard_normal((3 * N_SUBJECTS, 64)).astype(np.float32)
     values[0::3, :8] += effect
     fit = fit_contrast(values, design, contrast)
@@ -65,8 +65,8 @@ def make_section(
         flips = sign_flips(N_SUBJECTS, n_shuffles, np.random.default_rng(0), up_to_sign=True)
         maximised = choose_enhancements(["voxel", "cluster-size"], lattice, design, contrast, (0.01, None))
         inferences += familywise(null_distribution(values, design, contrast, flips, maximised, Work()), 0.05)
-    brain = Brain.from_mask(MASK, AFFINE, 26)
-    tables = {each.method: tabulate(each, fit, inferences, brain, Limits()) for each in inferences}
+    brain = VolumeDomain.from_mask(MASK, AFFINE, 26)
+    tables = {each.method: tabulate(each, fit, inferences, brain, TableOptions()) for each in inferences}
     drawn = [Figure(f"stat-{contrast.test}_slices", PNG, "caption", f"map of {contrast.name}")]
     drawn += [
         Figure(f"desc-{each.method}_slices", PNG, "caption", f"{each.method} of {contrast.name}")

@@ -15,8 +15,8 @@ from scipy import stats
 from statsmodels.stats.anova import anova_lm
 
 from bids_app.design.between_subject import build_between
-from bids_app.design.contrasts import Contrast
 from bids_app.design.build import build_design
+from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError, Warned
 from bids_app.inputs.columns import Participants

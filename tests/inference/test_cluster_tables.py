@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 from bids_app.design.contrasts import Contrast
-from bids_app.inference.cluster_tables import COLUMNS, Brain, Limits, ResultTables, tabulate, top_voxels
+from bids_app.inference.cluster_tables import COLUMNS, ResultTables, TableOptions, tabulate, top_elements
 from bids_app.inference.corrections import ContrastInference
 from bids_app.spaces import atlases
 from bids_app.spaces.atlases import Atlas, load_atlases
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import ContrastFit
 
 Floats = NDArray[np.float64]
@@ -29,9 +30,9 @@ def test_coordinates_are_those_of_the_grid_and_not_of_its_rounding() -> None:
     affine = np.array([[0.7, 0, 0, -2.1], [0, -0.1, 0, -0.0], [0, 0, 0.3, 0.1], [0, 0, 0, 1]])
     statistic = np.zeros(5**3)
     statistic[np.ravel_multi_index((3, 0, 2), (5, 5, 5))] = 9.0
-    brain = Brain.from_mask(np.ones((5, 5, 5), bool), affine, 26)
+    domain = VolumeDomain.from_mask(np.ones((5, 5, 5), bool), affine, 26)
     inference = inference_of(statistic > 5)
-    peaks = tabulate(inference, fit_of(statistic), [inference], brain, Limits()).peaks
+    peaks = tabulate(inference, fit_of(statistic), [inference], domain, TableOptions()).peaks
     assert [f"{peaks[f'peak_{axis}'][0]:.9g}" for axis in "xyz"] == ["0", "0", "0.7"]
 
 
@@ -76,9 +77,9 @@ def tables_of(
 ) -> ResultTables:
     """Tabulate a volume whose voxels beyond +-3 are significant, in a mask of all voxels."""
     statistic = volume.reshape(-1)
-    brain = Brain.from_mask(np.ones(volume.shape, bool), AFFINE, connectivity)
-    limits = Limits(min_extent, min_distance_mm)
-    return tabulate(inference_of(np.abs(statistic) > 3), fit_of(statistic), (), brain, limits)
+    domain = VolumeDomain.from_mask(np.ones(volume.shape, bool), AFFINE, connectivity)
+    options = TableOptions(min_extent, min_distance_mm)
+    return tabulate(inference_of(np.abs(statistic) > 3), fit_of(statistic), (), domain, options)
 
 
 def line(*values: float) -> Floats:
@@ -137,7 +138,8 @@ def test_clusters_have_the_connectivity_of_the_inference(connectivity: int, exte
 def test_clusters_do_not_grow_through_voxels_outside_the_mask() -> None:
     mask = line(1, 1, 0, 1) > 0
     statistic = np.array([4.0, 5, 6])
-    tables = tabulate(inference_of(statistic > 3), fit_of(statistic), (), Brain.from_mask(mask, AFFINE, 26), Limits())
+    domain = VolumeDomain.from_mask(mask, AFFINE, 26)
+    tables = tabulate(inference_of(statistic > 3), fit_of(statistic), (), domain, TableOptions())
     assert tables.clusters["extent_voxels"].tolist() == [1, 2]
     assert tables.clusters["peak_x"].tolist() == [16, 12]
 
@@ -245,8 +247,8 @@ def test_the_p_of_every_method_stands_beside_the_peak() -> None:
         inference_of(significant, method="uncorrected", p=0.001),
     ]
     fit = fit_of(statistic)
-    brain = Brain.from_mask(np.ones((4, 1, 1), bool), AFFINE, 26)
-    tables = tabulate(own, fit, others, brain, Limits())
+    domain = VolumeDomain.from_mask(np.ones((4, 1, 1), bool), AFFINE, 26)
+    tables = tabulate(own, fit, others, domain, TableOptions())
     for table in (tables.clusters, tables.peaks):
         assert table["p_clusterSizeFWE"].tolist() == [0.02, 0.02]
         assert table["p_voxelFWE"].tolist() == [0.03, 1]
@@ -260,8 +262,8 @@ def test_the_p_of_every_method_stands_beside_the_peak() -> None:
 
 def test_an_f_contrast_has_no_effect_column() -> None:
     statistic = np.array([4.0, 6, 0])
-    brain = Brain.from_mask(np.ones((3, 1, 1), bool), AFFINE, 26)
-    tables = tabulate(inference_of(statistic > 3), fit_of(statistic, test="F"), (), brain, Limits())
+    domain = VolumeDomain.from_mask(np.ones((3, 1, 1), bool), AFFINE, 26)
+    tables = tabulate(inference_of(statistic > 3), fit_of(statistic, test="F"), (), domain, TableOptions())
     assert "peak_effect" not in tables.clusters
     assert "peak_effect" not in tables.peaks
     assert tables.clusters["peak_statistic"].tolist() == [6]
@@ -281,10 +283,14 @@ def test_all_clusters_may_be_too_small() -> None:
 
 def test_an_atlas_on_another_grid_is_refused() -> None:
     atlas = Atlas("aal", {}, np.zeros((1, 3, 1, 1), np.uint16), AFFINE, probabilistic=False)
-    with pytest.raises(ValueError, match="atlas aal is on a grid of"):
-        Brain.from_mask(np.ones((4, 1, 1), bool), AFFINE, 26, [atlas])
-    with pytest.raises(ValueError, match="same affine"):
-        Brain.from_mask(np.ones((3, 1, 1), bool), np.eye(4), 26, [atlas])
+    for mask, affine, message in (
+        (np.ones((4, 1, 1), bool), AFFINE, "atlas aal is on a grid of"),
+        (np.ones((3, 1, 1), bool), np.eye(4), "same affine"),
+    ):
+        statistic = np.zeros(mask.size)
+        domain = VolumeDomain.from_mask(mask, affine, 26)
+        with pytest.raises(ValueError, match=message):
+            tabulate(inference_of(statistic > 3), fit_of(statistic), (), domain, TableOptions(atlases=(atlas,)))
 
 
 @pytest.fixture(scope="module")
@@ -303,9 +309,11 @@ def labelled(activation: tuple[Floats, Floats]) -> ResultTables:
     volume, affine = activation
     shape = (volume.shape[0], volume.shape[1], volume.shape[2])
     found = load_atlases(["aal", "desikan_killiany", "harvard_oxford"], shape, affine)
-    brain = Brain.from_mask(np.ones(shape, bool), affine, 6, found)
+    domain = VolumeDomain.from_mask(np.ones(shape, bool), affine, 6)
     statistic = volume.reshape(-1)
-    return tabulate(inference_of(np.abs(statistic) > 2.5), fit_of(statistic), (), brain, Limits(20, 1000.0))
+    return tabulate(
+        inference_of(np.abs(statistic) > 2.5), fit_of(statistic), (), domain, TableOptions(20, 1000.0, found)
+    )
 
 
 def test_every_column_is_described(labelled: ResultTables) -> None:
@@ -388,8 +396,8 @@ def test_top_voxels_are_those_of_the_highest_peaks() -> None:
     volume = np.zeros((7, 7, 7))
     volume[1, 1, 1], volume[3, 5, 1], volume[5, 3, 5] = 4.0, -6.0, 5.0
     statistic = volume.reshape(-1)
-    brain = Brain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
-    voxels = top_voxels(tables_of(volume), fit_of(statistic), brain, 2)
+    domain = VolumeDomain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
+    voxels = top_elements(tables_of(volume), fit_of(statistic), domain, 2)
     assert statistic[voxels].tolist() == [-6.0, 5.0]
 
 
@@ -399,19 +407,19 @@ def test_without_peaks_the_top_voxel_is_the_one_that_came_closest(height: float)
     volume = np.zeros((4, 4, 4))
     volume[2, 1, 3], volume[0, 0, 0] = -height, 0.9 * height
     fit = fit_of(volume.reshape(-1))
-    brain = Brain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
+    domain = VolumeDomain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
     nothing = ResultTables(pd.DataFrame(), pd.DataFrame(), 0)
     for tables in (None, nothing):
-        assert fit.statistic[top_voxels(tables, fit, brain)].tolist() == [-height]
+        assert fit.statistic[top_elements(tables, fit, domain)].tolist() == [-height]
 
 
 def test_where_nothing_survives_the_voxel_that_came_closest_is_kept() -> None:
     """The smallest p of the method; of equal ones the highest statistic. Otherwise there is none."""
     volume = np.zeros((4, 4, 4))
     volume[1, 1, 1], volume[2, 2, 2] = 2.0, -2.5
-    fit, brain = fit_of(volume.reshape(-1)), Brain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
+    fit, domain = fit_of(volume.reshape(-1)), VolumeDomain.from_mask(np.ones(volume.shape, bool), AFFINE, 26)
     nothing = inference_of(np.zeros(64, bool))
-    closest = tabulate(nothing, fit, (), brain, Limits()).closest
+    closest = tabulate(nothing, fit, (), domain, TableOptions()).closest
     assert closest is not None
     assert (closest.xyz, closest.statistic, closest.p) == ((14.0, -14.0, 38.0), -2.5, 1.0)
-    assert tabulate(inference_of(np.abs(fit.statistic) > 1), fit, (), brain, Limits()).closest is None
+    assert tabulate(inference_of(np.abs(fit.statistic) > 1), fit, (), domain, TableOptions()).closest is None

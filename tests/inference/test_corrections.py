@@ -21,7 +21,7 @@ from bids_app.inference.corrections import (
 )
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.schemes import sign_flips
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.distributions import t_to_p, t_to_z
 from bids_app.statistics.fit import ContrastFit
 
@@ -34,9 +34,9 @@ def make_fit(t: NDArray[np.float64], sided: str = "two") -> ContrastFit:
     return ContrastFit(contrast, t, t_to_z(t, DF), t_to_p(t, DF, sided), t, t, t, None, None, 1.0, DF)
 
 
-def line(n_voxels: int) -> Lattice:
+def line(n_voxels: int) -> VolumeDomain:
     """Voxels in a row."""
-    return Lattice.from_mask(np.ones((n_voxels, 1, 1), np.bool_), 6)
+    return VolumeDomain.from_mask(np.ones((n_voxels, 1, 1), np.bool_), np.eye(4), 6)
 
 
 @pytest.fixture

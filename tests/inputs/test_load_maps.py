@@ -20,8 +20,7 @@ from bids_app.inputs.select_maps import InputMaps
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.runtime.memory import Room
-from bids_app.spaces.clusters import Lattice
-from bids_app.spaces.volume import Grid, read_image, unmask
+from bids_app.spaces.volume import Grid, VolumeDomain, read_image, unmask
 from bids_app.statistics.fit import fit_contrast
 
 SHAPE = (4, 3, 2)
@@ -538,7 +537,7 @@ def test_t_of_doubles_is_scipys(tmp_path: Path, rng: np.random.Generator) -> Non
     design = Design(b, ("a", "b"), names, ("A",), b, ("a", "b"), (contrast,))
     expected = stats.ttest_ind(data[:8].reshape(8, -1), data[8:].reshape(8, -1)).statistic
     assert fit_contrast(loaded.values, design, contrast).statistic == pytest.approx(expected, rel=1e-7)
-    lattice = Lattice.from_mask(loaded.mask, 26)
+    lattice = VolumeDomain.from_mask(loaded.mask, np.eye(4), 26)
     enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
     null = null_distribution(
         loaded.values, design, contrast, make_shuffles(contrast, design, 20, 1), enhancements, Work()

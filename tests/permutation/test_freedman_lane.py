@@ -15,7 +15,7 @@ from bids_app.design.design import Design
 from bids_app.permutation.freedman_lane import between_basis
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import Scheme, Shuffles, make_shuffles
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 
 Floats = NDArray[np.float64]
 
@@ -154,7 +154,7 @@ def test_every_scheme_equals_refitting_the_full_model(
         ]
     )
     towards = np.abs(expected) if test == "t" else expected
-    lattice = Lattice.from_mask(np.ones((V, 1, 1), np.bool_), 6)
+    lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
     enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
     null = null_distribution(values, design, contrast, shuffles, enhancements, Work())
     assert null.observed["voxel"] == pytest.approx(towards[0], rel=3e-5, abs=1e-5)
@@ -173,7 +173,7 @@ def test_one_sided_t_has_the_sign_of_the_effect(values: NDArray[np.float32]) -> 
         design, contrast = make("groups and age", [[0, 0, 1]], "mean", "partitioned", "t")
         contrast = Contrast(**{name: getattr(contrast, name) for name in contrast.__slots__} | {"sided": sided})
         shuffles = make_shuffles(contrast, design, 30, seed=2)
-        lattice = Lattice.from_mask(np.ones((V, 1, 1), np.bool_), 6)
+        lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
         enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
         sides[sided] = null_distribution(values, design, contrast, shuffles, enhancements, Work())
     assert np.array_equal(sides["positive"].observed["voxel"], -sides["negative"].observed["voxel"])
@@ -203,7 +203,7 @@ def test_blocks_flip_together_or_bound_the_swaps(scheme: Scheme, values: NDArray
     members = np.array([ord(block) for block in blocks])
     assert np.array_equal(members[shuffles.order], np.broadcast_to(members, shuffles.order.shape))
     assert np.array_equal(shuffles.sign[:, ::2], shuffles.sign[:, 1::2])
-    lattice = Lattice.from_mask(np.ones((V, 1, 1), np.bool_), 6)
+    lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
     enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
     null = null_distribution(values, design, contrast, shuffles, enhancements, Work())
     expected = [

@@ -17,7 +17,7 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import Shuffles, make_shuffles
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import error_df, fit_contrast, has_error, statistic_kind
 
 Floats = NDArray[np.float64]
@@ -69,7 +69,7 @@ def values(rng: np.random.Generator) -> NDArray[np.float32]:
 
 def run(values: NDArray[np.float32], design: Design, shuffles: Shuffles, n_jobs: int = 1) -> NullDistribution:
     """The engine under test."""
-    lattice = Lattice.from_mask(np.ones((values.shape[1], 1, 1), np.bool_), 6)
+    lattice = VolumeDomain.from_mask(np.ones((values.shape[1], 1, 1), np.bool_), np.eye(4), 6)
     enhancements = choose_enhancements(
         ("voxel", "cluster-size", "tfce"), lattice, design, design.contrasts[0], (0.05, None)
     )

@@ -13,7 +13,7 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import Shuffles, make_shuffles, sign_flips
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 
 SHAPE = (6, 5, 4)
 S, K = 6, 4
@@ -76,7 +76,7 @@ def run(
 ) -> NullDistribution:
     """The engine under test, exhaustive unless shuffles are given."""
     design, contrast = make(*case)
-    lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 18)
+    lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 18)
     enhancements = choose_enhancements(ALL, lattice, design, contrast, (FORMING_P, None))
     shuffles = shuffles or make_shuffles(contrast, design, 64, seed=0)
     return null_distribution(values, design, contrast, shuffles, enhancements, Work(n_jobs))
@@ -204,7 +204,7 @@ def test_flipping_a_subjects_data_changes_no_maximum(values: NDArray[np.float32]
 
 def test_a_named_forming_threshold_overrides_the_p() -> None:
     """ClusterFormingT is a t, or an F for an F contrast."""
-    lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 6)
+    lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 6)
     for case, expected in [(CASES[1], 2.0), (CASES[7], 2.0)]:
         design, contrast = make(*case)
         enhancements = choose_enhancements(ALL, lattice, design, contrast, (0.001, 2.0))
@@ -215,7 +215,7 @@ def test_a_named_forming_threshold_overrides_the_p() -> None:
 def test_only_what_is_asked_for_is_maximised(values: NDArray[np.float32]) -> None:
     """Statistics left out cost nothing and appear nowhere."""
     design, contrast = make(*CASES[1])
-    lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 26)
+    lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26)
     enhancements = choose_enhancements(("tfce",), lattice, design, contrast, (0.001, None))
     null = null_distribution(values, design, contrast, make_shuffles(contrast, design, 8, 0), enhancements, Work())
     assert set(null.maxima) == set(null.observed) == {"tfce"}
@@ -252,7 +252,7 @@ def test_a_statistic_of_zero_ties_with_rounding() -> None:
 
 def test_a_forming_threshold_that_takes_in_everything_is_refused() -> None:
     """An F below its median has a z below zero, of which no cluster can be made."""
-    lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 6)
+    lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 6)
     design, contrast = make(*CASES[7])
     with pytest.raises(ValueError, match=r"0.5 is below the median of F\(2, 10\)"):
         choose_enhancements(ALL, lattice, design, contrast, (0.001, 0.5))

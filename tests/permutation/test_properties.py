@@ -31,7 +31,7 @@ from bids_app.permutation.null_distribution import (
     score_bytes,
 )
 from bids_app.permutation.schemes import Scheme, Shuffles, make_shuffles
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -128,7 +128,7 @@ def run(
     statistics: Sequence[str] = STATISTICS,
 ) -> NullDistribution:
     """The engine under test, forming clusters at p = 0.05."""
-    lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 18)
+    lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 18)
     enhancements = choose_enhancements(statistics, lattice, design, contrast, (0.05, None))
     return null_distribution(values, design, contrast, shuffles, enhancements, work or Work())
 
@@ -378,7 +378,7 @@ def one_voxel(scores: Sequence[float], between: Floats, row: list[float], sided:
     )  # fmt: skip
     names, subjects = tuple(map(str, range(len(row)))), tuple(map(str, range(n)))
     design = Design(np.ones((n, 1)), ("a",), subjects, ("a",), between, names, (contrast,))
-    lattice = Lattice.from_mask(np.ones((1, 1, 1), np.bool_), 6)
+    lattice = VolumeDomain.from_mask(np.ones((1, 1, 1), np.bool_), np.eye(4), 6)
     enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
     shuffles = make_shuffles(contrast, design, 5040, 0)
     assert shuffles.exhaustive
@@ -479,7 +479,7 @@ class TestMemory:
         subjects = tuple(map(str, range(self.SUBJECTS)))
         matrix = np.tile(np.eye(9), (self.SUBJECTS, 1))
         design = Design(matrix, cells, subjects, cells, np.ones((self.SUBJECTS, 1)), ("1",), (contrast,))
-        lattice = Lattice.from_mask(np.ones(self.SHAPE, np.bool_), 26)
+        lattice = VolumeDomain.from_mask(np.ones(self.SHAPE, np.bool_), np.eye(4), 26)
         enhancements = choose_enhancements(statistics, lattice, design, contrast, (0.001, forming_t))
         shuffles = make_shuffles(contrast, design, n_shuffles, 0)
         assert score_bytes(values, design, contrast, shuffles) > 32e6  # too much for half of 64 MB

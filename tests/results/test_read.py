@@ -104,7 +104,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     compare(study.node, node.spec, "spec")
     compare(study.maps.mask, node.mask, "mask")
     plans = zip(node.facts.design.contrasts, study.plans, strict=True)
-    read = [read_results(node, contrast, plan, study.brain.lattice) for contrast, plan in plans]
+    read = [read_results(node, contrast, plan, study.domain) for contrast, plan in plans]
     return Both(given, read, out)
 
 

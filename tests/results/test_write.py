@@ -20,7 +20,7 @@ import pytest
 
 from bids_app.design.design import Design
 from bids_app.errors import OutputError
-from bids_app.inference.cluster_tables import Brain, Limits, tabulate
+from bids_app.inference.cluster_tables import TableOptions, tabulate
 from bids_app.inference.corrections import familywise, parametric
 from bids_app.inference.pareto_tail import TailFit
 from bids_app.inputs.map_reader import MaskedMaps
@@ -34,7 +34,7 @@ from bids_app.results.folder import NodeFolder, check_layout, check_writable, re
 from bids_app.results.write import figure_path, write_conditions, write_contrast, write_design, write_figure
 from bids_app.runtime.locks import machine
 from bids_app.runtime.options import RunOptions, command_line
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
 from builders import pages
 from builders.drawings import make_design
@@ -229,7 +229,7 @@ def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_pa
     flips = sign_flips(8, 8, np.random.default_rng(0), up_to_sign=True)
     null = NullDistribution("Faces", flips, maxima, observed, np.ones(64, np.int64), 3.0, 26)
     (result,) = familywise(null, 0.2)
-    tables = tabulate(result, fit, [], Brain.from_mask(maps.mask, maps.affine, 26), Limits())
+    tables = tabulate(result, fit, [], VolumeDomain.from_mask(maps.mask, maps.affine, 26), TableOptions())
     tail = TailFit(3.0, 1.5, 0.1, 0.6, 0.2)
     found = []
     for name, changes in (
@@ -337,8 +337,9 @@ def test_sidecars_say_what_a_result_is_about(tmp_path: Path, sided: str, method:
     values[0::3, :8] += 4
     maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeFolder(tmp_path, "a", {}, {})
     fit = fit_contrast(values, pages.make_design(contrast), contrast)
-    result = replace(parametric(fit, "bonferroni", 0.05, 0, Lattice.from_mask(pages.MASK, 26)), method=method)
-    tables = tabulate(result, fit, [], Brain.from_mask(maps.mask, maps.affine, 26), Limits())
+    domain = VolumeDomain.from_mask(maps.mask, maps.affine, 26)
+    result = replace(parametric(fit, "bonferroni", 0.05, 0, domain), method=method)
+    tables = tabulate(result, fit, [], domain, TableOptions())
     write_contrast(folder, maps, fit, None, [(result, tables)])
     for name in (f"stat-t_desc-{method}Thresh_statmap", f"desc-{method}_clusters", f"desc-{method}_peaks"):
         content = json.loads(folder.file(f"contrast-AB_{name}.json").read_text())

@@ -17,8 +17,8 @@ from scipy import stats
 from statsmodels.stats.anova import anova_lm
 
 from bids_app.cli.analyse import main
-from bids_app.design.contrasts import Contrast
 from bids_app.design.build import build_design
+from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.errors import DataError
 from bids_app.inputs.columns import Participants
@@ -26,7 +26,7 @@ from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.specification import ModelSpec
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import make_shuffles
-from bids_app.spaces.clusters import Lattice
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import error_df, fit_contrast, has_error, statistic_kind
 from builders.models import Document
 
@@ -112,7 +112,7 @@ def test_a_contrast_is_tested_in_those_who_have_what_it_needs(
     for data, each in ((stacked(whole), design), (values, alone)):
         of_each = chosen(each, name)
         shuffles = make_shuffles(of_each, each, 30, seed=0)
-        lattice = Lattice.from_mask(np.ones((V, 1, 1), np.bool_), 6)
+        lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
         enhancements = choose_enhancements(("voxel", "tfce"), lattice, each, of_each, (0.05, None))
         nulls.append(null_distribution(data, each, of_each, shuffles, enhancements, Work()))
     assert np.array_equal(nulls[0].maxima["voxel"], nulls[1].maxima["voxel"])
@@ -198,7 +198,7 @@ def test_flips_of_incomplete_maps_take_all_of_a_subject(name: str, make: Make, w
         sse = np.square(left(full, y)).sum(0)
         expected.append((np.square(left(null, y)).sum(0) - sse) / contrast.rank / (sse / df))
     f = np.array(expected)
-    lattice = Lattice.from_mask(np.ones((V, 1, 1), np.bool_), 6)
+    lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
     enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
     null_ = null_distribution(values, design, contrast, shuffles, enhancements, Work())
     assert null_.maxima["voxel"] == pytest.approx(np.sqrt(f.max(1)) if name == "First" else f.max(1), rel=3e-5)

@@ -25,7 +25,8 @@ from bids_app.console.text import file_label
 from bids_app.demo.study import write_study
 from bids_app.results import files
 from bids_app.results import write as outputs
-from bids_app.spaces.clusters import Lattice, tfce
+from bids_app.spaces.tfce import enhance
+from bids_app.spaces.topology import LatticeTopology
 
 PARAMETRIC_ONLY: dict[str, Any] = {"Permutation": None, "Report": {"Interactive": False, "Atlases": ["aal"]}}
 
@@ -384,7 +385,7 @@ class TestSwE:
             return total
 
         assert stepped(0.1)[mask] == pytest.approx(theirs[mask], rel=1e-6, abs=1e-5)
-        exact = tfce(z[mask].astype(np.float32), Lattice.from_mask(mask, 18))
+        exact = enhance(z[mask].astype(np.float32), LatticeTopology.from_mask(mask, 18))
         strong = exact > np.quantile(exact, 0.5)
         errors = [np.abs(stepped(step)[mask][strong] / exact[strong] - 1).max() for step in (0.1, 0.02, 0.004)]
         assert errors[0] > 4 * errors[1] > 16 * errors[2]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bids_app.arrays import Floats
 from bids_app.design.contrasts import Contrast
-from bids_app.inference.cluster_tables import ResultTables
+from bids_app.inference.cluster_tables import ResultTables, highest_peaks
 from bids_app.inference.corrections import ContrastInference
 from bids_app.report.figures.background import Canvas, Scale, Volume, full_opacity, highest, masked_volume
 from bids_app.report.figures.charts import nulls_png
@@ -319,8 +319,7 @@ def _shown(scene: Scene) -> tuple[Floats, str]:
 
 def _highest(peaks: pd.DataFrame, number: int) -> list[dict[Any, Any]]:
     """Take the highest peaks as records."""
-    ordered = peaks.sort_values("peak_statistic", key=np.abs, ascending=False, kind="stable")
-    return ordered.head(number).to_dict("records")
+    return highest_peaks(peaks, number).to_dict("records")
 
 
 def _landmark(row: Mapping[Any, Any], contrast: Contrast) -> Landmark:

@@ -10,12 +10,13 @@ import pandas as pd
 
 from bids_app.arrays import Floats, Stack
 from bids_app.design.design import Design
-from bids_app.inference.cluster_tables import Brain, ResultTables
+from bids_app.inference.cluster_tables import PLACE, ResultTables, highest_peaks, peak_elements
 from bids_app.inference.corrections import ContrastInference
 from bids_app.report.figures.charts import means_png
 from bids_app.report.figures.figure import Figure, attempt
 from bids_app.report.figures.of_contrast import primary
 from bids_app.report.wording import ATLAS_HEADS, MINUS, method_words, place_words
+from bids_app.spaces.domain import SpatialDomain
 from bids_app.statistics.condition_means import (
     Group,
     adjustment_words,
@@ -25,7 +26,6 @@ from bids_app.statistics.condition_means import (
     groups_alike,
 )
 
-N_PEAKS = 5
 WITHIN_GROUP = "They serve comparisons of conditions within a group, not of groups."
 ALIKE = "Contrasts that average over groups weigh them alike, whatever their sizes."
 SAME_DATA = (
@@ -71,7 +71,7 @@ class PeakMeans:
 def peak_means(
     values: Stack,
     design: Design,
-    brain: Brain,
+    domain: SpatialDomain,
     inferences: Sequence[ContrastInference],
     tables: Mapping[str, ResultTables],
 ) -> PeakMeans | None:
@@ -82,7 +82,7 @@ def peak_means(
     values : (n_subjects * n_conditions, n_voxels)
         Subjects slow, conditions fast.
     design : whose conditions and groups of subjects these are
-    brain : of the voxels
+    domain : of the maps
     inferences : the corrected maps of one contrast
     tables : method -> clusters and peaks
 
@@ -94,10 +94,9 @@ def peak_means(
     first = primary(inferences) if inferences else None
     if first is None or tables[first.method].peaks.empty:
         return None
-    peaks = tables[first.method].peaks
-    peaks = peaks.sort_values("peak_statistic", key=np.abs, ascending=False, kind="stable").head(N_PEAKS)
-    xyz = peaks[["peak_x", "peak_y", "peak_z"]].to_numpy(np.float64)
-    voxels = [int(((brain.xyz - place) ** 2).sum(axis=1).argmin()) for place in xyz]
+    peaks = highest_peaks(tables[first.method].peaks)
+    xyz = peaks[PLACE].to_numpy(np.float64)
+    voxels = peak_elements(peaks, domain)
     conditions, groups = design.cells, find_groups(design) if design.groups else groups_alike(design)
     if not groups:
         return None

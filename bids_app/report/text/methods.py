@@ -246,11 +246,12 @@ def _permutation_sentences(node: NodeSection, methods: Sequence[str]) -> list[st
     shuffling = section.shuffling
     assert shuffling is not None
     alpha = next(result.alpha for result in section.results if result.is_permutation)
+    e, h = shuffling.exponents
     what = {
         "voxelFWE": "the statistic of single voxels",
         "clusterSizeFWE": "cluster size",
         "clusterMassFWE": "cluster mass (Bullmore et al., 1999)",
-        "tfceFWE": "threshold-free cluster enhancement (TFCE, E = 0.5, H = 2; Smith & Nichols, 2009)",
+        "tfceFWE": f"threshold-free cluster enhancement (TFCE, E = {e:g}, H = {h:g}; Smith & Nichols, 2009)",
     }
     sentences = [
         f"Inference was non-parametric, by {_drawn_words(node)} "

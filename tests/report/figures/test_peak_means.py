@@ -9,19 +9,20 @@ import pandas as pd
 import pytest
 
 from bids_app.design.design import Design
-from bids_app.inference.cluster_tables import Brain, ResultTables
+from bids_app.inference.cluster_tables import ResultTables
 from bids_app.inference.corrections import ContrastInference
 from bids_app.report import content
 from bids_app.report.figures import peak_means as means
 from bids_app.report.page import render as html
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.condition_means import condition_means
 from builders.pages import AFFINE, MASK, Reader, make_design, make_node, make_page
 
-BRAIN = Brain.from_mask(MASK, AFFINE, 26)
+DOMAIN = VolumeDomain.from_mask(MASK, AFFINE, 26)
 
 
 def make_tables(voxels: list[int], statistics: list[float]) -> ResultTables:
-    peaks = pd.DataFrame(BRAIN.xyz[voxels], columns=["peak_x", "peak_y", "peak_z"])
+    peaks = pd.DataFrame(DOMAIN.xyz_mm[voxels], columns=["peak_x", "peak_y", "peak_z"])
     return ResultTables(pd.DataFrame(), peaks.assign(peak_statistic=statistics, aal="Fusiform_R"), 0)
 
 
@@ -42,7 +43,7 @@ def make_means(
     found[voxels] = True
     inference = ContrastInference("voxelFWE", np.where(found, 0.01, 1.0), 0.05, found, 4.0, 0, None)
     tables = {"voxelFWE": make_tables(voxels, statistics)}
-    return means.peak_means(values, make_study(groups), BRAIN, [inference], tables)
+    return means.peak_means(values, make_study(groups), DOMAIN, [inference], tables)
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_the_caption_says_whom_the_means_are_without(values: np.ndarray) -> None
         whole, matrix=whole.matrix[:23], rows=place, between=between, between_names=(*whole.between_names, "age")
     )
     inference = ContrastInference("voxelFWE", np.full(64, 0.01), 0.05, np.ones(64, bool), 4.0, 0, None)
-    shown = means.peak_means(values, design, BRAIN, [inference], {"voxelFWE": make_tables([9], [5.0])})
+    shown = means.peak_means(values, design, DOMAIN, [inference], {"voxelFWE": make_tables([9], [5.0])})
     assert shown is not None
     assert "Of the 7 of 8 subjects who have a map of every condition. Not adjusted for age." in shown.caption
 
@@ -108,7 +109,7 @@ def test_the_caption_says_whom_the_means_are_without(values: np.ndarray) -> None
 def test_without_survivors_there_is_nothing_to_show(values: np.ndarray) -> None:
     """Nor without any correction."""
     assert make_means(values, [], []) is None
-    assert means.peak_means(values, make_study(), BRAIN, [], {}) is None
+    assert means.peak_means(values, make_study(), DOMAIN, [], {}) is None
 
 
 def test_numbers_have_the_digits_that_their_errors_deserve(values: np.ndarray) -> None:
