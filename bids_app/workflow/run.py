@@ -24,8 +24,10 @@ from bids_app.console.text import file_label, listed, nearest, shown
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design, build_design
 from bids_app.errors import DataError, ModelError, OutputError, Warned, printable
+from bids_app.inference.catalogue import correct
 from bids_app.inference.cluster_tables import Brain, Limits, tabulate, top_voxels
-from bids_app.inference.corrections import ContrastInference, parametric, uncorrected_p
+from bids_app.inference.evidence import Evidence, Family
+from bids_app.inference.familywise import uncorrected_p
 from bids_app.inputs.load_maps import as_image, keep_voxels, load_maps
 from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.participants import find_participants
@@ -439,16 +441,16 @@ def analyse_contrast(
     study: Study,
     contrast: Contrast,
     null: NullDistribution | None,
-    by_permutation: Sequence[ContrastInference],
+    family: Family | None,
 ) -> Results:
     """Fit, correct and tabulate one contrast."""
-    settings, lattice = study.node.settings, study.brain.lattice
-    fit = fit_contrast(study.maps.values, study.design, contrast)
-    inferences = [parametric(fit, each.correction, each.alpha, each.extent, lattice) for each in settings.parametric]
-    inferences += by_permutation
+    settings, maps = study.node.settings, study.maps
+    fit = fit_contrast(maps.values, study.design, contrast)
+    smoothness = estimate_smoothness(maps.values, study.design, contrast, maps.mask, maps.affine)
+    inferences, bounds = correct(Evidence(fit, study.brain.lattice, smoothness, null, family), settings)
     limits = Limits(settings.report.min_extent, settings.report.min_distance)
     tables = [
-        tabulate(each, fit, [other for other in inferences if other is not each], study.brain, limits)
+        tabulate(each, fit, [other for other in inferences if other is not each], study.brain, limits, bounds)
         for each in inferences
     ]
     of_method = {each.method: listed for each, listed in zip(inferences, tables, strict=True)}
@@ -458,10 +460,10 @@ def analyse_contrast(
     return Results(
         fit=fit,
         null=null,
-        inferences=tuple(inferences),
+        inferences=inferences,
         tables=tuple(tables),
         diagnostics=diagnose(study.maps.values, study.design, fit, (peaks, study.brain.xyz[peaks]), permuted),
-        smoothness=estimate_smoothness(study.maps.values, study.design, contrast, study.maps.mask, study.maps.affine),
+        smoothness=smoothness,
         means=means.peak_means(study.maps.values, study.design, study.brain, inferences, of_method),
     )
 
