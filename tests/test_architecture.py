@@ -134,7 +134,8 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef, source: list[st
 
 STILL_TO_MEND = {
     "design.design -> statistics.unequal_variances",
-    "permutation.plan -> inference.corrections",
+    "permutation.plan -> inference.evidence",
+    "permutation.plan -> inference.familywise",
     "report.figures.drawing -> joblib.Parallel",
     "report.figures.drawing -> joblib.delayed",
     "report.figures.drawing -> joblib.parallel_config",

@@ -68,3 +68,14 @@ def file_label(name: str) -> str:
     words = re.split(r"[^0-9a-zA-Z]+", name.replace(":", " By "))
     first, *others = [word for word in words if word] or [""]
     return first + "".join(word[0].upper() + word[1:] for word in others)
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them: a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def a_few(names: Sequence[str], at_most: int) -> str:
+    """Return the first names, separated by commas, and how many more there are."""
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")

@@ -16,7 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.arrays import Floats, Integers
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference import catalogue
+from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
+from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.atlases import Atlas, label_cluster, label_peak
 from bids_app.spaces.clusters import label_components
 from bids_app.spaces.domain import SpatialDomain
@@ -28,16 +30,6 @@ PLACE = ["peak_x", "peak_y", "peak_z"]
 SIZE_COLUMNS = {"mm3": "volume_mm3", "mm2": "area_mm2"}  # elements without a size of their own are counted only
 
 _CHOSEN_FOR_HEIGHT = "Chosen for its height in these data, and so larger than it would be in independent data."
-_CLUSTER_LEVEL = (
-    "It belongs to the cluster that the cluster-forming threshold makes around the peak voxel, not to the "
-    "voxel; 1 where there is no such cluster."
-)
-_LABELS = (
-    "In a table of peaks: the region at the peak, for a probabilistic atlas every region of at least 5 % "
-    "with its probability. In a table of clusters: the regions that hold at least 5 % of the voxels, with "
-    "that share, and the sum of the smaller ones. no_label: in no region of the atlas."
-)
-
 COLUMNS: dict[str, str] = {
     "cluster_id": "Number of the cluster, 1 having the largest absolute peak statistic.",
     "peak_id": "Number of the cluster and letter of the peak, a having the largest absolute statistic.",
@@ -57,24 +49,16 @@ COLUMNS: dict[str, str] = {
         "Contrast estimate at the peak voxel, in the units of the input maps and of the weights as given; "
         f"only for t. {_CHOSEN_FOR_HEIGHT}"
     ),
-    "p_uncorrected": "Parametric p-value at the peak voxel, not corrected for the number of voxels.",
-    "p_bonferroni": "p-value at the peak voxel, Bonferroni corrected over the voxels of the analysis mask.",
-    "p_fdr": (
-        "p-value at the peak voxel, adjusted for the false discovery rate over the voxels of the analysis mask "
-        "(Benjamini-Hochberg), for independent or positively dependent p-values."
-    ),
-    "p_voxelFWE": "Permutation p-value at the peak voxel, familywise corrected by the maximum statistic.",
-    "p_clusterSizeFWE": f"Permutation p-value of the cluster size, familywise corrected. {_CLUSTER_LEVEL}",
-    "p_clusterMassFWE": f"Permutation p-value of the cluster mass, familywise corrected. {_CLUSTER_LEVEL}",
-    "p_tfceFWE": (
-        "Permutation p-value at the peak voxel by threshold-free cluster enhancement, familywise corrected. "
-        "The evidence comes from the whole region that supports the voxel, which can exceed what is significant, and "
-        "not from the voxel alone."
-    ),
-    "aal": f"Labels of the AAL atlas. {_LABELS}",
-    "desikan_killiany": f"Labels of the Desikan-Killiany atlas. {_LABELS}",
-    "harvard_oxford": f"Labels of the Harvard-Oxford atlas, which is probabilistic. {_LABELS}",
 }
+"""Columns that every table has; corrections and atlases add those of their catalogues."""
+
+
+def described(column: str) -> str:
+    """Return what a column of a table holds, for its sidecar; empty for a column of nobody's."""
+    if column in ATLASES:
+        return ATLASES[column].column
+    added = catalogue.columns()
+    return added[column].text if column in added else COLUMNS.get(column, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +110,12 @@ class _Cluster:
 
 
 def tabulate(
-    inference: ContrastInference,
+    inference: CorrectedMap,
     fit: ContrastFit,
-    others: Sequence[ContrastInference],
+    others: Sequence[CorrectedMap],
     domain: SpatialDomain,
     options: TableOptions,
+    bounds: Sequence[ClusterBounds] = (),
 ) -> ResultTables:
     """Return the clusters and peaks of one corrected map.
 
@@ -141,6 +126,7 @@ def tabulate(
     others : the other corrected maps of the contrast, for their p-values
     domain : of the maps
     options : what is listed
+    bounds : for any set of elements; each adds its columns to the table of clusters
 
     Returns
     -------
@@ -166,7 +152,7 @@ def tabulate(
         p_maps.setdefault(f"p_{each.method}", each.p)
     values = _Values(fit, p_maps, domain, options.atlases)
     return ResultTables(
-        _cluster_table(clusters, values),
+        _cluster_table(clusters, values).assign(**_bounded(clusters, bounds)),
         _peak_table(clusters, values),
         n_left_out,
         None if inference.significant.any() else closest_element(inference, fit, domain, options.atlases),
@@ -174,13 +160,13 @@ def tabulate(
 
 
 def closest_element(
-    inference: ContrastInference, fit: ContrastFit, domain: SpatialDomain, atlases: Sequence[Atlas] = ()
+    inference: CorrectedMap, fit: ContrastFit, domain: SpatialDomain, atlases: Sequence[Atlas] = ()
 ) -> Closest:
     """Return the element of the smallest p, and among several the one with the highest statistic on the tested side.
 
     Parameters
     ----------
-    inference : ContrastInference
+    inference : CorrectedMap
     fit : of the same contrast
     domain : of the maps
     atlases : the first one labels it
@@ -377,6 +363,12 @@ def _atlas_voxels(atlas: Atlas, domain: SpatialDomain) -> NDArray[np.int64]:
         return domain.on_grid(atlas.values.shape[1:], atlas.affine)
     except ValueError as error:
         raise ValueError(f"atlas {atlas.name} is on {error}") from error
+
+
+def _bounded(clusters: list[_Cluster], bounds: Sequence[ClusterBounds]) -> dict[str, NDArray[np.generic]]:
+    """Return the columns that bounds add to the table of clusters."""
+    sets = [cluster.members for cluster in clusters]
+    return {name: values for each in bounds for name, values in each.of_sets(sets).items()}
 
 
 def _texts(values: list[str]) -> pd.Series[str]:

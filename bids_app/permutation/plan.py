@@ -16,7 +16,8 @@ from bids_app.console.text import file_label
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.errors import ModelError
-from bids_app.inference.corrections import ContrastInference, familywise, familywise_across
+from bids_app.inference.evidence import Family
+from bids_app.inference.familywise import joint_family, own_family
 from bids_app.model.settings import PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.checkpoints import Checkpoint, checkpoint_path, fingerprint, open_work_dir
@@ -102,8 +103,8 @@ def is_across(asked: PermutationSettings, design: Design) -> bool:
 
 def permute(
     values: Stack, node: NodeSpec, design: Design, plans: Sequence[Plan | None], means: Means
-) -> Iterator[tuple[NullDistribution | None, tuple[ContrastInference, ...]]]:
-    """Shuffle and correct one contrast after the other; yields null distribution and corrected maps of each.
+) -> Iterator[tuple[NullDistribution | None, Family | None]]:
+    """Shuffle one contrast after the other; yields the null distribution of each, and what it is ranked among.
 
     Parameters
     ----------
@@ -118,26 +119,20 @@ def permute(
     """
     asked = node.settings.permutation
     if asked is None or not any(plans):
-        yield from ((None, ()) for _ in plans)
+        yield from ((None, None) for _ in plans)
         return
     open_work_dir(means.work_dir)
     data = fingerprint(values, design.between, design.subjects, design.cells)
     nulls = (_null(values, node, plan, data, means) for plan in plans if plan is not None)
     if not is_across(asked, design):
-        yield from ((null, familywise(null, asked.alpha, asked.tail)) for null in nulls)
+        yield from ((null, own_family(null, asked.tail)) for null in nulls)
         return
     every = list(nulls)
-    families: dict[str, list[NullDistribution]] = {}
+    of_scheme: dict[str, list[NullDistribution]] = {}
     for null in every:
-        families.setdefault(null.shuffles.scheme, []).append(null)
-    corrected = {
-        null.contrast_name: inferences
-        for family in families.values()
-        for null, inferences in zip(
-            family, familywise_across(family, asked.alpha, asked.tail, len(families)), strict=True
-        )
-    }
-    yield from ((null, corrected[null.contrast_name]) for null in every)
+        of_scheme.setdefault(null.shuffles.scheme, []).append(null)
+    families = {scheme: joint_family(nulls, asked.tail, len(of_scheme)) for scheme, nulls in of_scheme.items()}
+    yield from ((null, families[null.shuffles.scheme]) for null in every)
 
 
 def _null(

@@ -14,22 +14,21 @@ import pandas as pd
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.inference.catalogue import METHODS
 from bids_app.inference.cluster_tables import Closest, ResultTables
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.pareto_tail import smallest_p
 from bids_app.model.specification import NodeSpec
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.report.figures.peak_means import PeakMeans
 from bids_app.report.text.findings import Checks
 from bids_app.report.wording import (
-    ATLAS_HEADS,
-    METHODS,
-    NULL_KEYS,
     in_order,
     method_words,
     place_words,
     threshold_words,
 )
+from bids_app.spaces.atlas_catalogue import first_atlas
 from bids_app.spaces.tree_kernels import Exponents
 from bids_app.statistics.fit import ContrastFit
 from bids_app.statistics.sums_of_squares import SUMS_OF_SQUARES
@@ -130,12 +129,12 @@ class MethodResult:
     @property
     def title(self) -> str:
         """Name of the method."""
-        return METHODS[self.method]
+        return METHODS[self.method].words.name
 
     @property
     def is_permutation(self) -> bool:
         """Whether it rests on shuffles."""
-        return self.method in NULL_KEYS
+        return bool(METHODS[self.method].statistic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ class ContrastSection:
     """Smallest, median and largest over the voxels."""
     shuffling: Shuffling | None
     results: tuple[MethodResult, ...]
-    """In the order of METHODS: the primary one first."""
+    """In the order of the catalogue: the primary one first."""
     figures: Mapping[str, Figure]
     """By name."""
     means: PeakMeans | None = None
@@ -245,7 +244,7 @@ def count_files(files: pd.DataFrame) -> pd.DataFrame:
 
 def contrast_section(
     fit: ContrastFit,
-    inferences: Sequence[ContrastInference],
+    inferences: Sequence[CorrectedMap],
     tables: Mapping[str, ResultTables],
     drawn: Iterable[Figure | Viewer],
     means: PeakMeans | None = None,
@@ -283,7 +282,7 @@ def contrast_section(
     )
 
 
-def _shuffling(permuted: Sequence[ContrastInference]) -> Shuffling | None:
+def _shuffling(permuted: Sequence[CorrectedMap]) -> Shuffling | None:
     if not permuted or permuted[0].null is None:
         return None
     null, n_families = permuted[0].null, permuted[0].n_families
@@ -302,7 +301,7 @@ def _shuffling(permuted: Sequence[ContrastInference]) -> Shuffling | None:
     )
 
 
-def _method_result(inference: ContrastInference, fit: ContrastFit, tables: ResultTables) -> MethodResult:
+def _method_result(inference: CorrectedMap, fit: ContrastFit, tables: ResultTables) -> MethodResult:
     significant = inference.significant
     return MethodResult(
         method=inference.method,
@@ -329,7 +328,7 @@ def _top_peak(method: str, tables: ResultTables) -> Peak | None:
         return None
     rank = np.abs(tables.peaks["peak_statistic"].to_numpy()).argmax()
     row = tables.peaks.iloc[int(rank)]
-    atlas = next((name for name in ATLAS_HEADS if name in tables.peaks), None)
+    atlas = first_atlas(tables.peaks)
     xyz = (float(row["peak_x"]), float(row["peak_y"]), float(row["peak_z"]))
     label = "" if atlas is None else str(row[atlas])
     return _peak(Closest(xyz, float(row["peak_statistic"]), float(row[f"p_{method}"]), label))

@@ -8,48 +8,30 @@ from collections.abc import Iterable
 import numpy as np
 
 from bids_app.design.contrasts import Contrast
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.catalogue import METHODS
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.statistics.fit import ContrastFit
 
 MINUS = "\N{MINUS SIGN}"
 AT_MOST = "\N{LESS-THAN OR EQUAL TO}"
 
-# Best first: the one whose map is looked at closely. Fixed beforehand, never chosen by what survives.
-METHODS: dict[str, str] = {
-    "voxelFWE": "Voxel-wise FWE",
-    "tfceFWE": "TFCE (FWE)",
-    "clusterMassFWE": "Cluster mass (FWE)",
-    "clusterSizeFWE": "Cluster size (FWE)",
-    "bonferroni": "Bonferroni",
-    "fdr": "False discovery rate",
-    "uncorrected": "Uncorrected",
-}
-NULL_TITLES = {
-    "voxel": "Maximum {}",
-    "clusterSize": "Largest cluster (voxels)",
-    "clusterMass": "Heaviest cluster (mass)",
-    "tfce": "Maximum TFCE",
-}
-NULL_KEYS = {"voxelFWE": "voxel", "clusterSizeFWE": "clusterSize", "clusterMassFWE": "clusterMass", "tfceFWE": "tfce"}
-FDR_BOUND = "The bound holds for independent or positively dependent p-values (PRDS; Benjamini & Yekutieli, 2001)"
 NO_REGION = "\N{EN DASH}"  # in place of an atlas label
-ATLAS_HEADS = {"aal": "AAL", "desikan_killiany": "Desikan-Killiany", "harvard_oxford": "Harvard-Oxford"}
 
 
-def in_order(inferences: Iterable[ContrastInference]) -> list[ContrastInference]:
-    """Sort corrected maps in the order of METHODS: the primary one first."""
+def in_order(inferences: Iterable[CorrectedMap]) -> list[CorrectedMap]:
+    """Return corrected maps in the order of the catalogue: the primary one first."""
     order = list(METHODS)
     return sorted(inferences, key=lambda each: order.index(each.method))
 
 
-def method_words(inference: ContrastInference) -> str:
-    """Name a correction with its level: Voxel-wise FWE, p <= 0.05."""
+def method_words(inference: CorrectedMap) -> str:
+    """Return the name of a correction with its level: Voxel-wise FWE, p <= 0.05."""
+    words = METHODS[inference.method].words
     extent = f", at least {inference.extent} voxels" if inference.extent > 1 else ""
-    sign = "q" if inference.method == "fdr" else "p"
-    words = f"{METHODS[inference.method]}, {sign} {AT_MOST} {inference.alpha:g}{extent}"
+    said = f"{words.name}, {words.symbol} {AT_MOST} {inference.alpha:g}{extent}"
     if inference.is_across:
-        words += f", {family_words(inference.across, inference.n_families)}"
-    return f"{words}, p approximate" if inference.tail else words
+        said += f", {family_words(inference.across, inference.n_families)}"
+    return f"{said}, p approximate" if inference.tail else said
 
 
 def family_words(across: int, n_families: int) -> str:
@@ -59,21 +41,17 @@ def family_words(across: int, n_families: int) -> str:
     return ", ".join(part for part in (over, times) if part)
 
 
-def threshold_words(inference: ContrastInference, fit: ContrastFit) -> str:
-    """Say what a value had to reach, in the unit of the method; empty where it differs between voxels."""
+def threshold_words(inference: CorrectedMap, fit: ContrastFit) -> str:
+    """Return what a value had to reach, in the unit of the correction; empty where it differs between voxels."""
     if inference.threshold is None:
         return ""
-    key = NULL_KEYS.get(inference.method, "voxel")
-    of = " of z" if inference.is_across else ""
-    if key == "clusterSize":
-        return f"clusters of more than {np.floor(inference.threshold):.0f} voxels"
-    if key == "clusterMass":
-        return f"cluster mass{of} above {inference.threshold:.1f}"
-    if key == "tfce":
-        return f"TFCE{of} above {inference.threshold:.1f}"
-    symbol = maximised_words(inference, fit.contrast)
-    relation = ">" if inference.null is not None else "\N{GREATER-THAN OR EQUAL TO}"
-    return f"{symbol} {relation} {inference.threshold:.2f}"
+    return METHODS[inference.method].words.threshold.format(
+        statistic=maximised_words(inference, fit.contrast),
+        relation=">" if inference.null is not None else "\N{GREATER-THAN OR EQUAL TO}",
+        value=inference.threshold,
+        whole=math.floor(inference.threshold),
+        of_z=" of z" if inference.is_across else "",
+    )
 
 
 def sided_words(contrast: Contrast) -> str:
@@ -87,56 +65,6 @@ def sided_words(contrast: Contrast) -> str:
     }[contrast.sided]
 
 
-def reading_words(method: str, contrast: Contrast) -> str:
-    """Say what a corrected map is about and rests on; empty where it speaks of single voxels by a familywise p."""
-    if method in ("clusterSizeFWE", "clusterMassFWE"):
-        return "A result is about a cluster as a whole, not about its voxels."
-    if method == "tfceFWE":
-        return "The evidence for a voxel comes from the whole region that supports it, which can exceed what is shown."
-    if method == "uncorrected":
-        return "Not corrected for the number of voxels: for description only."
-    return fdr_words(contrast) if method == "fdr" else ""
-
-
-def fdr_words(contrast: Contrast) -> str:
-    """Say under which dependence the false discovery rate is bounded, and whether the contrast's p have it."""
-    return f"{FDR_BOUND}; {dependence_words(contrast)}."
-
-
-def dependence_words(contrast: Contrast) -> str:
-    """Say whether the p-values of a contrast are positively dependent in the sense of PRDS.
-
-    Notes
-    -----
-    It is proved for one-sided p of positively correlated normal statistics, and not for absolute values, of which F is
-    the square where it has one dimension.
-    """
-    if has_one_side(contrast):
-        return "one-sided p-values of positively correlated noise are taken to be so"
-    which = "p-values of F" if contrast.test == "F" else "two-sided p-values"
-    return f"{which} of dependent voxels are not covered, and it is assumed for them"
-
-
-def is_within(contrast: Contrast) -> bool:
-    """Whether the scores of a t are differences within subjects, so that Hedges' g is g_z."""
-    return contrast.test == "t" and bool(np.allclose(contrast.within.sum(axis=1), 0))
-
-
-def size_words(contrast: Contrast) -> str:
-    """Say of which kind Hedges' g is within subjects; empty otherwise."""
-    if not is_within(contrast):
-        return ""
-    return (
-        "Within subjects this is g_z: in standard deviations of differences and not of a condition, so that it cannot "
-        "be compared with g between groups."
-    )
-
-
-def has_one_side(contrast: Contrast) -> bool:
-    """Whether p is that of one tail of t; an F has no sign."""
-    return contrast.test == "t" and contrast.sided != "two"
-
-
 def tested_words(contrast: Contrast) -> str:
     """Write the statistic as it is seen from the tested side."""
     if contrast.test == "F":
@@ -144,14 +72,14 @@ def tested_words(contrast: Contrast) -> str:
     return {"two": "|t|", "positive": "t", "negative": f"{MINUS}t"}[contrast.sided]
 
 
-def maximised_words(inference: ContrastInference, contrast: Contrast) -> str:
+def maximised_words(inference: CorrectedMap, contrast: Contrast) -> str:
     """Write the voxel's statistic whose maximum was taken: z where that was over contrasts too."""
     return "z" if inference.is_across else tested_words(contrast)
 
 
-def null_title(inference: ContrastInference, contrast: Contrast) -> str:
-    """Name what was maximised."""
-    return NULL_TITLES[NULL_KEYS[inference.method]].format(maximised_words(inference, contrast))
+def null_title(inference: CorrectedMap, contrast: Contrast) -> str:
+    """Return the name of what was maximised."""
+    return METHODS[inference.method].words.null_title.format(statistic=maximised_words(inference, contrast))
 
 
 def number_words(value: float) -> str:
@@ -162,14 +90,33 @@ def number_words(value: float) -> str:
 
 
 def in_sentence(words: str) -> str:
-    """Put the name of a method inside a sentence; TFCE and Bonferroni keep their capitals."""
-    return words if words[:2].isupper() or words.startswith("Bonferroni") else words[0].lower() + words[1:]
+    """Return words that begin with the name of a correction as they stand inside a sentence."""
+    for row in METHODS.values():
+        if words.startswith(row.words.name):
+            return row.words.in_sentence + words.removeprefix(row.words.name)
+    return words
 
 
 def p_words(p: float, method: str) -> str:
-    """Write p = 0.012, p < 0.001; for the false discovery rate q, which is no p."""
+    """Return p = 0.012, p < 0.001; for the false discovery rate q, which is no p."""
     text = format_p(p)
-    return f"{'q' if method == 'fdr' else 'p'} {text if text.startswith(('<', '>')) else f'= {text}'}"
+    return f"{METHODS[method].words.symbol} {text if text.startswith(('<', '>')) else f'= {text}'}"
+
+
+def nothing_survives(words: str, alpha: float, threshold: str, *, can_pass: bool) -> str:
+    """Return that nothing survives a correction and what it would have taken, without a full stop.
+
+    Parameters
+    ----------
+    words : name and level of the correction
+    alpha : its level
+    threshold : what a value had to reach; may be empty
+    can_pass : whether there are enough permutations for a p at the level
+    """
+    why = f" (threshold: {threshold})" if threshold else ""
+    if not can_pass:
+        why = f": too few permutations exist for any p-value to reach {alpha:g}"
+    return f"Nothing survives {in_sentence(words)}{why}"
 
 
 def format_p(p: float) -> str:

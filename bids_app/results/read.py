@@ -24,8 +24,11 @@ from bids_app.arrays import Booleans, Floats
 from bids_app.console.text import file_label
 from bids_app.design.contrasts import Contrast
 from bids_app.errors import DataError, MissingPathError, OutputError
+from bids_app.inference.catalogue import METHODS, columns
 from bids_app.inference.cluster_tables import ResultTables
-from bids_app.inference.corrections import ContrastInference, parametric
+from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.evidence import Evidence
+from bids_app.model.settings import ParametricSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan
@@ -35,6 +38,7 @@ from bids_app.results.json_record import Json, Loaders, decode, encode
 from bids_app.results.names import map_names, plain, run_record, type_on_disk
 from bids_app.results.values import NodeFacts, Results, RunFacts
 from bids_app.results.write import figure_path
+from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.domain import SpatialDomain
 from bids_app.spaces.image_files import UNREADABLE, open_image
 from bids_app.statistics.fit import ContrastFit
@@ -43,7 +47,7 @@ from bids_app.statistics.fit import ContrastFit
 UNDECODED = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, OutputError, zlib.error)
 
 FORMAT = 1  # of the record; another one is refused
-TEXTS = ("peak_id", "aal", "desikan_killiany", "harvard_oxford")  # columns of tables
+TEXTS = ("peak_id", *ATLASES)  # columns of tables
 WHOLE_NUMBERS = ("cluster_id", "extent_voxels")
 
 # What other files hold
@@ -54,7 +58,7 @@ _OF_FIT = (
 LEFT_OUT = (
     *(f"ContrastFit.{name}" for name in _OF_FIT),
     *(f"NullDistribution.{name}" for name in ("shuffles", "maxima", "observed", "n_exceeding", "exponents")),
-    *(f"ContrastInference.{name}" for name in ("p", "significant", "null")),
+    *(f"CorrectedMap.{name}" for name in ("p", "significant", "null")),
     *(f"ResultTables.{name}" for name in ("clusters", "peaks")),
     "Figure.png",
     "NodeFacts.run",
@@ -256,17 +260,21 @@ def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistri
 
 def _read_inference(
     node: SavedNode, fit: ContrastFit, null: NullDistribution | None, kept: Json, domain: SpatialDomain
-) -> ContrastInference:
+) -> CorrectedMap:
     """Read one corrected map: p of the shuffles from its map, parametric p from the uncorrected ones."""
     method, stem = kept["method"], f"contrast-{fit.contrast.label}"
     shown = node.folder.file(f"{stem}_stat-{fit.contrast.test}_desc-{method}Thresh_statmap.nii.gz")
     given: dict[str, Any] = {"significant": _values(shown, node.mask) != 0, "null": None}
-    if method in ("uncorrected", "bonferroni", "fdr"):
-        given["p"] = parametric(fit, method, float(kept["alpha"]), 0, domain).p
+    row = METHODS[method]
+    if row.follows_from_fit:
+        asked = ParametricSettings.model_validate({"Correction": row.option, "Alpha": kept["alpha"]})
+        result = row.correct(Evidence(fit, domain), asked)
+        assert isinstance(result, CorrectedMap)
+        given["p"] = result.p
     else:
         given["p"] = _p_of(_values(node.folder.file(f"{stem}_stat-logp_desc-{method}_statmap.nii.gz"), node.mask))
         given["null"] = null
-    inference: ContrastInference = decode(ContrastInference, kept, {ContrastInference: lambda _: given})
+    inference: CorrectedMap = decode(CorrectedMap, kept, {CorrectedMap: lambda _: given})
     return inference
 
 
@@ -319,7 +327,8 @@ def _table(path: Path) -> pd.DataFrame:
 
 def _numbers(name: str, column: pd.Series[str]) -> NDArray[Any]:
     values = np.array([float(entry) for entry in column], np.float64)
-    return values.astype(np.int64) if name in WHOLE_NUMBERS else values
+    is_whole = name in WHOLE_NUMBERS or any(column.is_whole and column.name == name for column in columns().values())
+    return values.astype(np.int64) if is_whole else values
 
 
 def _parsed(path: Path) -> Json:

@@ -1,16 +1,15 @@
-"""BIDS-derivative names and sidecars, dataset_description, provenance: everything that the app leaves behind.
-
-A file appears whole or not at all: it is written beside its place and then renamed. Maps and tables hold no time stamp,
-so that the same run writes the same bytes.
-"""
+"""What the sidecars say: of statistics and effect sizes, of a contrast, its permutations and its corrected maps."""
 
 from __future__ import annotations
 
-from bids_app.inference.corrections import ContrastInference
+import numpy as np
+
+from bids_app.design.contrasts import Contrast
+from bids_app.inference.catalogue import METHODS
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.pareto_tail import APPROXIMATE_BELOW
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import Shuffles
-from bids_app.report.wording import reading_words, size_words
 from bids_app.results.files import Json
 from bids_app.statistics.fit import ContrastFit
 from bids_app.statistics.kinds import KINDS
@@ -43,22 +42,28 @@ INTERVALS = {
         "that of 90 %. Both limits are 0 where F is below the 2.5th percentile that it has without an effect"
     ),
 }
-METHODS = {
-    "uncorrected": "uncorrected parametric p",
-    "bonferroni": "Bonferroni-corrected parametric p",
-    "fdr": "false discovery rate (Benjamini-Hochberg) of the parametric p",
-    "voxelFWE": "familywise-error corrected p of the voxel's statistic, by permutation",
-    "clusterSizeFWE": "familywise-error corrected p of the cluster's size, by permutation",
-    "clusterMassFWE": "familywise-error corrected p of the cluster's mass, by permutation",
-    "tfceFWE": "familywise-error corrected p of threshold-free cluster enhancement, by permutation",
-    "voxelUncorrected": "uncorrected permutation p of the voxel's statistic",
-}
+VOXEL_UNCORRECTED = "uncorrected permutation p of the voxel's statistic"
 
 
 def about_effect_size(fit: ContrastFit) -> Json:
     """Say what is special about an effect size where groups have variances of their own."""
     standardiser = KINDS[fit.kind].standardisers.get(fit.effect_size_name)
     return {"Standardiser": standardiser} if standardiser else {}
+
+
+def is_within(contrast: Contrast) -> bool:
+    """Whether the scores of a t are differences within subjects, so that Hedges' g is g_z."""
+    return contrast.test == "t" and bool(np.allclose(contrast.within.sum(axis=1), 0))
+
+
+def size_words(contrast: Contrast) -> str:
+    """Return of which kind Hedges' g is within subjects; empty otherwise."""
+    if not is_within(contrast):
+        return ""
+    return (
+        "Within subjects this is g_z: in standard deviations of differences and not of a condition, so that it cannot "
+        "be compared with g between groups."
+    )
 
 
 def of_effect_size(description: str, stat: str, fit: ContrastFit) -> str:
@@ -113,40 +118,39 @@ def about_connectivity(null: NullDistribution) -> Json:
     return {} if null.connectivity is None else {"Connectivity": null.connectivity}
 
 
-def about_method(inference: ContrastInference, fit: ContrastFit) -> Json:
+def about_method(inference: CorrectedMap, fit: ContrastFit) -> Json:
     """Sidecar fields of one corrected map."""
-    tested = {"two": "|t|", "positive": "t", "negative": "-t"}[fit.contrast.sided] if fit.contrast.test == "t" else "F"
-    other = {"clusterSizeFWE": "voxels", "clusterMassFWE": "cluster mass", "tfceFWE": "TFCE"}
-    if inference.is_across:
-        tested, other = "z", {"clusterSizeFWE": "voxels", "clusterMassFWE": "cluster mass of z", "tfceFWE": "TFCE of z"}
+    row, null = METHODS[inference.method], inference.null
+    interpretation = row.words.interpretation(fit.contrast)
     return {
-        "Correction": METHODS[inference.method],
+        "Correction": row.words.p,
         "Alpha": inference.alpha,
         "CriticalValue": inference.threshold,
-        "CriticalValueOf": other.get(inference.method, tested),
-        **_reading(inference, fit),
+        "CriticalValueOf": _unit(inference, fit),
+        **({"Interpretation": interpretation} if interpretation else {}),
         "MinimumExtent": inference.extent,
         "NumberOfSignificantVoxels": int(inference.significant.sum()),
-        **(about_shuffles(inference.null) if inference.null else {}),
-        **(about_forming(inference.null) if inference.null and inference.method.startswith("cluster") else {}),
-        **(about_connectivity(inference.null) if inference.null and inference.method == "tfceFWE" else {}),
+        **(about_shuffles(null) if null else {}),
+        **(about_forming(null) if null and row.forms_clusters else {}),
+        **(about_connectivity(null) if null and "neighbours" in row.needs and not row.forms_clusters else {}),
         **(_family(inference) if inference.is_across else {}),
     }
 
 
-def _reading(inference: ContrastInference, fit: ContrastFit) -> Json:
-    """Say what the result is about and rests on, where that is not the voxel and its p alone."""
-    words = reading_words(inference.method, fit.contrast)
-    return {"Interpretation": words} if words else {}
+def _unit(inference: CorrectedMap, fit: ContrastFit) -> str:
+    """Return what the critical value is a value of."""
+    tested = {"two": "|t|", "positive": "t", "negative": "-t"}[fit.contrast.sided] if fit.contrast.test == "t" else "F"
+    unit = METHODS[inference.method].words.unit
+    return unit.format(statistic="z", of_z=" of z") if inference.is_across else unit.format(statistic=tested, of_z="")
 
 
-def _family(inference: ContrastInference) -> Json:
+def _family(inference: CorrectedMap) -> Json:
     """Say over how many contrasts the correction reaches."""
     families = {"FamiliesOfContrasts": inference.n_families} if inference.n_families > 1 else {}
     return {"ContrastsCorrectedTogether": inference.across, **families}
 
 
-def about_tail(inference: ContrastInference) -> Json:
+def about_tail(inference: CorrectedMap) -> Json:
     """Say which p are approximate, or why none is though it was asked for; empty where it was not."""
     if inference.no_tail:
         words = f"not used: {inference.no_tail}. All p are shares of the shuffles."
@@ -171,6 +175,6 @@ def about_tail(inference: ContrastInference) -> Json:
     }
 
 
-def about_logp(method: str) -> Json:
-    """Sidecar fields of a map of -log10 p."""
-    return {"Description": f"-log10 of the {METHODS[method]}", "Transform": "-log10"}
+def about_logp(p: str) -> Json:
+    """Sidecar fields of a map of -log10 p; `p` is what it is the p of."""
+    return {"Description": f"-log10 of the {p}", "Transform": "-log10"}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bids_app.design.design import Design
 from bids_app.inference.cluster_tables import ResultTables
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.report.content import InputSummary
 from bids_app.report.figures.figure import Figure
@@ -26,7 +26,7 @@ class Results:
 
     fit: ContrastFit
     null: NullDistribution | None
-    inferences: tuple[ContrastInference, ...]
+    inferences: tuple[CorrectedMap, ...]
     tables: tuple[ResultTables, ...]
     """One per inference."""
     diagnostics: Diagnostics | None
@@ -36,7 +36,7 @@ class Results:
     """Of the conditions at the highest peaks."""
 
     @property
-    def pairs(self) -> tuple[tuple[ContrastInference, ResultTables], ...]:
+    def pairs(self) -> tuple[tuple[CorrectedMap, ResultTables], ...]:
         """Each corrected map with its tables."""
         return tuple(zip(self.inferences, self.tables, strict=True))
 

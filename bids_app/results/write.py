@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
-from bids_app.inference.cluster_tables import COLUMNS, ResultTables
-from bids_app.inference.corrections import ContrastInference, uncorrected_p
+from bids_app.inference.catalogue import METHODS
+from bids_app.inference.cluster_tables import ResultTables, described
+from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.familywise import uncorrected_p
 from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.select_maps import InputMaps
 from bids_app.permutation.null_distribution import NullDistribution
@@ -29,8 +31,8 @@ from bids_app.results.folder import NodeFolder
 from bids_app.results.names import map_names, plain, type_on_disk
 from bids_app.results.sidecars import (
     INTERVALS,
-    METHODS,
     STATISTICS,
+    VOXEL_UNCORRECTED,
     about_connectivity,
     about_contrast,
     about_effect_size,
@@ -208,7 +210,7 @@ def write_contrast(
     maps: MaskedMaps,
     fit: ContrastFit,
     null: NullDistribution | None,
-    results: Sequence[tuple[ContrastInference, ResultTables]],
+    results: Sequence[tuple[CorrectedMap, ResultTables]],
 ) -> None:
     """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima."""
     about = about_contrast(fit)
@@ -233,7 +235,7 @@ def write_contrast(
         as_z = any(inference.is_across for inference, _ in results)
         _write_null(folder, stem, null, about, as_z=as_z)
         p = uncorrected_p(null)
-        write("stat-logp_desc-voxelUncorrected", -np.log10(p), about_logp("voxelUncorrected") | about_shuffles(null))
+        write("stat-logp_desc-voxelUncorrected", -np.log10(p), about_logp(VOXEL_UNCORRECTED) | about_shuffles(null))
         if "tfce" in null.observed:
             side = np.where(fit.statistic < 0, -1.0, 1.0) if fit.contrast.test == "t" else 1.0
             of = "t, signed like t" if fit.contrast.test == "t" else "the positive part of the z of F"
@@ -244,13 +246,14 @@ def write_contrast(
             write("stat-tfce", side * null.observed["tfce"], content | about_shuffles(null) | about_connectivity(null))
     for inference, tables in results:
         of_method = about_method(inference, fit)
-        if inference.null:
+        said = METHODS[inference.method].words
+        if not METHODS[inference.method].follows_from_fit:
             write(
                 f"stat-logp_desc-{inference.method}",
                 -np.log10(inference.p),
-                about_logp(inference.method) | of_method | about_tail(inference),
+                about_logp(said.p) | of_method | about_tail(inference),
             )
-        content = {"Description": f"{fit.contrast.test} where significant by {METHODS[inference.method]}, 0 elsewhere"}
+        content = {"Description": f"{fit.contrast.test} where significant by {said.p}, 0 elsewhere"}
         thresholded = np.where(inference.significant, fit.statistic, 0.0)
         write(f"stat-{fit.contrast.test}_desc-{inference.method}Thresh", thresholded, content | of_method)
         _write_tables(folder, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
@@ -325,15 +328,13 @@ def _write_null(folder: NodeFolder, stem: str, null: NullDistribution, about: Js
     folder.sidecar(path, description | _described(used) | about | about_shuffles(null) | about_forming(null))
 
 
-def _write_tables(
-    folder: NodeFolder, stem: str, inference: ContrastInference, tables: ResultTables, about: Json
-) -> None:
+def _write_tables(folder: NodeFolder, stem: str, inference: CorrectedMap, tables: ResultTables, about: Json) -> None:
     for kind, table in (("clusters", tables.clusters), ("peaks", tables.peaks)):
         path = folder.keep(folder.file(f"{stem}_{kind}.tsv"))
         write_table(path, table)
-        columns = {str(name): COLUMNS.get(str(name), "Anatomical label") for name in table.columns}
+        columns = {str(name): described(str(name)) for name in table.columns}
         content = {
-            "Description": f"{kind.capitalize()} of the map of {METHODS[inference.method]}",
+            "Description": f"{kind.capitalize()} of the map of {METHODS[inference.method].words.p}",
             "ClustersLeftOut": tables.n_left_out,
         }
         folder.sidecar(path, content | _described(columns) | about)

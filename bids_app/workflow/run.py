@@ -25,8 +25,10 @@ from bids_app.design.build import build_design
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError, OutputError, Warned, printable
+from bids_app.inference.catalogue import correct
 from bids_app.inference.cluster_tables import TableOptions, tabulate, top_elements
-from bids_app.inference.corrections import ContrastInference, parametric, uncorrected_p
+from bids_app.inference.evidence import Evidence, Family
+from bids_app.inference.familywise import uncorrected_p
 from bids_app.inputs.load_maps import as_image, keep_voxels, load_maps
 from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.participants import find_participants
@@ -445,16 +447,16 @@ def analyse_contrast(
     study: Study,
     test: ContrastTest,
     null: NullDistribution | None,
-    by_permutation: Sequence[ContrastInference],
+    family: Family | None,
 ) -> Results:
     """Fit, correct and tabulate one contrast."""
-    settings, domain = study.node.settings, study.domain
-    fit = fit_contrast(study.maps.values, test)
-    inferences = [parametric(fit, each.correction, each.alpha, each.extent, domain) for each in settings.parametric]
-    inferences += by_permutation
+    settings, maps, domain = study.node.settings, study.maps, study.domain
+    fit = fit_contrast(maps.values, test)
+    smoothness = estimate_smoothness(maps.values, test, domain)
+    inferences, bounds = correct(Evidence(fit, domain, smoothness, null, family), settings)
     options = TableOptions(settings.report.min_extent, settings.report.min_distance, study.atlases)
     tables = [
-        tabulate(each, fit, [other for other in inferences if other is not each], domain, options)
+        tabulate(each, fit, [other for other in inferences if other is not each], domain, options, bounds)
         for each in inferences
     ]
     of_method = {each.method: listed for each, listed in zip(inferences, tables, strict=True)}
@@ -464,10 +466,10 @@ def analyse_contrast(
     return Results(
         fit=fit,
         null=null,
-        inferences=tuple(inferences),
+        inferences=inferences,
         tables=tuple(tables),
         diagnostics=diagnose(study.maps.values, test, fit, (peaks, domain.xyz_mm[peaks]), permuted),
-        smoothness=estimate_smoothness(study.maps.values, test, domain),
+        smoothness=smoothness,
         means=means.peak_means(study.maps.values, study.design, domain, inferences, of_method),
     )
 

@@ -11,7 +11,7 @@ from matplotlib import image as mpl_image
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.cluster_tables import ResultTables
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.report.figures import background as canvases
 from bids_app.report.figures import figure as figure_module
 from bids_app.report.figures import of_contrast as contrastfigures
@@ -46,16 +46,16 @@ def make_fit(contrast: Contrast) -> ContrastFit:
     return fit_contrast(values, make_design(contrast), contrast)
 
 
-def make_inference(fit: ContrastFit, method: str, n_voxels: int) -> ContrastInference:
+def make_inference(fit: ContrastFit, method: str, n_voxels: int) -> CorrectedMap:
     height = np.abs(fit.statistic) if fit.contrast.sided == "two" else fit.statistic
     if fit.contrast.sided == "negative":
         height = -height
     significant = np.zeros(N_VOXELS, bool)
     significant[np.argsort(-height)[:n_voxels]] = True
-    return ContrastInference(method, np.where(significant, 0.01, 1.0), 0.05, significant, 4.0, 0, None)
+    return CorrectedMap(method, np.where(significant, 0.01, 1.0), 0.05, significant, 4.0, 0, None)
 
 
-def make_tables(fit: ContrastFit, inference: ContrastInference) -> ResultTables:
+def make_tables(fit: ContrastFit, inference: CorrectedMap) -> ResultTables:
     """Take every surviving voxel for a cluster with one peak."""
     voxels = np.flatnonzero(inference.significant)
     voxels = voxels[np.argsort(-np.abs(fit.statistic[voxels]), kind="stable")]

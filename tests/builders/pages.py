@@ -9,8 +9,10 @@ import pandas as pd
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.inference.catalogue import correct
 from bids_app.inference.cluster_tables import TableOptions, tabulate
-from bids_app.inference.corrections import familywise, parametric
+from bids_app.inference.evidence import Evidence
+from bids_app.inference.familywise import own_family
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
@@ -60,12 +62,16 @@ def make_section(
     values = np.random.default_rng(3).standard_normal((3 * N_SUBJECTS, 64)).astype(np.float32)
     values[0::3, :8] += effect
     fit = fit_contrast(values, design, contrast)
-    inferences = [parametric(fit, "bonferroni", 0.05, 0, lattice), parametric(fit, "uncorrected", 0.0001, 2, lattice)]
+    null = family = None
     if shuffled:
         flips = sign_flips(N_SUBJECTS, n_shuffles, np.random.default_rng(0), up_to_sign=True)
         maximised = choose_enhancements(["voxel", "cluster-size"], lattice, design, contrast, (0.01, None))
-        inferences += familywise(null_distribution(values, design, contrast, flips, maximised, Work()), 0.05)
+        null = null_distribution(values, design, contrast, flips, maximised, Work())
+        family = own_family(null)
+    asked = [{"Correction": "bonferroni"}, {"Correction": "uncorrected", "Alpha": 0.0001, "Extent": 2}]
+    settings = GroupLevelSettings.model_validate({"Parametric": asked})
     brain = VolumeDomain.from_mask(MASK, AFFINE, 26)
+    inferences, _ = correct(Evidence(fit, brain, None, null, family), settings)
     tables = {each.method: tabulate(each, fit, inferences, brain, TableOptions()) for each in inferences}
     drawn = [Figure(f"stat-{contrast.test}_slices", PNG, "caption", f"map of {contrast.name}")]
     drawn += [

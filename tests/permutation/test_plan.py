@@ -25,7 +25,8 @@ from bids_app.cli.analyse import main
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.errors import ModelError
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.familywise import familywise
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
@@ -267,12 +268,18 @@ def by_hand(
 
 def permuted(
     values: NDArray[np.float32], node: NodeSpec, design: Design, work_dir: Path, seed: int = 0
-) -> list[tuple[NullDistribution, tuple[ContrastInference, ...]]]:
-    """Plan and permute everything."""
+) -> list[tuple[NullDistribution, tuple[CorrectedMap, ...]]]:
+    """Plan, permute and correct everything."""
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26)
     plans = plan_permutations(node, design, lattice, seed)
     means = Means(2, LEAST_MEMORY, work_dir, quiet=True)
-    return [(null, found) for null, found in permute(values, node, design, plans, means) if null is not None]
+    asked = node.settings.permutation
+    assert asked is not None
+    return [
+        (null, familywise(null, asked.alpha, family))
+        for null, family in permute(values, node, design, plans, means)
+        if null is not None
+    ]
 
 
 GROUPS_AND_AGE = np.column_stack([GROUP, 1 - GROUP, AGE])

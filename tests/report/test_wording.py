@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.pareto_tail import TailFit
 from bids_app.report import wording as words
 from bids_app.statistics.fit import ContrastFit
@@ -57,7 +57,7 @@ def test_what_is_corrected_over_contrasts_or_approximate_says_so() -> None:
     """The level with what else was corrected for; thresholds are then of z, and whole where sizes are."""
     t = np.zeros(3)
     fit = ContrastFit(make_contrast("t", "Faces"), t, t, t, t, t, t, None, None, 1.0, 7.0)
-    alone = ContrastInference("voxelFWE", t + 1, 0.05, t > 0, 4.5, 0, None)
+    alone = CorrectedMap("voxelFWE", t + 1, 0.05, t > 0, 4.5, 0, None)
     assert words.method_words(alone) == "Voxel-wise FWE, p ≤ 0.05"
     assert words.threshold_words(alone, fit).startswith("|t| ")
     joint = replace(alone, across=3, n_families=2, tail=TailFit(3.0, 1.0, 0.1, 0.5, 0.2))

@@ -21,10 +21,13 @@ import pytest
 from bids_app.design.design import Design
 from bids_app.errors import OutputError
 from bids_app.inference.cluster_tables import TableOptions, tabulate
-from bids_app.inference.corrections import familywise, parametric
+from bids_app.inference.evidence import Evidence
+from bids_app.inference.familywise import familywise
+from bids_app.inference.parametric import bonferroni
 from bids_app.inference.pareto_tail import TailFit
 from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.naming import SourceDataset
+from bids_app.model.settings import ParametricSettings
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.schemes import sign_flips
 from bids_app.report.figures.figure import Figure, Viewer
@@ -338,7 +341,7 @@ def test_sidecars_say_what_a_result_is_about(tmp_path: Path, sided: str, method:
     maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeFolder(tmp_path, "a", {}, {})
     fit = fit_contrast(values, pages.make_design(contrast), contrast)
     domain = VolumeDomain.from_mask(maps.mask, maps.affine, 26)
-    result = replace(parametric(fit, "bonferroni", 0.05, 0, domain), method=method)
+    result = replace(bonferroni(Evidence(fit, domain), ParametricSettings(correction="bonferroni")), method=method)
     tables = tabulate(result, fit, [], domain, TableOptions())
     write_contrast(folder, maps, fit, None, [(result, tables)])
     for name in (f"stat-t_desc-{method}Thresh_statmap", f"desc-{method}_clusters", f"desc-{method}_peaks"):

@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from bids_app.arrays import Floats
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.catalogue import METHODS
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.report.figures.style import ACCENT, INK, QUIET, WARM, chart_png, chart_sheet, drawable, shortened
-from bids_app.report.wording import NULL_KEYS, null_title, number_words
+from bids_app.report.wording import null_title, number_words
 
 # Groups differ by shape too: on paper without colours, and for eyes that tell no red from green
 GROUP_COLORS = (ACCENT, WARM, "#2c8a57", "#8655a8", "#b07d12", INK)
@@ -98,7 +99,7 @@ def contrasts_png(design: Design) -> bytes:
         return chart_png(figure)
 
 
-def nulls_png(contrast: Contrast, null: NullDistribution, inferences: Sequence[ContrastInference]) -> bytes:
+def nulls_png(contrast: Contrast, null: NullDistribution, inferences: Sequence[CorrectedMap]) -> bytes:
     """Draw the distribution of each maximum over the shuffles, with the observed one and the critical value."""
     with chart_sheet(1.95 * max(2, len(inferences)), 1.8) as figure:
         grid = figure.subplots(1, len(inferences), squeeze=False)[0]
@@ -159,9 +160,9 @@ def _quiet_frame(axes: Axes, title: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _histogram(axes: Axes, null: NullDistribution, inference: ContrastInference, contrast: Contrast) -> None:
+def _histogram(axes: Axes, null: NullDistribution, inference: CorrectedMap, contrast: Contrast) -> None:
     """Draw one of them."""
-    maxima = null.maxima[NULL_KEYS[inference.method]]
+    maxima = null.maxima[METHODS[inference.method].statistic]
     observed = float(maxima[0])
     top = float(max(maxima.max(), inference.threshold or 0.0))
     axes.hist(maxima, bins=_bins(maxima).tolist(), color="#b9c2ce", linewidth=0)

@@ -12,8 +12,9 @@ import pandas as pd
 
 from bids_app.arrays import Floats
 from bids_app.design.contrasts import Contrast
+from bids_app.inference.catalogue import METHODS, by_permutation
 from bids_app.inference.cluster_tables import ResultTables, highest_peaks
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.report.figures.background import Canvas, Scale, Volume, full_opacity, highest, masked_volume
 from bids_app.report.figures.charts import nulls_png
 from bids_app.report.figures.figure import Figure, Viewer, attempt, attempt_page
@@ -21,9 +22,7 @@ from bids_app.report.figures.slices import Layer, clusters_png, sagittal_png, sl
 from bids_app.report.figures.surfaces import ON_CORTEX, surface_page, surface_png
 from bids_app.report.figures.viewer import Landmark, viewer_page
 from bids_app.report.wording import (
-    ATLAS_HEADS,
     NO_REGION,
-    NULL_KEYS,
     coordinate,
     decimal,
     in_order,
@@ -31,11 +30,11 @@ from bids_app.report.wording import (
     null_title,
     number_words,
     place_words,
-    reading_words,
     short_label,
     sided_words,
     threshold_words,
 )
+from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.atlases import Atlas
 from bids_app.statistics.fit import ContrastFit
 
@@ -52,7 +51,7 @@ class Scene:
     """All that the pictures of a contrast are made from."""
 
     fit: ContrastFit
-    inferences: Sequence[ContrastInference]
+    inferences: Sequence[CorrectedMap]
     """Its corrected maps."""
     tables: Mapping[str, ResultTables]
     """Method -> clusters and peaks."""
@@ -64,7 +63,7 @@ class Scene:
     """On the grid of the maps, for these pages."""
 
     @property
-    def first(self) -> ContrastInference | None:
+    def first(self) -> CorrectedMap | None:
         """The corrected map that the report looks at closely."""
         return primary(self.inferences) if self.inferences else None
 
@@ -97,7 +96,7 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
     on_cortex, test = scene.canvas.cortex is not None, scene.fit.contrast.test
     draw: list[Callable[[], Drawn]] = []
 
-    def add(name: str, picture: Callable[..., Figure], *more: ContrastInference) -> None:
+    def add(name: str, picture: Callable[..., Figure], *more: CorrectedMap) -> None:
         draw.append(partial(attempt, name, partial(picture, scene, *more)))
 
     add(f"stat-{test}_slices", _whole_map)
@@ -121,8 +120,8 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
     return draw
 
 
-def primary(inferences: Sequence[ContrastInference]) -> ContrastInference:
-    """Return the corrected map that the report looks at closely: the first in the order of METHODS."""
+def primary(inferences: Sequence[CorrectedMap]) -> CorrectedMap:
+    """Return the corrected map that the report looks at closely: the first in the order of the catalogue."""
     return in_order(inferences)[0]
 
 
@@ -174,7 +173,7 @@ def _saturated_words(values: Floats, largest: float) -> str:
     return f" up to {number_words(largest)}, beyond which {n_beyond:,} {lies}"
 
 
-def _corrected_map(scene: Scene, inference: ContrastInference) -> Figure:
+def _corrected_map(scene: Scene, inference: CorrectedMap) -> Figure:
     """Draw what survives: slices through the highest peak, and glass brains below them."""
     fit, canvas = scene.fit, scene.canvas
     volume, cut = _surviving(fit, inference, canvas)
@@ -188,14 +187,14 @@ def _corrected_map(scene: Scene, inference: ContrastInference) -> Figure:
         caption=f"{method_words(inference)}{f' ({threshold})' if threshold else ''}, {sided_words(fit.contrast)}: "
         f"{n_voxels:,} voxel{'s survive' if n_voxels != 1 else ' survives'}. Cut at {_xyz(cut)}, the highest peak"
         f"{'; below, everything that survives, seen through the brain' if glass else ''}. "
-        f"{' '.join(filter(None, (reading_words(inference.method, fit.contrast), SAME_DATA)))}"
+        f"{' '.join(filter(None, (METHODS[inference.method].words.interpretation(fit.contrast), SAME_DATA)))}"
         f"{_background_words(canvas)}",
         alt=f"{scene.name}, {method_words(inference)}: {n_voxels} surviving voxels on a brain, "
         f"the highest at {_xyz(cut)}.",
     )
 
 
-def _peak_slices(scene: Scene, inference: ContrastInference) -> Figure:
+def _peak_slices(scene: Scene, inference: CorrectedMap) -> Figure:
     """Draw sagittal slices through the highest peaks of a corrected map, from left to right."""
     volume, cut = _surviving(scene.fit, inference, scene.canvas)
     # without peaks, every cluster is smaller than the tables list
@@ -210,7 +209,7 @@ def _peak_slices(scene: Scene, inference: ContrastInference) -> Figure:
     )
 
 
-def _surface(scene: Scene, inference: ContrastInference) -> Figure:
+def _surface(scene: Scene, inference: CorrectedMap) -> Figure:
     """Draw what survives on the cortex."""
     assert scene.canvas.cortex is not None
     values = np.where(inference.significant, scene.fit.statistic, 0.0)
@@ -225,7 +224,7 @@ def _surface(scene: Scene, inference: ContrastInference) -> Figure:
     )
 
 
-def _cluster_pictures(scene: Scene, inference: ContrastInference) -> Figure:
+def _cluster_pictures(scene: Scene, inference: CorrectedMap) -> Figure:
     """Draw slices through the peak of each cluster, the highest first."""
     clusters = scene.tables[inference.method].clusters
     volume, _ = _surviving(scene.fit, inference, scene.canvas)
@@ -252,7 +251,7 @@ def _cluster_words(row: Mapping[Any, Any], test: str) -> str:
 
 def _height_words(row: Mapping[Any, Any], test: str) -> str:
     """Say how high the peak of a row is, and in which region of the first atlas."""
-    regions = [short_label(str(row[name])) for name in ATLAS_HEADS if name in row][:1]
+    regions = [short_label(str(row[name])) for name in ATLASES if name in row][:1]
     height = f"{test} = {decimal(row['peak_statistic'])}"
     return ", ".join([height, *(region for region in regions if region != NO_REGION)])
 
@@ -261,14 +260,15 @@ def _null_histograms(scene: Scene) -> Figure:
     """Draw the distribution of each maximum over the shuffles, with the observed one and the critical value."""
     contrast = scene.fit.contrast
     permuted = [each for each in scene.inferences if each.null is not None]
-    ordered = sorted(permuted, key=lambda each: list(NULL_KEYS).index(each.method))
+    of_method = {each.method: each for each in permuted}
+    ordered = [of_method[row.key] for row in by_permutation(of_method)]
     null = ordered[0].null
     assert null is not None
     shuffles = null.shuffles
     kind = f"all {shuffles.possible}" if shuffles.exhaustive else f"{shuffles.n_shuffles:,} of {shuffles.possible}"
     said = "; ".join(
         f"{null_title(each, contrast)}: observed "
-        f"{number_words(null.maxima[NULL_KEYS[each.method]][0])}, critical value {_critical_words(each)}"
+        f"{number_words(null.maxima[METHODS[each.method].statistic][0])}, critical value {_critical_words(each)}"
         for each in ordered
     )
     return Figure(
@@ -282,14 +282,14 @@ def _null_histograms(scene: Scene) -> Figure:
     )
 
 
-def _family_words(inference: ContrastInference) -> str:
+def _family_words(inference: CorrectedMap) -> str:
     """Say whose maximum the critical value is of, where it is not that of the bars."""
     if inference.across == 1:
         return ""
     return f" The critical value is that of the maximum over {inference.across} contrasts; the bars show this one."
 
 
-def _critical_words(inference: ContrastInference) -> str:
+def _critical_words(inference: CorrectedMap) -> str:
     return "none (too few relabellings)" if inference.threshold is None else number_words(inference.threshold)
 
 
@@ -342,7 +342,7 @@ def _strongest(fit: ContrastFit, canvas: Canvas) -> Floats:
     return highest(fit.statistic if fit.contrast.test == "t" else np.maximum(fit.statistic, 0), canvas)
 
 
-def _surviving(fit: ContrastFit, inference: ContrastInference, canvas: Canvas) -> tuple[Volume, Floats]:
+def _surviving(fit: ContrastFit, inference: CorrectedMap, canvas: Canvas) -> tuple[Volume, Floats]:
     """Give the statistic where it survives, zero elsewhere, and the place of its highest peak, (3,) mm."""
     values = np.where(inference.significant, fit.statistic, 0.0)
     return masked_volume(values, canvas), highest(values, canvas)

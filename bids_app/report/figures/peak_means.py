@@ -11,11 +11,12 @@ import pandas as pd
 from bids_app.arrays import Floats, Stack
 from bids_app.design.design import Design
 from bids_app.inference.cluster_tables import PLACE, ResultTables, highest_peaks, peak_elements
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.report.figures.charts import means_png
 from bids_app.report.figures.figure import Figure, attempt
 from bids_app.report.figures.of_contrast import primary
-from bids_app.report.wording import ATLAS_HEADS, MINUS, method_words, place_words
+from bids_app.report.wording import MINUS, method_words, place_words
+from bids_app.spaces.atlas_catalogue import first_atlas
 from bids_app.spaces.domain import SpatialDomain
 from bids_app.statistics.condition_means import (
     Group,
@@ -72,7 +73,7 @@ def peak_means(
     values: Stack,
     design: Design,
     domain: SpatialDomain,
-    inferences: Sequence[ContrastInference],
+    inferences: Sequence[CorrectedMap],
     tables: Mapping[str, ResultTables],
 ) -> PeakMeans | None:
     """Compute and draw the condition means at the highest peaks of the primary corrected map.
@@ -147,7 +148,7 @@ def _in_words(conditions: Sequence[str], groups: Sequence[str], mean: Floats) ->
 
 
 def _labels(peaks: pd.DataFrame) -> tuple[str, ...]:
-    atlas = next((name for name in ATLAS_HEADS if name in peaks), None)
+    atlas = first_atlas(peaks)
     return tuple("" for _ in range(len(peaks))) if atlas is None else tuple(str(label) for label in peaks[atlas])
 
 

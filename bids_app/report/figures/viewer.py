@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.arrays import Floats
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.report.figures.background import (
     BOTH_SIGNS,
     Canvas,
@@ -31,7 +31,8 @@ from bids_app.report.figures.background import (
     masked_volume,
     volume_of,
 )
-from bids_app.report.wording import ATLAS_HEADS, NO_REGION, in_order, method_words, short_label, sided_words
+from bids_app.report.wording import NO_REGION, in_order, method_words, short_label, sided_words
+from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.atlases import Atlas
 from bids_app.statistics.fit import ContrastFit
 
@@ -49,7 +50,7 @@ class Landmark:
 
 def viewer_page(
     fit: ContrastFit,
-    inferences: Sequence[ContrastInference],
+    inferences: Sequence[CorrectedMap],
     canvas: Canvas,
     landmarks: Sequence[Landmark] = (),
     atlases: Sequence[Atlas] = (),
@@ -93,9 +94,7 @@ def viewer_page(
         "symbol": test,
         "maps": names,
         "first": 1 if shown else 0,
-        "atlases": [
-            {"name": ATLAS_HEADS.get(atlas.name, atlas.name), "labels": _named(atlas.labels)} for atlas in used
-        ],
+        "atlases": [{"name": ATLASES[atlas.name].heading, "labels": _named(atlas.labels)} for atlas in used],
     }
     return _fill(
         title=fit.contrast.name,
@@ -150,7 +149,7 @@ def _grid(volume: Volume) -> dict[str, Any]:
     return {"shape": volume.data.shape, "origin": volume.origin.tolist(), "step": volume.step.tolist()}
 
 
-def _bits(inferences: Sequence[ContrastInference], n_voxels: int) -> Floats:
+def _bits(inferences: Sequence[CorrectedMap], n_voxels: int) -> Floats:
     """Put the corrected maps into one, (n_voxels,): bit m is set where the map number m has the voxel."""
     bits = np.zeros(n_voxels)
     for number, each in enumerate(inferences):

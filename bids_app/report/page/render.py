@@ -12,20 +12,22 @@ from importlib import resources
 import jinja2
 
 from bids_app.errors import Warned
+from bids_app.inference.catalogue import METHODS
 from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak
 from bids_app.report.figures.figure import Figure
 from bids_app.report.figures.viewer import script_hash
 from bids_app.report.page.tables import clusters_table, peaks_table, place_link
 from bids_app.report.text.assumptions import assumptions
 from bids_app.report.text.findings import influence_rows
-from bids_app.report.text.methods import SPHERICITY, cited_works, methods_text, references
+from bids_app.report.text.methods import cited_works, methods_text, references
+from bids_app.report.text.methods_model import SPHERICITY
 from bids_app.report.text.overview import model_facts, overview_words
 from bids_app.report.wording import (
-    METHODS,
     NO_REGION,
     decimal,
     format_p,
     in_sentence,
+    nothing_survives,
     p_words,
     short_label,
     sided_words,
@@ -60,13 +62,13 @@ def render(page: Page) -> str:
         "closest": closest_words,
         "embedded": _embedding(page.nodes),
         "found": found_words,
-        "lower": in_sentence,
         "asked": asked_words,
         "used_methods": _used_methods,
         "sided": sided_words,
         "error_words": _error_words,
         "short": short_label,
-        "methods": METHODS,
+        "methods": {key: row.words.name for key, row in METHODS.items()},
+        "nothing_survives": nothing_survives,
         "influence_rows": influence_rows,
         "overview": overview_words,
         "model_facts": model_facts,
@@ -116,11 +118,9 @@ def found_words(section: ContrastSection) -> str:
         return "No threshold was asked for."
     result = section.results[0]
     if not result.n_voxels:
-        would = f" (it would take {result.threshold})" if result.threshold else ""
-        if not result.can_pass:
-            would = ": there are too few relabellings for any p at this level"
         near = f" {_strongest('Closest', section, result, result.closest)}" if result.closest else ""
-        return f"Nothing survives {in_sentence(result.words)}{would}.{near}"
+        nothing = nothing_survives(result.words, result.alpha, result.threshold, can_pass=result.can_pass)
+        return f"{nothing}.{near}"
     voxels = "1 voxel survives" if result.n_voxels == 1 else f"{result.n_voxels:,} voxels survive"
     clusters = "1 cluster" if result.n_clusters == 1 else f"{result.n_clusters} clusters"
     sentence = f"{voxels} {in_sentence(result.words)}, in {clusters}"

@@ -9,22 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.inference.cluster_tables import COLUMNS
+from bids_app.inference.catalogue import columns
+from bids_app.inference.cluster_tables import described
 from bids_app.report.content import ContrastSection, MethodResult
 from bids_app.report.figures.viewer import place_hash
-from bids_app.report.wording import ATLAS_HEADS, decimal, format_p, place_words, short_label
+from bids_app.report.wording import decimal, format_p, place_words, short_label
+from bids_app.spaces.atlas_catalogue import ATLASES
 
 MAX_ROWS = 50  # of a table on the page; the file has them all
 PLACE = ("peak_x", "peak_y", "peak_z")  # one column on the page
-P_HEADS = {
-    "p_voxelFWE": "p voxel",
-    "p_tfceFWE": "p TFCE",
-    "p_clusterMassFWE": "p mass",
-    "p_clusterSizeFWE": "p size",
-    "p_bonferroni": "p Bonf.",
-    "p_fdr": "p FDR",
-    "p_uncorrected": "p unc.",
-}
 HEADS = {
     "cluster_id": "#",
     "peak_id": "Peak",
@@ -67,17 +60,17 @@ class Table:
 def clusters_table(result: MethodResult, section: ContrastSection) -> Table:
     """Write the clusters of a corrected map."""
     shown = ["cluster_id", *PLACE, "extent_voxels", "volume_mm3", "cluster_mean"]
-    shown += ["peak_statistic", "peak_z_score", "peak_effect", f"p_{result.method}", *ATLAS_HEADS]
+    shown += ["peak_statistic", "peak_z_score", "peak_effect", f"p_{result.method}", *ATLASES]
     file = section.files.get(f"desc-{result.method}_clusters.tsv", "")
-    return _table(result.tables.clusters, [*shown, *P_HEADS], (f"Clusters: {result.words}", file), section)
+    return _table(result.tables.clusters, [*shown, *columns()], (f"Clusters: {result.words}", file), section)
 
 
 def peaks_table(result: MethodResult, section: ContrastSection) -> Table:
     """Write the peaks of a corrected map."""
     shown = ["peak_id", *PLACE, "peak_statistic", "peak_z_score", "peak_effect"]
-    shown += [f"p_{result.method}", "extent_voxels", *ATLAS_HEADS]
+    shown += [f"p_{result.method}", "extent_voxels", *ATLASES]
     file = section.files.get(f"desc-{result.method}_peaks.tsv", "")
-    return _table(result.tables.peaks, [*shown, *P_HEADS], (f"Peaks: {result.words}", file), section)
+    return _table(result.tables.peaks, [*shown, *columns()], (f"Peaks: {result.words}", file), section)
 
 
 def place_link(section: ContrastSection, xyz: Sequence[float]) -> str:
@@ -92,10 +85,10 @@ def _table(table: pd.DataFrame, wanted: Sequence[str], about: tuple[str, str], s
     heads = []
     for name in names:
         if name not in PLACE:
-            text = {**HEADS, **P_HEADS, **ATLAS_HEADS}[name]
+            text = _head(name)
             if name in {"peak_statistic", "cluster_mean"}:
                 text = section.contrast.test if name == "peak_statistic" else f"mean {section.contrast.test}"
-            heads.append(Cell(text, "text" if name in ATLAS_HEADS else "number", COLUMNS.get(name, ""), name))
+            heads.append(Cell(text, "text" if name in ATLASES else "number", described(name), name))
         elif name == PLACE[0]:
             heads.append(Cell("x, y, z (mm)", "text", "Coordinates of the peak voxel, in mm.", "\t".join(PLACE)))
     rows = tuple(
@@ -103,6 +96,14 @@ def _table(table: pd.DataFrame, wanted: Sequence[str], about: tuple[str, str], s
     )
     caption, file = about
     return Table(caption, tuple(heads), rows, max(0, len(table) - MAX_ROWS), file)
+
+
+def _head(name: str) -> str:
+    """Return the head of a column."""
+    if name in ATLASES:
+        return ATLASES[name].heading
+    added = columns()
+    return added[name].head if name in added else HEADS[name]
 
 
 def _row(values: dict[str, Any], section: ContrastSection) -> tuple[Cell, ...]:
@@ -127,12 +128,13 @@ def file_text(value: Any) -> str:  # noqa: ANN401
 
 def _cell(name: str, value: Any) -> Cell:  # noqa: ANN401
     exact = file_text(value)
-    if name in ATLAS_HEADS:
+    if name in ATLASES:
         return Cell(short_label(str(value)), "text", str(value), exact)
     if name.startswith("p_"):
         return Cell(format_p(float(value)), full=f"{float(value):.3g}", value=exact)
     if name in {"cluster_id", "peak_id"}:
         return Cell(str(value), "text", value=exact)
-    if name in {"extent_voxels", "volume_mm3"}:
+    added = columns()
+    if name in {"extent_voxels", "volume_mm3"} or (name in added and added[name].is_whole):
         return Cell(f"{float(value):,.0f}", value=exact)
     return Cell(decimal(float(value)), value=exact)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.arrays import Floats
+from bids_app.console.text import a_few
 from bids_app.design.contrasts import Contrast
 from bids_app.report.figures.background import Canvas, Scale, volume_of
 from bids_app.report.figures.diagnostic_charts import residuals_png, subjects_png
@@ -141,11 +142,10 @@ def _outlier_words(distances: SubjectDistances) -> Finding:
         return Finding("Outlying subjects", f"None stands out: {kind}, over all voxels, {of_all}; none is {rule}.")
     size = dict(zip(distances.subjects, values, strict=True))
     ordered = sorted(who, key=lambda name: -size[name])
-    named = ", ".join(f"sub-{name} ({size[name]:.2f})" for name in ordered[:MAX_LISTED])
-    more = f" and {len(who) - MAX_LISTED} more" if len(who) > MAX_LISTED else ""
+    named = a_few([f"sub-{name} ({size[name]:.2f})" for name in ordered], MAX_LISTED)
     return Finding(
         "Outlying subjects",
-        f"{named}{more}: {kind}, over all voxels, more than {rule} (all subjects {of_all}). Look at the maps before "
+        f"{named}: {kind}, over all voxels, more than {rule} (all subjects {of_all}). Look at the maps before "
         "leaving anybody out, and say in the paper that it was done.",
         is_warning=True,
     )

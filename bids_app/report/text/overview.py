@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from bids_app.console.text import a_few
+from bids_app.inference.catalogue import METHODS
 from bids_app.report.content import ContrastSection, NodeSection
-from bids_app.report.wording import METHODS, in_sentence
+from bids_app.report.wording import in_sentence
 
 MAX_NAMES = 6
 CENTRED = {"grand": "centred on its mean", "group": "centred on the mean of each group", "none": "not centred"}
 
 
 def overview_words(node: NodeSection) -> str:
-    """Say what was tested, in which contrasts anything survives the primary correction, and in which nothing.
+    """Return what was tested, in which contrasts anything survives the primary correction, and in which nothing.
 
     Parameters
     ----------
@@ -37,13 +39,13 @@ def overview_words(node: NodeSection) -> str:
     if not none:
         return f"{tested} Something survives{by}{how} in {_all(len(hits))}."
     return (
-        f"{tested} Something survives{by}{how} in {len(hits)} of {len(results)}: {_some(hits)}. Nothing in "
-        f"{_some([section.contrast.name for section in none])}{_elsewhere(none)}"
+        f"{tested} Something survives{by}{how} in {len(hits)} of {len(results)}: {a_few(hits, MAX_NAMES)}. Nothing in "
+        f"{a_few([section.contrast.name for section in none], MAX_NAMES)}{_elsewhere(none)}"
     )
 
 
 def model_facts(node: NodeSection) -> list[tuple[str, str]]:
-    """List factors, groups, covariates and degrees of freedom, each as a term and its words."""
+    """Return factors, groups, covariates and degrees of freedom, each as a term and its words."""
     settings, design = node.spec.settings, node.design
     facts = [
         (f"Within-subject factor {factor.name}", f"{len(factor.levels)} levels: {', '.join(factor.levels)}")
@@ -52,12 +54,12 @@ def model_facts(node: NodeSection) -> list[tuple[str, str]]:
     if settings.factors and settings.cell_name:
         facts.append(("Names of conditions", settings.cell_name))
     if not settings.factors and len(design.cells) > 1:
-        facts.append(("Conditions", f"{_some(design.cells)}; no factors"))
+        facts.append(("Conditions", f"{a_few(design.cells, MAX_NAMES)}; no factors"))
     if settings.between:
         sizes = Counter(design.groups)
         listed = ", ".join(f"{name} {_number(size, 'subject')}" for name, size in sizes.items())
         facts.append(
-            (f"Groups by {' and '.join(settings.between)}", f"{listed}; they weigh alike, whatever their sizes")
+            (f"Groups by {' and '.join(settings.between)}", f"{listed}; weighted equally, whatever their sizes")
         )
     for name in settings.covariates:
         numeric = name in design.between_names
@@ -66,7 +68,7 @@ def model_facts(node: NodeSection) -> list[tuple[str, str]]:
     facts.append(
         (
             "Between subjects",
-            f"{_number(len(design.subjects), 'subject')}, {columns} ({_some(design.between_names)}): "
+            f"{_number(len(design.subjects), 'subject')}, {columns} ({a_few(design.between_names, MAX_NAMES)}): "
             f"{design.df_between} degrees of freedom are left",
         )
     )
@@ -76,7 +78,7 @@ def model_facts(node: NodeSection) -> list[tuple[str, str]]:
 
 
 def _how(sections: Sequence[ContrastSection]) -> str:
-    """Say by what the primary p was made, where it was by relabelling."""
+    """Return what was permuted for the primary p; empty where it is parametric."""
     moves = {
         s.shuffling.moves for s in sections if s.shuffling is not None and s.results[:1] and s.results[0].is_permutation
     }
@@ -84,17 +86,20 @@ def _how(sections: Sequence[ContrastSection]) -> str:
 
 
 def _elsewhere(sections: Sequence[ContrastSection]) -> str:
-    """Say which other corrections leave something where the primary one leaves nothing."""
+    """Return which other corrections leave something where the primary one leaves nothing."""
     others = {
-        METHODS[result.method]
+        result.method
         for section in sections
         for result in section.results[1:]
-        if result.n_voxels and result.method != "uncorrected"
+        if result.n_voxels and not METHODS[result.method].is_descriptive
     }
     if not others:
         return "."
-    listed = [name for name in METHODS.values() if name in others]
-    return f"; other corrections leave something ({', '.join(listed)}), which is no result unless chosen beforehand."
+    named = ", ".join(row.words.name for key, row in METHODS.items() if key in others)
+    return (
+        f"; other corrections leave something ({named}), which should not be reported unless that correction was "
+        "chosen in advance."
+    )
 
 
 def _all(number: int) -> str:
@@ -103,9 +108,3 @@ def _all(number: int) -> str:
 
 def _number(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _some(names: Sequence[str]) -> str:
-    """List a few names, and how many more there are."""
-    more = len(names) - MAX_NAMES
-    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

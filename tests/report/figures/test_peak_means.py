@@ -10,7 +10,7 @@ import pytest
 
 from bids_app.design.design import Design
 from bids_app.inference.cluster_tables import ResultTables
-from bids_app.inference.corrections import ContrastInference
+from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.report import content
 from bids_app.report.figures import peak_means as means
 from bids_app.report.page import render as html
@@ -41,7 +41,7 @@ def make_means(
 ) -> means.PeakMeans | None:
     found = np.zeros(64, bool)
     found[voxels] = True
-    inference = ContrastInference("voxelFWE", np.where(found, 0.01, 1.0), 0.05, found, 4.0, 0, None)
+    inference = CorrectedMap("voxelFWE", np.where(found, 0.01, 1.0), 0.05, found, 4.0, 0, None)
     tables = {"voxelFWE": make_tables(voxels, statistics)}
     return means.peak_means(values, make_study(groups), DOMAIN, [inference], tables)
 
@@ -100,7 +100,7 @@ def test_the_caption_says_whom_the_means_are_without(values: np.ndarray) -> None
     design = dataclasses.replace(
         whole, matrix=whole.matrix[:23], rows=place, between=between, between_names=(*whole.between_names, "age")
     )
-    inference = ContrastInference("voxelFWE", np.full(64, 0.01), 0.05, np.ones(64, bool), 4.0, 0, None)
+    inference = CorrectedMap("voxelFWE", np.full(64, 0.01), 0.05, np.ones(64, bool), 4.0, 0, None)
     shown = means.peak_means(values, design, DOMAIN, [inference], {"voxelFWE": make_tables([9], [5.0])})
     assert shown is not None
     assert "Of the 7 of 8 subjects who have a map of every condition. Not adjusted for age." in shown.caption

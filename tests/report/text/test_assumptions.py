@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bids_app.report import content
-from bids_app.report.text.assumptions import assumptions, is_mirrored
+from bids_app.report.text.assumptions import assumptions
+from bids_app.report.text.assumptions_permutation import is_mirrored
 from builders.pages import N_SUBJECTS, make_contrast, make_node, make_section
 
 Change = Callable[[content.NodeSection], content.NodeSection]
@@ -85,11 +86,11 @@ CASES: dict[str, tuple[Change, bool]] = {
     "Sign-flips need symmetric errors": (lambda node: node, True),
     "Permutations need exchangeable subjects": (with_groups((4, 4)), False),
     "Swaps of maps need effects that do not vary": (lambda node: shuffled(node, scheme="within"), False),
-    "Relabelled residuals are an approximation": (with_two_columns, False),
+    "Permuting residuals is approximate": (with_two_columns, False),
     "Parametric p-values assume normal errors": (lambda node: node, True),
     "Parametric p-values ignore the exchangeability blocks": (
         lambda node: designed(node, blocks=("a", "b") * (N_SUBJECTS // 2)), False),
-    "Flipped residuals with unequal variances": (lambda node: with_settings(node, variance_groups="g"), False),
+    "Flipping residuals with unequal variances": (lambda node: with_settings(node, variance_groups="g"), False),
     "Multivariate F tests need no sphericity": (lambda node: contrasts(node, sphericity="multivariate"), False),
     "Parametric F tests of several dimensions assume equal covariances": (
         lambda node: with_settings(contrasts(node, within=np.linalg.qr(np.ones((3, 2)))[0].T), variance_groups="g"),
@@ -97,7 +98,7 @@ CASES: dict[str, tuple[Change, bool]] = {
     "Subjects differ from voxel to voxel": (lambda node: with_settings(node, voxel_coverage=0.7), False),
     "The pooled error assumes sphericity": (lambda node: contrasts(node, error_term="pooled"), False),
     "Uncorrected maps are descriptive": (lambda node: node, True),
-    "Effects at peaks are too large": (lambda node: node, True),
+    "Effect sizes at peaks are inflated": (lambda node: node, True),
     "Choose the correction before you look": (lambda node: node, True),
     "A cluster-level result is about the cluster": (lambda node: node, True),
     "Each contrast is corrected on its own": (
@@ -158,7 +159,7 @@ def test_the_costs_are_those_that_were_measured(plain: content.NodeSection) -> N
     assert "in 11 % and 20 % of voxels" in words("The pooled error", pooled)
     blocks = designed(plain, blocks=("a", "b") * (N_SUBJECTS // 2))
     assert "11 % of voxels" in words("Parametric p-values ignore", blocks)
-    assert "7 % of studies without any for 8 subjects" in words("Relabelled residuals", with_two_columns(plain))
+    assert "7 % of studies without any for 8 subjects" in words("Permuting residuals", with_two_columns(plain))
 
 
 FACTORS = np.array([[1.0, -1, 0], [0, 1, -1]])  # differences between three levels
@@ -249,13 +250,13 @@ def test_residuals_are_told_by_what_moved_them(plain: content.NodeSection) -> No
     three = np.column_stack([flips.design.between, np.arange(N_SUBJECTS) ** 2])
     permuted = designed(permuted, between=three, between_names=("intercept", "age", "score"))
     permuted = contrasts(permuted, between=np.array([[0.0, 1.0, 0.0]]))
-    title = "Relabelled residuals"
+    title = "Permuting residuals"
     assert "permutations of 12" not in words(title, flips)
     assert "sign-flips" not in words(title, permuted)
     assert "permutations of 12 to 16 subjects found one in 5 to 6 %" in words(title, permuted)
     pooled = contrasts(plain, error_term="pooled")
     assert "in 3 to 4 % of studies" in words("Sign-flips with the pooled error", pooled)
-    assert "Sign-flips with the pooled error are an approximation" not in titles(plain)
+    assert "Sign-flips with the pooled error are approximate" not in titles(plain)
 
 
 def test_who_lacks_voxels_is_told_over_whom_covariates_are_centred(plain: content.NodeSection) -> None:
@@ -297,9 +298,9 @@ def test_the_smallest_p_is_given_and_where_it_is_too_large(plain: content.NodeSe
     assert "square root of" not in words("The smallest possible p", every)
     section = every.contrasts[0]
     hopeless = replace(section, results=tuple(replace(result, can_pass=False) for result in section.results))
-    assert "Too few exist for any p to reach the level in Faces" in words(
-        "The smallest possible p", replace(every, contrasts=(hopeless,))
-    )
+    said = words("The smallest possible p", replace(every, contrasts=(hopeless,)))
+    assert "Too few permutations" in said
+    assert "Faces" in said
 
 
 def test_lost_voxels_are_told_with_whose_they_are(plain: content.NodeSection) -> None:

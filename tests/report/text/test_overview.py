@@ -34,10 +34,8 @@ def test_where_nothing_survives_anywhere_that_is_said(nothing: content.ContrastS
     assert words.endswith("Nothing survives by voxel-wise FWE, p ≤ 0.05 (sign-flips of whole subjects) in any of them.")
     results = tuple(replace(each, n_voxels=int(each.method != "voxelFWE")) for each in nothing.results)
     words = overview_words(make_node(replace(nothing, results=results)))
-    assert words.endswith(
-        "in any of them; other corrections leave something (Cluster size (FWE), Bonferroni), which is no result unless "
-        "chosen beforehand."
-    )
+    assert "other corrections leave something (Cluster size (FWE), Bonferroni)" in words
+    assert words.endswith("chosen in advance.")
 
 
 @pytest.mark.parametrize("n_contrasts", [1, 40])
@@ -80,7 +78,7 @@ def test_the_model_is_listed(strong_t: content.ContrastSection) -> None:
     facts = dict(model_facts(replace(node, design=design, spec=replace(node.spec, settings=settings))))
     assert facts["Within-subject factor cond"] == "3 levels: A, B, C"
     assert facts["Names of conditions"] == "{cond}"
-    assert facts["Groups by group"].startswith("group.a 3 subjects, group.b 5 subjects; they weigh alike")
+    assert facts["Groups by group"].startswith("group.a 3 subjects, group.b 5 subjects;")
     assert facts["Covariate age"] == "centred on the mean of each group"
     assert facts["Covariate site"] == "text, hence a factor"
     assert facts["Between subjects"].endswith("3 columns (group.a, group.b, age): 5 degrees of freedom are left")

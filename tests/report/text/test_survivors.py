@@ -40,7 +40,6 @@ def test_each_kind_of_warning_is_one_line(strong_t: content.ContrastSection) -> 
         replace(strong_t, contrast=replace(strong_t.contrast, name=name), checks=checks)
         for name in ("a", "b", "c", "d", "e")
     ]
-    assert warning_lines([make_node(*sections)]) == [
-        "To look at under Diagnostics in the report: outlying subjects (a, b, c and 2 more)"
-    ]
+    (line,) = warning_lines([make_node(*sections)])
+    assert line.endswith("outlying subjects (a, b, c and 2 more)")
     assert warning_lines([make_node(strong_t)]) == []

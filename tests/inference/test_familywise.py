@@ -1,4 +1,4 @@
-"""Corrections against scipy, statsmodels and counting by hand."""
+"""Familywise corrections by the maximum, against counting by hand."""
 
 from __future__ import annotations
 
@@ -7,82 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
-from bids_app.design.contrasts import Contrast
-from bids_app.inference.corrections import (
-    critical_value,
-    familywise,
-    familywise_across,
-    parametric,
-    rank_p,
-    uncorrected_p,
-)
+from bids_app.inference.familywise import critical_value, familywise, joint_family, own_family, rank_p, uncorrected_p
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.schemes import sign_flips
-from bids_app.spaces.volume import VolumeDomain
-from bids_app.statistics.distributions import t_to_p, t_to_z
-from bids_app.statistics.fit import ContrastFit
-
-DF = 11.0
-
-
-def make_fit(t: NDArray[np.float64], sided: str = "two") -> ContrastFit:
-    """A fit of a one-sample t with 11 degrees of freedom."""
-    contrast = Contrast("c", "c", "t", sided, *(np.ones((1, 1)) for _ in range(4)), "partitioned", "none")
-    return ContrastFit(contrast, t, t_to_z(t, DF), t_to_p(t, DF, sided), t, t, t, None, None, 1.0, DF)
-
-
-def line(n_voxels: int) -> VolumeDomain:
-    """Voxels in a row."""
-    return VolumeDomain.from_mask(np.ones((n_voxels, 1, 1), np.bool_), np.eye(4), 6)
-
-
-@pytest.fixture
-def t(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Null t values with a tenth of strong effects of both signs."""
-    t = rng.standard_t(DF, 500)
-    t[:50] += 8
-    t[50:70] -= 8
-    return t
-
-
-@pytest.mark.parametrize("sided", ["two", "positive", "negative"])
-@pytest.mark.parametrize(("correction", "name"), [("bonferroni", "bonferroni"), ("fdr", "fdr_bh")])
-def test_adjusted_p_equal_statsmodels(sided: str, correction: str, name: str, t: NDArray[np.float64]) -> None:
-    """Over all voxels of the mask, on the p of the stated side."""
-    fit = make_fit(t, sided)
-    result = parametric(fit, correction, 0.05, 0, line(t.size))
-    reject, adjusted, _, _ = multipletests(fit.p, 0.05, name)
-    assert result.p == pytest.approx(adjusted, rel=1e-12)
-    assert np.array_equal(result.significant, reject)
-
-
-def test_thresholds_are_the_values_that_separate(t: NDArray[np.float64]) -> None:
-    """Every survivor lies beyond, every other voxel does not."""
-    for correction in ("uncorrected", "bonferroni", "fdr"):
-        result = parametric(make_fit(t), correction, 0.01, 0, line(t.size))
-        assert result.threshold is not None
-        assert np.array_equal(result.significant, np.abs(t) >= result.threshold * (1 - 1e-12))
-    assert parametric(make_fit(t), "bonferroni", 0.05, 0, line(500)).threshold == pytest.approx(
-        stats.t.isf(0.05 / 500 / 2, DF), rel=1e-10
-    )
-
-
-def test_fdr_without_survivors_has_no_threshold() -> None:
-    """Nothing passes, nothing is invented."""
-    result = parametric(make_fit(np.linspace(-1, 1, 50)), "fdr", 0.05, 0, line(50))
-    assert result.threshold is None
-    assert not result.significant.any()
-
-
-def test_extent_keeps_clusters_of_exactly_that_many_voxels_and_parts_the_signs() -> None:
-    """Runs of 3, 2 and, of opposite signs side by side, 2 + 2: extent 3 keeps only the first."""
-    t = np.array([0, 9, 9, 9, 0, 9, 9, 0, 9, 9, -9, -9, 0], float)
-    result = parametric(make_fit(t), "uncorrected", 0.001, 3, line(t.size))
-    assert np.flatnonzero(result.significant).tolist() == [1, 2, 3]
-    assert (result.p <= 0.001).sum() == 9
 
 
 def test_rank_p_counts_the_values_that_reach_the_observed() -> None:
@@ -150,8 +78,9 @@ def test_across_contrasts_p_is_the_rank_among_the_maxima_of_all(rng: np.random.G
     """Counted one by one: a shuffle counts when any contrast reaches the value; p times the number of families."""
     nulls = [drawn_null(name, rng) for name in "abc"]
     for n_families in (1, 3):
-        for null, results in zip(nulls, familywise_across(nulls, 0.05, None, n_families), strict=True):
-            for key, result in zip(("voxel", "clusterSize"), results, strict=True):
+        family = joint_family(nulls, None, n_families)
+        for null in nulls:
+            for key, result in zip(("voxel", "clusterSize"), familywise(null, 0.05, family), strict=True):
                 for value, p in zip(null.observed[key], result.p, strict=True):
                     reaching = sum(
                         any(each.maxima[key][row] >= value - 1e-5 * abs(value) for each in nulls) for row in range(1000)
@@ -166,9 +95,9 @@ def test_across_contrasts_p_is_the_rank_among_the_maxima_of_all(rng: np.random.G
 def test_a_family_of_one_is_the_contrast_on_its_own(rng: np.random.Generator) -> None:
     """The same p, threshold and tail."""
     null = drawn_null("a", rng)
-    ((voxel, size),) = familywise_across([null], 0.05, "gpd", 1)
-    alone = familywise(null, 0.05, "gpd")
-    for joint, single in zip((voxel, size), alone, strict=True):
+    together = familywise(null, 0.05, joint_family([null], "gpd", 1))
+    alone = familywise(null, 0.05, own_family(null, "gpd"))
+    for joint, single in zip(together, alone, strict=True):
         assert np.array_equal(joint.p, single.p)
         assert (joint.threshold, joint.tail, joint.no_tail) == (single.threshold, single.tail, single.no_tail)
         assert not joint.is_across
@@ -179,17 +108,17 @@ def test_contrasts_that_were_shuffled_differently_are_no_family(rng: np.random.G
     first, second = drawn_null("first", rng), drawn_null("second", rng)
     others = sign_flips(20, 1000, np.random.default_rng(1), up_to_sign=True)
     with pytest.raises(ValueError, match="the shuffles of first and second differ"):
-        familywise_across([first, replace(second, shuffles=others)], 0.05, None, 1)
+        joint_family([first, replace(second, shuffles=others)], None, 1)
     with pytest.raises(ValueError, match="maximised for first and second"):
-        familywise_across([first, replace(second, maxima={"voxel": second.maxima["voxel"]})], 0.05, None, 1)
+        joint_family([first, replace(second, maxima={"voxel": second.maxima["voxel"]})], None, 1)
     with pytest.raises(ValueError, match="is empty"):
-        familywise_across([], 0.05, None, 1)
+        joint_family([], None, 1)
 
 
 def test_a_tail_changes_small_p_only_and_the_threshold_parts_them(rng: np.random.Generator) -> None:
     """The tail's own p below 0.10, ranks from there on; 2^19 relabellings exist, so that no p is below 2^-19."""
     null = drawn_null("a", rng)
-    by_rank, by_tail = familywise(null, 0.05)[0], familywise(null, 0.05, "gpd")[0]
+    by_rank, by_tail = familywise(null, 0.05)[0], familywise(null, 0.05, own_family(null, "gpd"))[0]
     assert by_rank.tail is None
     assert by_tail.tail is not None
     assert by_tail.no_tail == ""
@@ -200,7 +129,7 @@ def test_a_tail_changes_small_p_only_and_the_threshold_parts_them(rng: np.random
         np.maximum(by_tail.tail.p(null.observed["voxel"][small]), 2.0**-19), rel=1e-12
     )
     for n_families in (1, 2):
-        ((voxel, _),) = familywise_across([null], 0.05, "gpd", n_families)
+        voxel, _ = familywise(null, 0.05, joint_family([null], "gpd", n_families))
         assert voxel.threshold is not None
         assert voxel.significant.any()
         assert np.array_equal(voxel.significant, null.observed["voxel"] > voxel.threshold)
@@ -209,11 +138,11 @@ def test_a_tail_changes_small_p_only_and_the_threshold_parts_them(rng: np.random
 def test_a_tail_that_cannot_be_used_is_explained_and_changes_nothing(rng: np.random.Generator) -> None:
     """Cluster sizes of a few voxels have no such tail; 400 shuffles are too few; 8 of 8 are exact."""
     null = drawn_null("a", rng)
-    size = familywise(null, 0.05, "gpd")[1]
+    size = familywise(null, 0.05, own_family(null, "gpd"))[1]
     assert size.tail is None
     assert "no generalised Pareto tail fits" in size.no_tail
     assert np.array_equal(size.p, familywise(null, 0.05)[1].p)
-    assert "at least 500" in familywise(drawn_null("b", rng, 400), 0.05, "gpd")[0].no_tail
+    assert "at least 500" in own_family(drawn_null("b", rng, 400), "gpd").tails["voxel"]
     exact = make_null({"voxel": np.arange(4.0)}, {"voxel": np.arange(8.0)})
-    assert "enumerated" in familywise(exact, 0.05, "gpd")[0].no_tail
+    assert "enumerated" in familywise(exact, 0.05, own_family(exact, "gpd"))[0].no_tail
     assert familywise(exact, 0.05)[0].no_tail == ""

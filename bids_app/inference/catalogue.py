@@ -1,0 +1,267 @@
+"""The catalogue of corrections for multiple testing: one row each, from which everything said of them is derived.
+
+To add a correction: its function in a file of its own, its row here, its name in the model (`model.settings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bids_app.inference import parametric, statements
+from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
+from bids_app.inference.dependence import bound_words
+from bids_app.inference.evidence import Evidence
+from bids_app.inference.familywise import by_maximum
+from bids_app.inference.method import Column, Method, Wording
+from bids_app.model.settings import GroupLevelSettings
+from bids_app.permutation.null_distribution import KEYS
+
+_OF_ITS_CLUSTER = (
+    "It belongs to the cluster that the cluster-forming threshold makes around the peak voxel, not to the voxel; 1 "
+    "where there is no such cluster."
+)
+
+
+_ROWS = (
+    # Best first: the first that was used is looked at closely. Fixed beforehand, never chosen by what survives.
+    Method(
+        key="voxelFWE",
+        option="voxel",
+        kind="permutation",
+        level="voxel",
+        needs=frozenset({"permutations"}),
+        apply=by_maximum("voxel"),
+        statistic="voxel",
+        words=Wording(
+            name="Voxel-wise FWE",
+            in_sentence="voxel-wise FWE",
+            short="voxel",
+            p="familywise-error corrected p of the voxel's statistic, by permutation",
+            columns=(
+                Column(
+                    "p_voxelFWE",
+                    "p voxel",
+                    "Permutation p-value at the peak voxel, familywise corrected by the maximum statistic.",
+                ),
+            ),
+            null_title="Maximum {statistic}",
+            maximised="the statistic of single voxels",
+        ),
+    ),
+    Method(
+        key="tfceFWE",
+        option="tfce",
+        kind="permutation",
+        level="cluster",
+        needs=frozenset({"permutations", "neighbours"}),
+        apply=by_maximum("tfce"),
+        statistic="tfce",
+        words=Wording(
+            name="TFCE (FWE)",
+            in_sentence="TFCE (FWE)",
+            short="TFCE",
+            p="familywise-error corrected p of threshold-free cluster enhancement, by permutation",
+            columns=(
+                Column(
+                    "p_tfceFWE",
+                    "p TFCE",
+                    "Permutation p-value at the peak voxel by threshold-free cluster enhancement, familywise "
+                    "corrected. The evidence comes from the whole region that supports the voxel, which can exceed "
+                    "what is significant, and not from the voxel alone.",
+                ),
+            ),
+            unit="TFCE{of_z}",
+            threshold="TFCE{of_z} above {value:.1f}",
+            null_title="Maximum TFCE",
+            maximised="threshold-free cluster enhancement (TFCE, E = {exponents.extent:g}, H = {exponents.height:g}; "
+            "Smith & Nichols, 2009)",
+            of_f="TFCE",
+            interpretation=statements.about_support,
+            assumption=statements.tfce_level,
+            citations=("smith2009",),
+        ),
+    ),
+    Method(
+        key="clusterMassFWE",
+        option="cluster-mass",
+        kind="permutation",
+        level="cluster",
+        needs=frozenset({"permutations", "neighbours", "cluster-forming threshold"}),
+        apply=by_maximum("clusterMass"),
+        statistic="clusterMass",
+        words=Wording(
+            name="Cluster mass (FWE)",
+            in_sentence="cluster mass (FWE)",
+            short="mass",
+            p="familywise-error corrected p of the cluster's mass, by permutation",
+            columns=(
+                Column(
+                    "p_clusterMassFWE",
+                    "p mass",
+                    f"Permutation p-value of the cluster mass, familywise corrected. {_OF_ITS_CLUSTER}",
+                ),
+            ),
+            unit="cluster mass{of_z}",
+            threshold="cluster mass{of_z} above {value:.1f}",
+            null_title="Heaviest cluster (mass)",
+            maximised="cluster mass (Bullmore et al., 1999)",
+            of_f="cluster mass",
+            interpretation=statements.about_a_cluster,
+            assumption=statements.cluster_level,
+            citations=("bullmore1999",),
+        ),
+    ),
+    Method(
+        key="clusterSizeFWE",
+        option="cluster-size",
+        kind="permutation",
+        level="cluster",
+        needs=frozenset({"permutations", "neighbours", "cluster-forming threshold"}),
+        apply=by_maximum("clusterSize"),
+        statistic="clusterSize",
+        words=Wording(
+            name="Cluster size (FWE)",
+            in_sentence="cluster size (FWE)",
+            short="size",
+            p="familywise-error corrected p of the cluster's size, by permutation",
+            columns=(
+                Column(
+                    "p_clusterSizeFWE",
+                    "p size",
+                    f"Permutation p-value of the cluster size, familywise corrected. {_OF_ITS_CLUSTER}",
+                ),
+            ),
+            unit="voxels",
+            threshold="clusters of more than {whole:.0f} voxels",
+            null_title="Largest cluster (voxels)",
+            maximised="cluster size",
+            interpretation=statements.about_a_cluster,
+            assumption=statements.cluster_level,
+        ),
+    ),
+    Method(
+        key="bonferroni",
+        option="bonferroni",
+        kind="parametric",
+        level="voxel",
+        needs=frozenset({"parametric p"}),
+        apply=parametric.bonferroni,
+        words=Wording(
+            name="Bonferroni",
+            in_sentence="Bonferroni",
+            short="Bonferroni",
+            p="Bonferroni-corrected parametric p",
+            columns=(
+                Column(
+                    "p_bonferroni",
+                    "p Bonf.",
+                    "p-value at the peak voxel, Bonferroni corrected over the voxels of the analysis mask.",
+                ),
+            ),
+            sentence=statements.bonferroni_sentence,
+        ),
+    ),
+    Method(
+        key="fdr",
+        option="fdr",
+        kind="parametric",
+        level="voxel",
+        needs=frozenset({"parametric p"}),
+        apply=parametric.fdr,
+        words=Wording(
+            name="False discovery rate",
+            in_sentence="false discovery rate",
+            short="FDR",
+            p="false discovery rate (Benjamini-Hochberg) of the parametric p",
+            columns=(
+                Column(
+                    "p_fdr",
+                    "p FDR",
+                    "p-value at the peak voxel, adjusted for the false discovery rate over the voxels of the analysis "
+                    "mask (Benjamini-Hochberg), for independent or positively dependent p-values.",
+                ),
+            ),
+            symbol="q",
+            sentence=statements.fdr_sentence,
+            interpretation=bound_words,
+            assumption=statements.fdr_level,
+            citations=("benjamini1995", "benjamini2001"),
+        ),
+    ),
+    Method(
+        key="uncorrected",
+        option="uncorrected",
+        kind="parametric",
+        level="voxel",
+        needs=frozenset({"parametric p"}),
+        apply=parametric.uncorrected,
+        is_descriptive=True,
+        words=Wording(
+            name="Uncorrected",
+            in_sentence="uncorrected",
+            short="uncorrected",
+            p="uncorrected parametric p",
+            columns=(
+                Column(
+                    "p_uncorrected",
+                    "p unc.",
+                    "Parametric p-value at the peak voxel, not corrected for the number of voxels.",
+                ),
+            ),
+            sentence=statements.uncorrected_sentence,
+            interpretation=statements.about_no_correction,
+            assumption=statements.uncorrected_level,
+        ),
+    ),
+)
+
+METHODS: dict[str, Method] = {row.key: row for row in _ROWS}
+"""Key -> correction, in the order of reports."""
+
+
+def columns() -> dict[str, Column]:
+    """Return the columns that the corrections add to tables, by name, in the order of reports."""
+    return {column.name: column for row in METHODS.values() for column in row.words.columns}
+
+
+def by_permutation(keys: Iterable[str]) -> list[Method]:
+    """Return those of some corrections that rest on permutations, in the order in which the statistics are kept."""
+    order, wanted = list(KEYS.values()), set(keys)
+    rows = [row for row in METHODS.values() if row.statistic and row.key in wanted]
+    return sorted(rows, key=lambda row: order.index(row.statistic))
+
+
+def asked_for(evidence: Evidence, settings: GroupLevelSettings) -> list[tuple[Method, object]]:
+    """Return the corrections that a model asks for, each with the settings that ask for it.
+
+    Parameters
+    ----------
+    evidence : of a contrast; its null distribution has the statistics that were maximised
+    settings : GroupLevelSettings
+    """
+    by_option = {row.option: row for row in METHODS.values() if row.kind == "parametric"}
+    maximised = evidence.null.maxima if evidence.null else {}
+    found: list[tuple[Method, object]] = [(by_option[each.correction], each) for each in settings.parametric]
+    found += [(row, settings.permutation) for row in by_permutation(METHODS) if row.statistic in maximised]
+    bounds = [(row, row.asked(settings)) for row in METHODS.values() if row.kind == "bounds"]
+    return found + [(row, asked) for row, asked in bounds if asked is not None]
+
+
+def correct(
+    evidence: Evidence, settings: GroupLevelSettings
+) -> tuple[tuple[CorrectedMap, ...], tuple[ClusterBounds, ...]]:
+    """Apply the corrections that a model asks for.
+
+    Parameters
+    ----------
+    evidence : of a contrast
+    settings : GroupLevelSettings
+
+    Returns
+    -------
+    maps, bounds
+        The corrected maps, those that are parametric first, and the bounds for sets of voxels.
+    """
+    results = [row.correct(evidence, asked) for row, asked in asked_for(evidence, settings)]
+    maps = tuple(each for each in results if isinstance(each, CorrectedMap))
+    return maps, tuple(each for each in results if isinstance(each, ClusterBounds))

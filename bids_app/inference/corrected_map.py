@@ -1,0 +1,77 @@
+"""What a correction for multiple testing results in: a map of p, or bounds for sets of voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_app.arrays import Booleans, Floats
+from bids_app.inference.pareto_tail import TailFit
+from bids_app.permutation.null_distribution import NullDistribution
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedMap:
+    """One corrected map of one contrast; every map is (n_voxels,)."""
+
+    method: str
+    """Key of the correction in `inference.catalogue`."""
+    p: Floats
+    """The p that the correction gives each voxel."""
+    alpha: float
+    significant: Booleans
+    """p <= alpha, and in a cluster of at least `extent` voxels."""
+    threshold: float | None
+    """Critical value of t, F, cluster size, mass or TFCE; None where it differs between voxels or nothing can pass."""
+    extent: int
+    """Voxels; 0: none asked for."""
+    null: NullDistribution | None
+    """None for parametric corrections."""
+    tail: TailFit | None = None
+    """Gave the p where that of the ranks is below 0.10; None: all p are ranks."""
+    no_tail: str = ""
+    """Why the tail that was asked for was not used; empty where it was, or was not asked for."""
+    across: int = 1
+    """Contrasts over which the maximum was taken; 1: this one alone."""
+    n_families: int = 1
+    """Families of contrasts by whose number the p was multiplied."""
+
+    @property
+    def is_across(self) -> bool:
+        """Whether it is corrected for other contrasts too; the threshold is then that of z, or of what z makes."""
+        return self.across > 1 or self.n_families > 1
+
+    @property
+    def is_parametric(self) -> bool:
+        """Whether it rests on a distribution assumed rather than on permutations."""
+        return self.null is None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterBounds:
+    """Simultaneous lower bounds: how many voxels of a set have an effect, whichever set is chosen, and however."""
+
+    method: str
+    """Key of the correction in `inference.catalogue`."""
+    alpha: float
+    """Probability that any of the bounds, over all sets, is too high is at most this."""
+    lower: Callable[[NDArray[np.intp]], int]
+    """From voxels, (n,) indices, to the least number of them that have an effect."""
+
+    def of_sets(self, sets: Sequence[NDArray[np.intp]]) -> dict[str, NDArray[np.generic]]:
+        """Return the columns that a table of sets of voxels gets.
+
+        Returns
+        -------
+        dict
+            `true_discoveries`, the lower bounds, and `tdp`, their share of each set's voxels; (n_sets,) each.
+        """
+        bounds = np.array([self.lower(members) for members in sets], np.int64)
+        sizes = np.array([members.size for members in sets], np.float64)
+        return {"true_discoveries": bounds, "tdp": bounds / sizes}
+
+
+Result = CorrectedMap | ClusterBounds

@@ -1,0 +1,140 @@
+"""Methods text, the model: what the data were, which contrasts were tested, and against which error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bids_app.console.text import joined
+from bids_app.design.contrasts import Contrast
+from bids_app.report.content import ContrastSection, NodeSection
+from bids_app.report.wording import sided_words
+from bids_app.statistics.kinds import KINDS
+
+SPHERICITY = {"greenhouse-geisser": "Greenhouse\N{EN DASH}Geisser", "huynh-feldt": "Huynh\N{EN DASH}Feldt"}
+
+
+def model_text(node: NodeSection, *, several: bool) -> str:
+    """Return what the data were and how they were modelled.
+
+    Parameters
+    ----------
+    node : NodeSection
+    several : whether the text has other nodes, so that this one is named
+    """
+    design, factors = node.design, node.spec.settings.factors
+    levels = [f"{factor.name} ({len(factor.levels)} levels: {', '.join(factor.levels)})" for factor in factors]
+    conditions = len(design.cells)
+    opening = f'Node "{node.spec.name}". ' if several else ""
+    source = "one map per subject" if conditions == 1 else f"{conditions} conditions ({', '.join(design.cells)})"
+    layout = (
+        f" in a within-subject design with the factor{'s' if len(levels) > 1 else ''} {joined(levels)}"
+        if levels
+        else ""
+    )
+    layout += _between_words(node)
+    averaged = "Several runs of a condition were averaged without weights. " if node.inputs.averages_runs else ""
+    return (
+        f"{opening}First-level maps of {len(design.subjects)} subjects, {source}{layout}, entered a general "
+        f"linear model in which subjects are a random effect; the analysis mask held {node.inputs.n_voxels:,} voxels. "
+        f"{averaged}First-level variances were not used. For every contrast, the maps of each subject were combined "
+        "into contrast scores, and these were tested over subjects."
+    )
+
+
+def _between_words(node: NodeSection) -> str:
+    """Return by what the subjects differ; empty where the mean over them is all there is."""
+    settings, said = node.spec.settings, []
+    centred = {"grand": "centred on the mean", "group": "centred on the mean of each group", "none": "not centred"}
+    if settings.between:
+        noun = "factor" if len(settings.between) == 1 else "factors"
+        said.append(
+            f"the between-subject {noun} {joined(settings.between)} (groups weighted equally, whatever their sizes)"
+        )
+    if settings.covariates:
+        noun = "covariate" if len(settings.covariates) == 1 else "covariates"
+        said.append(f"the {noun} {joined(settings.covariates)} ({centred[settings.center]})")
+    return f", with {joined(said)}" if said else ""
+
+
+def contrast_text(node: NodeSection) -> str:
+    """Return which contrasts were tested, against which error, and what is special about their statistics."""
+    t_tests = [s for s in node.contrasts if s.contrast.test == "t"]
+    f_tests = [s for s in node.contrasts if s.contrast.test == "F"]
+    sentences = []
+    if t_tests:
+        named = [f"{s.contrast.name} ({s.contrast.formula}; {s.statistic}, {sided_words(s.contrast)})" for s in t_tests]
+        sentences.append(f"t contrasts: {'; '.join(named)}.")
+    if f_tests:
+        named = [f"{s.contrast.name} ({_effect_words(s, node)}{s.statistic})" for s in f_tests]
+        sentences.append(f"F contrasts: {'; '.join(named)}.")
+    sentences += _error_sentences([s.contrast for s in node.contrasts])
+    for name, cited in (("greenhouse-geisser", "Greenhouse & Geisser, 1959"), ("huynh-feldt", "Lecoutre, 1991")):
+        if any(s.contrast.sphericity == name for s in node.contrasts):
+            sentences.append(
+                f"For effects with several numerator degrees of freedom, the degrees of freedom of the parametric "
+                f"p-values were corrected for non-sphericity at each voxel ({SPHERICITY[name]}; {cited})."
+            )
+    return " ".join([*sentences, *_special_sentences(node), *_absence_sentences(node)])
+
+
+def _special_sentences(node: NodeSection, *, of_missing_maps: bool = False) -> list[str]:
+    """Return which tests are not the ordinary t and F of scores."""
+    sentences = []
+    for kind, statistic in KINDS.items():
+        of_kind = [s for s in node.contrasts if s.kind == kind and statistic.is_of_missing_maps == of_missing_maps]
+        for sentence in dict.fromkeys(statistic.sentences.values()):
+            names = [s.contrast.name for s in of_kind if statistic.sentences[s.statistic_name] == sentence]
+            words = {"were": "was" if len(names) == 1 else "were", "groups": node.spec.settings.variance_groups}
+            sentences += [sentence.format(names=joined(names), **words)] if names else []
+    return sentences
+
+
+def _absence_sentences(node: NodeSection) -> list[str]:
+    """Return which contrasts lack maps, and how voxels that some subjects lack were analysed."""
+    design, settings = node.design, node.spec.settings
+    n_absent = len(design.subjects) * len(design.cells) - design.n_maps
+    sentences = []
+    if n_absent:
+        fewer = [
+            s for s in node.contrasts if s.n_subjects < len(design.subjects) and not KINDS[s.kind].is_of_missing_maps
+        ]
+        sentences.append("One map was missing." if n_absent == 1 else f"{n_absent} maps were missing.")
+        if fewer:
+            numbers = [f"{s.contrast.name} in {s.n_subjects} subjects" for s in fewer]
+            sentences.append(f"Contrasts were tested in the subjects who had what they need: {joined(numbers)}.")
+        sentences += _special_sentences(node, of_missing_maps=True)
+    if settings.voxel_coverage < 1:
+        sentences.append(
+            f"Voxels that at least {100 * settings.voxel_coverage:g} % of the subjects had were analysed, each in the "
+            "subjects who had it and with their degrees of freedom."
+        )
+    return sentences
+
+
+def _effect_words(section: ContrastSection, node: NodeSection) -> str:
+    """Return what an F contrast tests: the kind of effect, or its weights in words."""
+    contrast, settings = section.contrast, node.spec.settings
+    parts = contrast.name.split(":")
+    factors = {*settings.between, *(factor.name for factor in settings.factors)}
+    if not contrast.generated or not set(parts) <= factors:
+        return f"{contrast.formula}; " if contrast.formula and not contrast.generated else ""
+    if len(parts) > 1:
+        return "interaction; "
+    return "main effect; " if len(factors) > 1 else ""
+
+
+def _error_sentences(contrasts: Sequence[Contrast]) -> list[str]:
+    """Return against which error each contrast was tested; names only where they differ."""
+    kinds = {
+        "The error was pooled over all within-subject effects": [c for c in contrasts if c.error_term == "pooled"],
+        "The error was the interaction of the effect with subjects": [
+            c for c in contrasts if c.error_term != "pooled" and c.sums_to_zero
+        ],
+        "The error was the variance of the scores over subjects": [
+            c for c in contrasts if c.error_term != "pooled" and not c.sums_to_zero
+        ],
+    }
+    used = {words: found for words, found in kinds.items() if found}
+    if len(used) == 1:
+        return [f"{words}." for words in used]
+    return [f"{words} for {joined([c.name for c in found])}." for words, found in used.items()]
