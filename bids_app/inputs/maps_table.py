@@ -11,19 +11,19 @@ from bids_app.console.text import duplicates, indented, listed
 from bids_app.errors import DataError, MissingPathError, NothingMatchedError, UsageError, Warned
 from bids_app.inputs.find_images import Found, check_folder, check_table
 from bids_app.inputs.naming import ImageFile, SourceDataset, read_entities, space_of
-from bids_app.runtime.options import RunOptions
+from bids_app.inputs.selection import Selection
 
 MAPS_COLUMNS = ("participant_id", "condition", "path")
 LONGEST_SHOWN = 200  # signs of a path in a message
 
 
-def read_maps_table(path: Path, options: RunOptions) -> Found:
+def read_maps_table(path: Path, selection: Selection) -> Found:
     """Read the table of --maps."""
-    check_folder(options.bids_dir, "BIDS_DIR")
-    _check_usage_with_table(options)
+    check_folder(selection.bids_dir, "BIDS_DIR")
+    _check_usage_with_table(selection)
     rows, unused = _read_tsv(path)
     dataset = SourceDataset("maps", path.parent, {})
-    images = {line: _read_row(dataset, row, options.space) for line, row in rows.items()}
+    images = {line: _read_row(dataset, row, selection.space) for line, row in rows.items()}
     _check_rows_are_files(path, images)
     _check_rows_differ(path, images)
     notes: list[str] = [Warned(f"{path}: columns not used: {', '.join(unused)}")] if unused else []
@@ -31,17 +31,17 @@ def read_maps_table(path: Path, options: RunOptions) -> Found:
     return Found((dataset,), tuple(images.values()), (), tuple(notes))
 
 
-def _check_usage_with_table(options: RunOptions) -> None:
+def _check_usage_with_table(selection: Selection) -> None:
     """Stop on filters that a table cannot answer: to pass over them would analyse what was not asked for."""
     given = {
-        "--session-label": options.session_label,
-        "--task-id": options.task_id,
-        "--bids-filter-file": options.bids_filter_file,
+        "--session-label": selection.sessions,
+        "--task-id": selection.tasks,
+        "--bids-filter-file": selection.filter_file,
     }
     wrong = [name for name, value in given.items() if value]
     if wrong:
         raise UsageError(
-            f"{' and '.join(wrong)} cannot be used with --maps: {options.maps} says which maps are taken. "
+            f"{' and '.join(wrong)} cannot be used with --maps: {selection.maps_table} says which maps are taken. "
             "Leave the option out and keep only the wanted rows in the table."
         )
 

@@ -18,26 +18,29 @@ from bids_app.errors import DataError, GroupLevelError, MissingPathError, Warned
 from bids_app.inputs.columns import MISSING, Participants, in_columns, subjects_of
 from bids_app.inputs.find_images import check_table
 from bids_app.inputs.naming import SourceDataset
-from bids_app.runtime.options import RunOptions
 
 FILE_NAME = "participants.tsv"
 KEY = "participant_id"
 
 
-def find_participants(options: RunOptions, datasets: Sequence[SourceDataset], columns: Sequence[str]) -> Participants:
+def find_participants(
+    bids_dir: Path, datasets: Sequence[SourceDataset], columns: Sequence[str], table: Path | None = None
+) -> Participants:
     """Read the participants table that belongs to the maps.
 
-    The table of ``--participants``, otherwise the first participants.tsv of these folders: BIDS_DIR; the datasets
+    The table that is given, otherwise the first participants.tsv of these folders: BIDS_DIR; the datasets
     with the maps; the datasets that these name as their source (``SourceDatasets`` with a relative path or a file
     URL, in dataset_description.json); the datasets whose ``derivatives`` folder they lie in.
 
     Parameters
     ----------
-    options : RunOptions
+    bids_dir : Path
     datasets : sequence of SourceDataset
         Where the maps are.
     columns : sequence of str
-        The columns that the model asks for, for the message.
+        The columns that the model asks for.
+    table : Path, optional
+        The table of ``--participants``.
 
     Raises
     ------
@@ -46,10 +49,10 @@ def find_participants(options: RunOptions, datasets: Sequence[SourceDataset], co
     DataError
         It cannot be used, see `read_participants`.
     """
-    if options.participants is not None:
-        return read_participants(options.participants)
+    if table is not None:
+        return read_participants(table)
     places: dict[str, Path] = {}
-    for path in _places(options.bids_dir, datasets):
+    for path in _places(bids_dir, datasets):
         places.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - one place in two spellings; links stay links
     there = [path for path in places.values() if path.is_file() or path.is_symlink()]
     if there:
