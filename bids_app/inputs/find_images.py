@@ -18,7 +18,7 @@ from pathlib import Path
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
 from bids_app.console.text import SHOWN, natural, shortened
-from bids_app.errors import DataError, InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
+from bids_app.errors import InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
 from bids_app.inputs.naming import ENTITIES_FILE, SURFACES, VOLUMES, ImageFile, SourceDataset, read_name
 from bids_app.inputs.selection import Selection
 
@@ -27,7 +27,6 @@ DESCRIPTION_EXAMPLE = '{"Name": "First-level maps", "BIDSVersion": "1.9.0", "Dat
 MAP_NAMES = "sub-01_contrast-<condition>_stat-effect_statmap.nii.gz or sub-01_desc-<condition>_effect.nii.gz"
 NOT_WALKED = re.compile(r"/(sourcedata|code|logs|derivatives|figures|\.[^/]*)(/|$)")
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python writes bytes of a name that are none
-MOST_LINES, MOST_BYTES = 1_000_000, 500_000_000  # of a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,24 +230,3 @@ def _walk_maps(root: Path) -> Iterator[Path]:
                 image = read_name(dataset, (Path(folder) / name).relative_to(root).as_posix())
                 if image.is_map:
                     yield image.path
-
-
-def check_table(path: Path) -> None:
-    """Stop on what cannot be read as a table: a folder, a pipe or a device, or more than any study has.
-
-    Raises
-    ------
-    DataError
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is no regular file; expected a tab-separated table.")
-    n_bytes, n_lines = path.stat().st_size, 0
-    if n_bytes <= MOST_BYTES:
-        with path.open("rb") as file:
-            n_lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
-    if n_bytes > MOST_BYTES or n_lines > MOST_LINES:
-        found = f"{n_lines:,} lines" if n_lines else f"{n_bytes / 1e6:,.0f} MB"
-        raise DataError(
-            f"{path} has {found}; expected a table of at most {MOST_LINES:,} lines and {MOST_BYTES / 1e6:,.0f} MB. "
-            "Keep the rows and columns of this study."
-        )

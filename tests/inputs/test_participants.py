@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -304,21 +302,5 @@ def test_a_table_that_was_not_fetched_is_not_passed_over(tmp_path: Path) -> None
     maps = derivative(tmp_path / "raw" / "derivatives" / "glm")
     write(tmp_path / "raw" / "participants.tsv")
     (maps.root / "participants.tsv").symlink_to(".git/annex/objects/key")
-    with pytest.raises(DataError, match="not fetched"):
+    with pytest.raises(DataError, match=r"participants\.tsv .*fetched"):
         find(tmp_path / "bids", maps)
-
-
-def test_what_no_study_has_is_refused_at_once(tmp_path: Path) -> None:
-    """Three million rows, a sparse file of a terabyte, a pipe: each in a moment."""
-    rows = tmp_path / "rows.tsv"
-    rows.write_bytes(b"participant_id\tage\n" + b"1\t2\n" * 3_000_000)
-    large = tmp_path / "large.tsv"
-    with large.open("wb") as file:
-        file.truncate(1 << 40)
-    pipe = tmp_path / "pipe.tsv"
-    os.mkfifo(pipe)
-    start = time.monotonic()
-    for path, message in ((rows, "has 3,000,001 lines"), (large, "has 1,099,512 MB"), (pipe, "no regular file")):
-        with pytest.raises(DataError, match=message):
-            read_participants(path)
-    assert time.monotonic() - start < 10
