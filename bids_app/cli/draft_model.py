@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_app.cli.analyse import answer
@@ -21,7 +20,7 @@ from bids_app.cli.arguments import (
 from bids_app.errors import UsageError
 
 if TYPE_CHECKING:
-    from bids_app.runtime.options import RunOptions
+    from bids_app.inputs.selection import Selection
 
 
 PROGRAM = "bids-grouplevel-model"
@@ -65,11 +64,11 @@ def _execute(arguments: Sequence[str]) -> int:
     check_inputs(parsed)
     from bids_app.drafting.draft import first_model, how_to_run, look
 
-    options = _options(parsed)
-    inventory = look(options)
+    selection = _selection(parsed)
+    inventory = look(selection)
     _say(inventory.lines, quiet=parsed.quiet)
     model = first_model(inventory, within, parsed.cell, parsed.name)
-    advice = f"look before you run: {how_to_run(options, inventory.queries)}"
+    advice = f"look before you run: {how_to_run(selection, inventory.queries)}"
     _say([*model.notes, advice], quiet=parsed.quiet)
     print(model.text, end="")
     return 0
@@ -81,21 +80,19 @@ def _say(lines: Iterable[str], *, quiet: bool) -> None:
         print(line, file=sys.stderr)
 
 
-def _options(parsed: argparse.Namespace) -> RunOptions:
-    """Turn parsed arguments into the value that discovery knows."""
-    from bids_app.runtime.options import RunOptions
+def _selection(parsed: argparse.Namespace) -> Selection:
+    """Return what the arguments say about where the maps are and which of them are wanted."""
+    from bids_app.inputs.selection import Selection
 
-    return RunOptions(
+    return Selection(
         bids_dir=parsed.bids_dir,
-        output_dir=Path(),  # nothing is written, and no model is read
-        model=Path(),
         derivatives=tuple(parsed.derivatives),
-        maps=parsed.maps,
-        participant_label=unique(parsed.participant_label),
-        session_label=unique(parsed.session_label),
-        task_id=unique(parsed.task_id),
+        maps_table=parsed.maps,
+        subjects=unique(parsed.participant_label),
+        sessions=unique(parsed.session_label),
+        tasks=unique(parsed.task_id),
         space=parsed.space,
-        bids_filter_file=parsed.bids_filter_file,
+        filter_file=parsed.bids_filter_file,
     )
 
 

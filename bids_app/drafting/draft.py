@@ -20,23 +20,14 @@ from pydantic import ValidationError
 from bids_app.console.text import natural, shortened
 from bids_app.drafting.cell_names import check_cells, find_pattern
 from bids_app.errors import DataError, ModelError, UsageError
-from bids_app.inputs.filters import (
-    Filter,
-    Query,
-    command_line_filters,
-    fold,
-    keep,
-    known_entities,
-    narrow,
-    read_filter_file,
-)
+from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, known_entities, narrow
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.naming import ImageFile, tally
 from bids_app.inputs.select_maps import find_maps, search
+from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.read_model import read_model
 from bids_app.model.read_node import TOOL
 from bids_app.model.settings import FactorSettings, GroupLevelSettings, factor_cells
-from bids_app.runtime.options import RunOptions
 
 EFFECT_STATS = ("effect", "cope", "beta")  # what programs call the map of a contrast's estimate, ours first
 WIDTH = 110  # of a line of the model file
@@ -52,7 +43,7 @@ WITH_FACTORS = dict.fromkeys(("factors", "cell_name", "effects", "error_term", "
 class Inventory:
     """What lies in a dataset under the options that narrow it."""
 
-    options: RunOptions
+    selection: Selection
     queries: dict[str, Query]  # of --bids-filter-file
     found: Found
     maps: tuple[ImageFile, ...]  # those that may be analysed
@@ -93,7 +84,7 @@ class FirstModel:
     notes: tuple[str, ...]
 
 
-def look(options: RunOptions) -> Inventory:
+def look(selection: Selection) -> Inventory:
     """List the maps that may be analysed.
 
     Raises
@@ -103,13 +94,13 @@ def look(options: RunOptions) -> Inventory:
     DataError
         If the maps are of several kinds and none is an effect.
     """
-    queries = read_filter_file(options.bids_filter_file)
-    found = search(options)
-    kept = narrow(found.maps, command_line_filters(options, queries, known_entities(found)))
-    if options.maps:
-        return Inventory(options, queries, found, tuple(kept), ())
+    queries = read_filter_file(selection.filter_file)
+    found = search(selection)
+    kept = narrow(found.maps, command_line_filters(selection, queries, known_entities(found)))
+    if selection.maps_table:
+        return Inventory(selection, queries, found, tuple(kept), ())
     stat = _wanted_stat(kept, queries.get("statmap", {}))
-    return Inventory(options, queries, found, tuple(keep(kept, Filter("stat", "stat", stat))), stat)
+    return Inventory(selection, queries, found, tuple(keep(kept, Filter("stat", "stat", stat))), stat)
 
 
 def _wanted_stat(maps: Sequence[ImageFile], query: Query) -> tuple[str, ...]:
@@ -172,19 +163,19 @@ def first_model(
     return FirstModel(text, (*notes, *_checked(inventory, text)))
 
 
-def how_to_run(options: RunOptions, queries: Mapping[str, Query]) -> str:
+def how_to_run(selection: Selection, queries: Mapping[str, Query]) -> str:
     """Write the command that shows what the model would do, with the options that a model cannot hold."""
     again: list[str] = []
-    if options.derivatives:
-        again += ["-d", *(f"{name}={path}" if name else str(path) for name, path in options.derivatives)]
-    if options.maps:
-        again += ["--maps", str(options.maps)]
-        again += ["--participant-label", *options.participant_label] if options.participant_label else []
-    if options.space:
-        again += ["--space", options.space]
+    if selection.derivatives:
+        again += ["-d", *(f"{name}={path}" if name else str(path) for name, path in selection.derivatives)]
+    if selection.maps_table:
+        again += ["--maps", str(selection.maps_table)]
+        again += ["--participant-label", *selection.subjects] if selection.subjects else []
+    if selection.space:
+        again += ["--space", selection.space]
     if None in queries.get("statmap", {}).values():
-        again += ["--bids-filter-file", str(options.bids_filter_file)]
-    command = ["bids-grouplevel", str(options.bids_dir), "RESULTS", "group", "--model", "model.json", *again]
+        again += ["--bids-filter-file", str(selection.filter_file)]
+    command = ["bids-grouplevel", str(selection.bids_dir), "RESULTS", "group", "--model", "model.json", *again]
     return shlex.join([*command, "--dry-run"])
 
 
@@ -219,23 +210,23 @@ def _reason(error: ValidationError) -> str:
 
 def _select(inventory: Inventory) -> dict[str, tuple[str, ...]]:
     """Write down what narrowed the maps, so that the model does it by itself; --maps needs none of it."""
-    if inventory.options.maps:
+    if inventory.selection.maps_table:
         return {}
     query = inventory.queries.get("statmap", {})
     wishes = {entity: labels for entity, labels in query.items() if labels is not None}
-    space = inventory.options.space
+    space = inventory.selection.space
     named = bool(space) and all("space" in image.entities for image in inventory.maps)
     return {**wishes, **({"space": (space,)} if space and named else {}), "stat": inventory.stat}
 
 
 def _input(inventory: Inventory, maps: Sequence[ImageFile]) -> dict[str, tuple[str, ...]]:
     """Name the tasks of the maps, and the sessions and subjects that were asked for."""
-    options = inventory.options
-    if options.maps:
+    selection = inventory.selection
+    if selection.maps_table:
         return {}
     tasks = {image.label("task") for image in maps}
     entities = {} if None in tasks else {"task": tuple(sorted(filter(None, tasks), key=natural))}
-    asked = {"session": options.session_label, "subject": options.participant_label}
+    asked = {"session": selection.sessions, "subject": selection.subjects}
     return entities | {entity: labels for entity, labels in asked.items() if labels}
 
 
@@ -272,7 +263,7 @@ def _checked(inventory: Inventory, text: str) -> tuple[str, ...]:
             problem = str(error).replace(f"{path}: ", "")
             raise DataError(f"These conditions make no valid model; rename them in the table.\n{problem}") from error
     try:
-        maps = find_maps(inventory.options, model, model.nodes[0], inventory.found)
+        maps = find_maps(inventory.selection, model, model.nodes[0], inventory.found)
     except DataError as error:
         hint = '{"statmap": {"<entity>": "<label>"}}'
         choose = f"\nHere --bids-filter-file does what Select does in a model: a file that holds {hint}."

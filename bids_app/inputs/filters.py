@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bids_app.console.text import nearest, shortened
-from bids_app.errors import DataError, MissingPathError, ModelError, NothingMatchedError, Warned
+from bids_app.errors import DataError, ModelError, NothingMatchedError, Warned
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.naming import ImageFile, entity_patterns, tally
+from bids_app.inputs.selection import Query, Selection
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec
-from bids_app.runtime.options import RunOptions
-
-Query = Mapping[str, tuple[str, ...] | None]  # entity -> labels, None where the entity must be absent
 
 NUMERIC_ENTITIES = frozenset({"run", "echo", "flip", "inv", "chunk"})
 
@@ -39,9 +35,9 @@ def known_entities(found: Found) -> frozenset[str]:
     return frozenset({*entity_patterns(), *named, "condition"})
 
 
-def model_filters(options: RunOptions, model: ModelSpec, node: NodeSpec, known: Collection[str]) -> list[Filter]:
+def model_filters(selection: Selection, model: ModelSpec, node: NodeSpec, known: Collection[str]) -> list[Filter]:
     """List the filters of the model; `known` are the entities that there may be."""
-    if options.maps:
+    if selection.maps_table:
         return []
     place = f"{node.where}.Model.Software.grouplevel.Select"
     wishes = [("Input", *wish) for wish in model.input.items()]
@@ -51,30 +47,27 @@ def model_filters(options: RunOptions, model: ModelSpec, node: NodeSpec, known: 
     return [Filter(*wish) for wish in wishes]
 
 
-def command_line_filters(options: RunOptions, queries: Mapping[str, Query], known: Collection[str]) -> list[Filter]:
+def command_line_filters(selection: Selection, queries: Mapping[str, Query], known: Collection[str]) -> list[Filter]:
     """List the filters of the command line, in the order in which they are applied."""
     wishes = [
-        ("--participant-label", "subject", bare(options.participant_label, "sub-")),
-        ("--session-label", "session", bare(options.session_label, "ses-")),
-        ("--task-id", "task", bare(options.task_id, "task-")),
-        ("--space", "space", (options.space,) if options.space else ()),
+        ("--participant-label", "subject", selection.subjects),
+        ("--session-label", "session", selection.sessions),
+        ("--task-id", "task", selection.tasks),
+        ("--space", "space", (selection.space,) if selection.space else ()),
     ]
     filters = [Filter(*wish) for wish in wishes if wish[2]]
-    return filters + file_filters(options, queries, "statmap", known)
+    return filters + file_filters(selection, queries, "statmap", known)
 
 
-def file_filters(options: RunOptions, queries: Mapping[str, Query], query: str, known: Collection[str]) -> list[Filter]:
+def file_filters(
+    selection: Selection, queries: Mapping[str, Query], query: str, known: Collection[str]
+) -> list[Filter]:
     """List the filters of one query of the filter file."""
-    source = f"--bids-filter-file {options.bids_filter_file}"
+    source = f"--bids-filter-file {selection.filter_file}"
     wishes = queries.get(query, {})
     for entity in wishes:
         check_entity(entity, f"{source}: {query}", known, DataError)
     return [Filter(source, *wish) for wish in wishes.items()]
-
-
-def bare(labels: Iterable[str], prefix: str) -> tuple[str, ...]:
-    """Strip the BIDS prefix from labels."""
-    return tuple(label.removeprefix(prefix) for label in labels)
 
 
 def check_entity(entity: str, source: str, known: Collection[str], error: type[DataError]) -> None:
@@ -88,46 +81,10 @@ def check_entity(entity: str, source: str, known: Collection[str], error: type[D
         )
 
 
-def read_filter_file(path: Path | None) -> dict[str, Query]:
-    """Read the filter file: query -> entity -> labels, None where the entity must be absent."""
-    if path is None:
-        return {}
-    if not path.is_file():
-        raise MissingPathError(f"--bids-filter-file: {path} does not exist.")
-    source = f"--bids-filter-file {path}"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as err:
-        raise DataError(f"{source} cannot be read as JSON: {err}.") from err
-    example = 'Expected {"statmap": {"desc": ["smooth"], "run": null}, "mask": {...}}.'
-    if not isinstance(document, dict) or not all(isinstance(query, dict) for query in document.values()):
-        raise DataError(f"{source} does not hold an object of objects. {example}")
-    for query in document:
-        if query not in ("statmap", "mask"):
-            raise DataError(f"{source}: there is no query {query}, only statmap and mask. {example}")
-    return {
-        query: {entity: _read_labels(entity, value, f"{source}: {query}") for entity, value in wishes.items()}
-        for query, wishes in document.items()
-    }
-
-
-def _read_labels(entity: str, value: object, source: str) -> tuple[str, ...] | None:
-    """Read one value of the filter file."""
-    labels = value if isinstance(value, list) else [value]
-    if value is None:
-        return None
-    if not labels or not all(isinstance(label, str | int) and not isinstance(label, bool) for label in labels):
-        raise DataError(
-            f"{source}.{entity} is {json.dumps(value)}. Expected a label, a list of labels, null (absent) or "
-            '"*" (present).'
-        )
-    return tuple(str(label) for label in labels)
-
-
-def check_participants(options: RunOptions, maps: Sequence[ImageFile]) -> None:
+def check_participants(selection: Selection, maps: Sequence[ImageFile]) -> None:
     """Stop on participants that were asked for and have no map at all."""
     there = {image.subject for image in maps}
-    unknown = [label for label in bare(options.participant_label, "sub-") if label not in there]
+    unknown = [label for label in selection.subjects if label not in there]
     if unknown:
         raise NothingMatchedError(
             f"--participant-label: no maps of {', '.join(unknown)}. There are maps of {shortened(there)}."
@@ -198,7 +155,7 @@ def folds(name: str) -> set[str]:
 
 
 def unused_wishes(
-    options: RunOptions,
+    selection: Selection,
     model: ModelSpec,
     node: NodeSpec,
     queries: Mapping[str, Query],
@@ -210,9 +167,9 @@ def unused_wishes(
     asked = {
         "Input": bool(model.input),
         "Select": node.settings.select != GroupLevelSettings().select,
-        "--derivatives": bool(options.derivatives),
+        "--derivatives": bool(selection.derivatives),
     }
-    if options.maps:
+    if selection.maps_table:
         wishes = [name for name, given in asked.items() if given]
         notes += [Warned(f"{wish} is not applied: --maps says which maps are taken") for wish in wishes]
     return notes

@@ -18,16 +18,15 @@ from pathlib import Path
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
 from bids_app.console.text import SHOWN, natural, shortened
-from bids_app.errors import DataError, InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
+from bids_app.errors import InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
 from bids_app.inputs.naming import ENTITIES_FILE, SURFACES, VOLUMES, ImageFile, SourceDataset, read_name
-from bids_app.runtime.options import RunOptions
+from bids_app.inputs.selection import Selection
 
 DESCRIPTION = "dataset_description.json"
 DESCRIPTION_EXAMPLE = '{"Name": "First-level maps", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}'
 MAP_NAMES = "sub-01_contrast-<condition>_stat-effect_statmap.nii.gz or sub-01_desc-<condition>_effect.nii.gz"
 NOT_WALKED = re.compile(r"/(sourcedata|code|logs|derivatives|figures|\.[^/]*)(/|$)")
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python writes bytes of a name that are none
-MOST_LINES, MOST_BYTES = 1_000_000, 500_000_000  # of a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +39,10 @@ class Found:
     notes: tuple[str, ...]
 
 
-def search_datasets(options: RunOptions) -> Found:
+def search_datasets(selection: Selection) -> Found:
     """List every NIfTI file of the derivatives named, or of BIDS_DIR where none is named."""
-    check_folder(options.bids_dir, "BIDS_DIR")
-    named = options.derivatives or ((None, options.bids_dir),)
+    check_folder(selection.bids_dir, "BIDS_DIR")
+    named = selection.derivatives or ((None, selection.bids_dir),)
     roots = [root for _, root in named]
     for root in roots:
         check_folder(root, "--derivatives")
@@ -57,10 +56,10 @@ def search_datasets(options: RunOptions) -> Found:
         notes += [*_description_notes(dataset), *warned]
         surfaces += [read_name(dataset, path) for path in paths if path.endswith(SURFACES)]
         volumes = [read_name(dataset, path) for path in paths if not path.endswith(SURFACES)]
-        images += _declare_space(volumes, options.space)
+        images += _declare_space(volumes, selection.space)
     maps = tuple(image for image in images if image.is_map)
     if not maps:
-        raise _no_maps(options, roots, images, sum(image.is_map for image in surfaces))
+        raise _no_maps(selection, roots, images, sum(image.is_map for image in surfaces))
     return Found(tuple(datasets), maps, tuple(image for image in images if not image.is_map), tuple(notes))
 
 
@@ -191,7 +190,7 @@ def _declare_space(images: list[ImageFile], space: str | None) -> list[ImageFile
 
 
 def _no_maps(
-    options: RunOptions, roots: Sequence[Path], images: Sequence[ImageFile], n_surfaces: int
+    selection: Selection, roots: Sequence[Path], images: Sequence[ImageFile], n_surfaces: int
 ) -> NothingMatchedError:
     """Explain that there is no map at all, and where there may be some."""
     where = ", ".join(map(str, roots))
@@ -203,7 +202,7 @@ def _no_maps(
             "analysed here. Give maps in a volume space (NIfTI)."
         )
     start = f"No first-level map in {where} ({seen}). A map is called, for example, {MAP_NAMES}."
-    folders = [] if options.derivatives else _folders_with_maps(options.bids_dir / "derivatives")
+    folders = [] if selection.derivatives else _folders_with_maps(selection.bids_dir / "derivatives")
     if folders:
         advice = "Maps are in its derivatives; add " + " or ".join(f"-d {folder}" for folder in folders[:SHOWN])
     else:
@@ -231,24 +230,3 @@ def _walk_maps(root: Path) -> Iterator[Path]:
                 image = read_name(dataset, (Path(folder) / name).relative_to(root).as_posix())
                 if image.is_map:
                     yield image.path
-
-
-def check_table(path: Path) -> None:
-    """Stop on what cannot be read as a table: a folder, a pipe or a device, or more than any study has.
-
-    Raises
-    ------
-    DataError
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is no regular file; expected a tab-separated table.")
-    n_bytes, n_lines = path.stat().st_size, 0
-    if n_bytes <= MOST_BYTES:
-        with path.open("rb") as file:
-            n_lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
-    if n_bytes > MOST_BYTES or n_lines > MOST_LINES:
-        found = f"{n_lines:,} lines" if n_lines else f"{n_bytes / 1e6:,.0f} MB"
-        raise DataError(
-            f"{path} has {found}; expected a table of at most {MOST_LINES:,} lines and {MOST_BYTES / 1e6:,.0f} MB. "
-            "Keep the rows and columns of this study."
-        )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from bids_app.console.text import duplicates, indented, listed
+from bids_app.console.text import indented, listed
 from bids_app.errors import DataError, MissingPathError, NothingMatchedError, UsageError, Warned
-from bids_app.inputs.find_images import Found, check_folder, check_table
+from bids_app.inputs.find_images import Found, check_folder
 from bids_app.inputs.naming import ImageFile, SourceDataset, read_entities, space_of
-from bids_app.runtime.options import RunOptions
+from bids_app.inputs.selection import Selection
+from bids_app.inputs.tsv import read_tsv
 
 MAPS_COLUMNS = ("participant_id", "condition", "path")
 LONGEST_SHOWN = 200  # signs of a path in a message
 
 
-def read_maps_table(path: Path, options: RunOptions) -> Found:
+def read_maps_table(path: Path, selection: Selection) -> Found:
     """Read the table of --maps."""
-    check_folder(options.bids_dir, "BIDS_DIR")
-    _check_usage_with_table(options)
-    rows, unused = _read_tsv(path)
+    check_folder(selection.bids_dir, "BIDS_DIR")
+    _check_usage_with_table(selection)
+    rows, unused = _read_rows(path)
     dataset = SourceDataset("maps", path.parent, {})
-    images = {line: _read_row(dataset, row, options.space) for line, row in rows.items()}
+    images = {line: _read_row(dataset, row, selection.space) for line, row in rows.items()}
     _check_rows_are_files(path, images)
     _check_rows_differ(path, images)
     notes: list[str] = [Warned(f"{path}: columns not used: {', '.join(unused)}")] if unused else []
@@ -31,59 +31,33 @@ def read_maps_table(path: Path, options: RunOptions) -> Found:
     return Found((dataset,), tuple(images.values()), (), tuple(notes))
 
 
-def _check_usage_with_table(options: RunOptions) -> None:
+def _check_usage_with_table(selection: Selection) -> None:
     """Stop on filters that a table cannot answer: to pass over them would analyse what was not asked for."""
     given = {
-        "--session-label": options.session_label,
-        "--task-id": options.task_id,
-        "--bids-filter-file": options.bids_filter_file,
+        "--session-label": selection.sessions,
+        "--task-id": selection.tasks,
+        "--bids-filter-file": selection.filter_file,
     }
     wrong = [name for name, value in given.items() if value]
     if wrong:
         raise UsageError(
-            f"{' and '.join(wrong)} cannot be used with --maps: {options.maps} says which maps are taken. "
+            f"{' and '.join(wrong)} cannot be used with --maps: {selection.maps_table} says which maps are taken. "
             "Leave the option out and keep only the wanted rows in the table."
         )
 
 
-def _read_tsv(path: Path) -> tuple[dict[int, dict[str, str]], list[str]]:
-    """Read the rows of a table by line number, and name the columns that nobody reads."""
-    if not path.is_file():
-        raise MissingPathError(f"--maps: {path} does not exist.")
-    check_table(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t")
-            table = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except (UnicodeDecodeError, csv.Error) as err:
-        raise DataError(f"--maps: {path} cannot be read as a tab-separated table: {err}.") from err
-    table = [(number, cells) for number, cells in table if any(cells)]
-    header = table[0][1] if table else []
-    _check_header(path, header)
-    rows = {}
-    for number, cells in table[1:]:
-        row = dict(zip(header, cells, strict=False))
-        empty = [column for column in MAPS_COLUMNS if not row.get(column)]
-        if empty or len(cells) > len(header):
-            what = f"no {', '.join(empty)}" if empty else f"{len(cells)} cells under {len(header)} columns"
-            raise DataError(f"--maps: {path}, line {number}: {what}. Each row needs {', '.join(MAPS_COLUMNS)}.")
-        rows[number] = row
+def _read_rows(path: Path) -> tuple[dict[int, dict[str, str]], list[str]]:
+    """Return the rows by line number, and the names of the columns that are not used."""
+    table = read_tsv(path, MAPS_COLUMNS, option="--maps", fill=True)
+    rows = {number: table.columns(cells) for number, cells in table.rows.items()}
+    for number, row in rows.items():
+        if empty := [column for column in MAPS_COLUMNS if not row[column]]:
+            raise DataError(
+                f"--maps: {path}, line {number}: no {', '.join(empty)}. Each row needs {', '.join(MAPS_COLUMNS)}."
+            )
     if not rows:
         raise NothingMatchedError(f"--maps: {path} has no rows. Write one row per first-level map.")
-    return rows, [column for column in header if column not in MAPS_COLUMNS]
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    """Stop on a missing or repeated column."""
-    missing = [column for column in MAPS_COLUMNS if column not in header]
-    if missing:
-        hint = " Cells are separated by tabs." if len(header) == 1 else ""
-        raise DataError(
-            f"--maps: {path} has no column {', '.join(missing)}; its first line holds "
-            f"{', '.join(header) or 'nothing'}. It must hold {', '.join(MAPS_COLUMNS)}.{hint}"
-        )
-    if repeated := duplicates(header):
-        raise DataError(f"--maps: {path} has more than one column {', '.join(repeated)}. Keep one of each.")
+    return rows, [column for column in table.header if column and column not in MAPS_COLUMNS]
 
 
 def _read_row(dataset: SourceDataset, row: Mapping[str, str], declared_space: str | None) -> ImageFile:

@@ -5,7 +5,6 @@ Group factors, covariates and exchangeability blocks all come from here.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -16,28 +15,31 @@ import pandas as pd
 from bids_app.console.text import duplicates, indented, listed, shortened
 from bids_app.errors import DataError, GroupLevelError, MissingPathError, Warned
 from bids_app.inputs.columns import MISSING, Participants, in_columns, subjects_of
-from bids_app.inputs.find_images import check_table
 from bids_app.inputs.naming import SourceDataset
-from bids_app.runtime.options import RunOptions
+from bids_app.inputs.tsv import read_tsv
 
 FILE_NAME = "participants.tsv"
 KEY = "participant_id"
 
 
-def find_participants(options: RunOptions, datasets: Sequence[SourceDataset], columns: Sequence[str]) -> Participants:
+def find_participants(
+    bids_dir: Path, datasets: Sequence[SourceDataset], columns: Sequence[str], table: Path | None = None
+) -> Participants:
     """Read the participants table that belongs to the maps.
 
-    The table of ``--participants``, otherwise the first participants.tsv of these folders: BIDS_DIR; the datasets
+    The table that is given, otherwise the first participants.tsv of these folders: BIDS_DIR; the datasets
     with the maps; the datasets that these name as their source (``SourceDatasets`` with a relative path or a file
     URL, in dataset_description.json); the datasets whose ``derivatives`` folder they lie in.
 
     Parameters
     ----------
-    options : RunOptions
+    bids_dir : Path
     datasets : sequence of SourceDataset
         Where the maps are.
     columns : sequence of str
-        The columns that the model asks for, for the message.
+        The columns that the model asks for.
+    table : Path, optional
+        The table of ``--participants``.
 
     Raises
     ------
@@ -46,10 +48,10 @@ def find_participants(options: RunOptions, datasets: Sequence[SourceDataset], co
     DataError
         It cannot be used, see `read_participants`.
     """
-    if options.participants is not None:
-        return read_participants(options.participants)
+    if table is not None:
+        return read_participants(table)
     places: dict[str, Path] = {}
-    for path in _places(options.bids_dir, datasets):
+    for path in _places(bids_dir, datasets):
         places.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - one place in two spellings; links stay links
     there = [path for path in places.values() if path.is_file() or path.is_symlink()]
     if there:
@@ -71,9 +73,9 @@ def read_participants(path: Path) -> Participants:
     DataError
         It is not such a table, or its participant_id is absent, empty somewhere or the same in several rows.
     """
-    header, rows = _read_tsv(path)
-    where = header.index(KEY)
-    labels = {number: cells[where].removeprefix("sub-") for number, cells in rows.items()}
+    read = read_tsv(path, (KEY,))
+    key_index = read.header.index(KEY)
+    labels = {number: cells[key_index].removeprefix("sub-") for number, cells in read.rows.items()}
     if empty := [str(number) for number, label in labels.items() if label in MISSING]:
         raise DataError(f"{path}: no {KEY} in line {listed(empty)}. Each row needs one.")
     if repeated := duplicates(labels.values()):
@@ -82,9 +84,9 @@ def read_participants(path: Path) -> Participants:
             "between sessions has its place in sessions.tsv)."
         )
     table = {
-        name: [None if cells[index].casefold() in MISSING else cells[index] for cells in rows.values()]
-        for index, name in enumerate(header)
-        if name and index != where
+        name: [None if cells[index].casefold() in MISSING else cells[index] for cells in read.rows.values()]
+        for index, name in enumerate(read.header)
+        if name and index != key_index
     }
     return Participants(path, pd.DataFrame(table, index=pd.Index(labels.values(), name=KEY), dtype=object))
 
@@ -139,42 +141,3 @@ def _raw_datasets(roots: Iterable[Path]) -> Iterator[Path]:
         absolute = Path(os.path.abspath(root))  # noqa: PTH100 - Path.resolve would follow links
         if inner := next((folder for folder in absolute.parents if folder.name == "derivatives"), None):
             yield inner.parent
-
-
-def _read_tsv(path: Path) -> tuple[list[str], dict[int, list[str]]]:
-    """Read the header, and the rows by line number; every row has the header's number of cells."""
-    if not path.exists():
-        if path.is_symlink():
-            raise DataError(f"{path} is a link to nothing, so its content is not fetched (git-annex). Get it first.")
-        raise MissingPathError(f"{path} does not exist. Expected the table of the participants.")
-    check_table(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t", strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error.reason}). Save it as tab-separated UTF-8.") from error
-    except (OSError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a tab-separated table: {error}.") from error
-    lines = [(number, cells) for number, cells in lines if any(cells)]
-    header = lines[0][1] if lines else []
-    _check_header(path, header)
-    for number, cells in lines[1:]:
-        if len(cells) != len(header):
-            raise DataError(
-                f"{path}, line {number}: {len(cells)} cells under {len(header)} columns. Cells are separated by tabs, "
-                "and n/a stands where there is no value."
-            )
-    return header, dict(lines[1:])
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    """Stop on a header without participant_id, or with a name twice."""
-    if KEY not in header:
-        hint = " Cells are separated by tabs." if len(header) == 1 else ""
-        raise DataError(
-            f"{path} has no column {KEY}; its first line holds {listed(header) if header else 'nothing'}. "
-            f"Name the column with the subjects' labels {KEY}.{hint}"
-        )
-    if repeated := duplicates(name for name in header if name):
-        raise DataError(f"{path} has more than one column {listed(repeated)}. Keep one of each.")

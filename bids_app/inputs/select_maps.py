@@ -28,8 +28,6 @@ from bids_app.inputs.check_maps import (
 )
 from bids_app.inputs.filters import (
     Filter,
-    Query,
-    bare,
     check_entity,
     check_participants,
     command_line_filters,
@@ -40,16 +38,15 @@ from bids_app.inputs.filters import (
     known_entities,
     model_filters,
     narrow,
-    read_filter_file,
     unused_wishes,
     without_answer,
 )
 from bids_app.inputs.find_images import Found, search_datasets
 from bids_app.inputs.maps_table import read_maps_table
 from bids_app.inputs.naming import ImageFile, SourceDataset, space_of
+from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.settings import factor_cells
 from bids_app.model.specification import ModelSpec, NodeSpec
-from bids_app.runtime.options import RunOptions
 
 INTERCEPT = "1"  # written as text, which a condition may be called
 
@@ -83,12 +80,12 @@ class _Choice:
         return [image for runs in self.cells.values() for image in runs]
 
 
-def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec, found: Found | None = None) -> InputMaps:
+def find_maps(selection: Selection, model: ModelSpec, node: NodeSpec, found: Found | None = None) -> InputMaps:
     """Find the first-level maps of a node and fix their order.
 
     Parameters
     ----------
-    options : RunOptions
+    selection : Selection
         Where the maps are and how the command line narrows them.
     model : ModelSpec
         Its ``Input`` is the first filter.
@@ -118,12 +115,12 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec, found: Foun
     UsageError
         An option cannot be used with ``--maps``.
     """
-    queries = read_filter_file(options.bids_filter_file)
-    found = found or search(options)
+    queries = read_filter_file(selection.filter_file)
+    found = found or search(selection)
     known = known_entities(found)
-    filters = [*model_filters(options, model, node, known), *command_line_filters(options, queries, known)]
+    filters = [*model_filters(selection, model, node, known), *command_line_filters(selection, queries, known)]
     kept = narrow(found.maps, filters)
-    choice = _choose(options, node, kept, filters)
+    choice = _choose(selection, node, kept, filters)
     subjects = tuple(dict.fromkeys(subject for subject, _ in choice.cells))
     return InputMaps(
         table=_map_table(choice),
@@ -131,12 +128,12 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec, found: Foun
         conditions=choice.conditions,
         files=_file_table(choice),
         entities=_shared_entities(choice.images),
-        masks=_find_masks(options, node, found, choice.images, queries),
+        masks=_find_masks(selection, node, found, choice.images, queries),
         overview=_find_overview(found.maps, filters, choice),
         datasets=found.datasets,
         notes=(
             *found.notes,
-            *unused_wishes(options, model, node, queries),
+            *unused_wishes(selection, model, node, queries),
             *without_answer(found.maps, filters),
             *choice.notes,
             *left_out_notes(found.maps, filters, subjects),
@@ -144,21 +141,21 @@ def find_maps(options: RunOptions, model: ModelSpec, node: NodeSpec, found: Foun
     )
 
 
-def search(options: RunOptions) -> Found:
+def search(selection: Selection) -> Found:
     """List what the folders or the table of --maps hold; participants who were named must be among it."""
-    found = read_maps_table(options.maps, options) if options.maps else search_datasets(options)
-    check_participants(options, found.maps)
+    found = read_maps_table(selection.maps_table, selection) if selection.maps_table else search_datasets(selection)
+    check_participants(selection, found.maps)
     return found
 
 
-def _choose(options: RunOptions, node: NodeSpec, kept: Sequence[ImageFile], filters: Sequence[Filter]) -> _Choice:
+def _choose(selection: Selection, node: NodeSpec, kept: Sequence[ImageFile], filters: Sequence[Filter]) -> _Choice:
     """Match maps with conditions and subjects."""
     labels = _match_conditions(node, kept)
     chosen = [image for image in kept if image.condition in labels.values()]
-    cut = [] if options.maps else check_whole(chosen)
+    cut = [] if selection.maps_table else check_whole(chosen)
     check_shared(chosen, "space", "Choose one with --space.")
     check_shared(chosen, "res", 'Choose one with "Select": {"res": [...]} in Model.Software.grouplevel.')
-    asked = bare(options.participant_label, "sub-")
+    asked = selection.subjects
     subjects = sorted({image.subject for image in kept} | set(asked), key=natural)
     if len(subjects) < 2:
         raise DataError(
@@ -175,7 +172,7 @@ def _choose(options: RunOptions, node: NodeSpec, kept: Sequence[ImageFile], filt
     check_duplicates(cells)
     there = {cell: tuple(in_run_order(images)) for cell, images in cells.items() if images}
     choice = _Choice(there, tuple(labels))
-    mixed = check_kinds(there, filters, is_table=options.maps is not None)
+    mixed = check_kinds(there, filters, is_table=selection.maps_table is not None)
     check_fetched(image.path for image in choice.images)
     notes = [
         *absence_notes(absent),
@@ -297,24 +294,24 @@ def _shared_entities(images: Sequence[ImageFile]) -> dict[str, str]:
 
 
 def _find_masks(
-    options: RunOptions,
+    selection: Selection,
     node: NodeSpec,
     found: Found,
     maps: Sequence[ImageFile],
     queries: Mapping[str, Query],
 ) -> tuple[Path, ...]:
     """Find the masks that Options.Mask asks for, of the subjects, tasks, sessions and space of the maps."""
-    if node.mask_filter is None or options.mask is not None:
+    if node.mask_filter is None or selection.has_mask:
         return ()
     place = f"{node.where}.Model.Options.Mask"
     wishes = {"suffix": ("mask",), **node.mask_filter}
     known = known_entities(found)
     for entity in wishes:
         check_entity(entity, place, known, ModelError)
-    if options.maps:
+    if selection.maps_table:
         raise DataError(f"{place}: masks are not searched with --maps. Give the mask with --mask FILE.")
     masks: list[ImageFile] = [image for image in found.others if _belongs(image, maps)]
-    for wish in [*(Filter(place, *wish) for wish in wishes.items()), *file_filters(options, queries, "mask", known)]:
+    for wish in [*(Filter(place, *wish) for wish in wishes.items()), *file_filters(selection, queries, "mask", known)]:
         masks = keep(masks, wish)
     if not masks:
         there = [image.relative_path for image in found.others if image.label("suffix") == "mask"]

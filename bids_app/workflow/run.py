@@ -33,6 +33,7 @@ from bids_app.inputs.load_maps import as_image, keep_voxels, load_maps
 from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.participants import find_participants
 from bids_app.inputs.select_maps import InputMaps, find_maps
+from bids_app.inputs.selection import Selection
 from bids_app.inputs.validator import advisory_validation
 from bids_app.model.read_model import read_model
 from bids_app.model.specification import ModelSpec, NodeSpec, participant_columns
@@ -146,7 +147,8 @@ def run(options: RunOptions) -> None:
         if not (options.skip_bids_validation or options.maps):  # a table needs no valid dataset
             _say(f"input, advisory: {line}" for line in advisory_validation(options.bids_dir))
         with stage("Input and design") as say:
-            found = [(node, find_maps(options, model, node)) for node in chosen]
+            selection = select_from(options)
+            found = [(node, find_maps(selection, model, node)) for node in chosen]
             designs = [_design(node, inputs, options) for node, inputs in found]
             say(_layout_words(designs))
         # BLAS on one thread: how it shares out a product, and so how that is rounded, may hang on the number of threads
@@ -158,12 +160,29 @@ def run(options: RunOptions) -> None:
         _analyse(options, model, found, designs, lines)
 
 
+def select_from(options: RunOptions) -> Selection:
+    """Return what the options say about where the maps are and which of them are wanted."""
+    return Selection(
+        bids_dir=options.bids_dir,
+        derivatives=options.derivatives,
+        maps_table=options.maps,
+        subjects=options.participant_label,
+        sessions=options.session_label,
+        tasks=options.task_id,
+        space=options.space,
+        filter_file=options.bids_filter_file,
+        has_mask=options.mask is not None,
+    )
+
+
 def _design(node: NodeSpec, inputs: InputMaps, options: RunOptions) -> Design:
     """Lay out the design of a node, with the participants' table where the node names a column of it."""
     columns = participant_columns(node.settings)
     if options.participants and not columns:
         log.warning("--participants %s is not used: the node %s names no column of it", options.participants, node.name)
-    participants = find_participants(options, inputs.datasets, columns) if columns else None
+    participants = (
+        find_participants(options.bids_dir, inputs.datasets, columns, options.participants) if columns else None
+    )
     return build_design(inputs, node, participants)
 
 

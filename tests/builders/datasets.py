@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.inputs.select_maps import InputMaps, find_maps
+from bids_app.inputs.selection import Selection
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec
-from bids_app.runtime.options import RunOptions
 
 DERIVATIVE = {"Name": "maps", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}
 PIPELINE = {"Name": "old", "BIDSVersion": "1.1.0", "PipelineDescription": {"Name": "FitLins"}}
@@ -50,13 +50,13 @@ def find(
     select: dict[str, tuple[str, ...]] | None = None,
     entities: dict[str, tuple[str, ...]] | None = None,
     mask: dict[str, tuple[str, ...]] | None = None,
-    **options: Any,  # noqa: ANN401
+    **selected: Any,  # noqa: ANN401
 ) -> InputMaps:
     """Call find_maps for a model of these conditions."""
     settings = GroupLevelSettings(select=select) if select else GroupLevelSettings()
     node = NodeSpec("anova", tuple(conditions), True, (), settings, mask)  # noqa: FBT003
     model = ModelSpec("m", entities or {}, (node,), {})
-    return find_maps(RunOptions(root, root / "out", root / "model.json", **options), model, node)
+    return find_maps(Selection(root, **selected), model, node)
 
 
 def paths(maps: InputMaps) -> list[str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bids_app.cli.analyse import main as analyse
-from bids_app.cli.draft_model import _build_parser, _options, main
+from bids_app.cli.draft_model import _build_parser, _selection, main
+from bids_app.inputs.selection import Selection
 from bids_app.model.read_model import read_model
-from bids_app.runtime.options import RunOptions
 from builders.datasets import NINE
 
 REPOSITORY = Path(__file__).parents[2]
@@ -129,17 +129,15 @@ def test_every_option_that_narrows_arrives() -> None:
     """As the analysis has them."""
     given = ["in", "-d", "fsl=a", "b", "--maps", "m.tsv", "--participant-label", "sub-01", "--session-label", "x"]
     given += ["--task-id", "t", "--space", "MNI", "--bids-filter-file", "f.json"]
-    assert _options(_build_parser().parse_args(given)) == RunOptions(
+    assert _selection(_build_parser().parse_args(given)) == Selection(
         bids_dir=Path("in"),
-        output_dir=Path(),
-        model=Path(),
         derivatives=(("fsl", Path("a")), (None, Path("b"))),
-        maps=Path("m.tsv"),
-        participant_label=("01",),
-        session_label=("x",),
-        task_id=("t",),
+        maps_table=Path("m.tsv"),
+        subjects=("01",),
+        sessions=("x",),
+        tasks=("t",),
         space="MNI",
-        bids_filter_file=Path("f.json"),
+        filter_file=Path("f.json"),
     )
 
 

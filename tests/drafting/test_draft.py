@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from bids_app.drafting.draft import WIDTH, FirstModel, first_model, how_to_run, look, written
 from bids_app.errors import DataError, NothingMatchedError, UsageError
 from bids_app.inputs.select_maps import find_maps
+from bids_app.inputs.selection import Selection
 from bids_app.model.read_model import read_model
 from bids_app.model.settings import GroupLevelSettings, effect_names
-from bids_app.runtime.options import RunOptions
 from builders.datasets import NINE, flat, two_by_two, write
 
 WITHIN = {"stimulus": ("FF", "UF", "SF"), "presentation": ("Ini", "Imm", "Del")}
@@ -29,17 +29,13 @@ JSON = st.recursive(
 )
 
 
-def options(root: Path, **more: Any) -> RunOptions:  # noqa: ANN401
-    return RunOptions(root, root / "out", root / "model.json", **more)
-
-
 def draft(
     root: Path,
     within: dict[str, tuple[str, ...]] | None = None,
     pattern: str | None = None,
     **more: Any,  # noqa: ANN401
 ) -> FirstModel:
-    return first_model(look(options(root, **more)), within or {}, pattern, "")
+    return first_model(look(Selection(root, **more)), within or {}, pattern, "")
 
 
 def node_of(model: FirstModel) -> dict[str, Any]:
@@ -120,7 +116,7 @@ def test_the_listing_counts_subjects_and_maps(tmp_path: Path) -> None:
     """Every condition has its line, with how many subjects have it."""
     runs = [flat(s, "a", f"_task-x_run-{run}") for s in ("01", "02", "03") for run in (1, 2)]
     root = write(tmp_path / "d", [*runs, flat("02", "longer", "_task-x_run-1")])
-    assert look(options(root)).lines == (
+    assert look(Selection(root)).lines == (
         "3 subjects, 2 conditions, 7 maps (task: x (7); stat: effect (7))",
         "  a       3 of 3 subjects, 6 maps",
         "  longer  1 of 3 subjects",
@@ -151,12 +147,12 @@ def test_what_narrows_the_input_stands_in_the_model(tmp_path: Path) -> None:
         for s in ("01", "02", "03") for ses in "12" for task in "xy" for space in ("MNI", "T1w") for c in "ab"
     ]  # fmt: skip
     root = write(tmp_path / "d", names)
-    narrow: dict[str, Any] = {"session_label": ("2",), "task_id": ("y",), "space": "MNI"}
-    text = draft(root, participant_label=("01", "03"), **narrow).text
+    narrow: dict[str, Any] = {"sessions": ("2",), "tasks": ("y",), "space": "MNI"}
+    text = draft(root, subjects=("01", "03"), **narrow).text
     path = tmp_path / "model.json"
     path.write_text(text)
     model = read_model(path)
-    maps = find_maps(options(root), model, model.nodes[0])
+    maps = find_maps(Selection(root), model, model.nodes[0])
     assert maps.subjects == ("01", "03")
     assert len(maps.files) == 4
     assert all("ses-2_task-y_space-MNI" in name for name in maps.files["relative_path"])
@@ -169,7 +165,7 @@ def test_labels_of_the_filter_file_become_select(tmp_path: Path) -> None:
     root = write(tmp_path / "d", names)
     filters = tmp_path / "filters.json"
     filters.write_text(json.dumps({"statmap": {"desc": ["smooth"], "stat": "z", "run": None}}))
-    given = options(root, bids_filter_file=filters)
+    given = Selection(root, filter_file=filters)
     inventory = look(given)
     assert block_of(first_model(inventory, {}, None, ""))["Select"] == {"stat": ["z"], "desc": ["smooth"]}
     assert f"--bids-filter-file {filters}" in how_to_run(given, inventory.queries)
@@ -188,7 +184,7 @@ def test_a_table_of_maps_is_not_narrowed_by_the_model(tmp_path: Path) -> None:
     root = write(tmp_path / "d", ["s1.nii", "s2.nii"], description=None)
     table = root / "maps.tsv"
     table.write_text("participant_id\tcondition\tpath\nsub-1\tup\ts1.nii\nsub-2\tup\ts2.nii\n")
-    given = options(root, maps=table)
+    given = Selection(root, maps_table=table)
     inventory = look(given)
     model = first_model(inventory, {}, None, "")
     assert "Input" not in json.loads(model.text)
@@ -199,7 +195,7 @@ def test_a_table_of_maps_is_not_narrowed_by_the_model(tmp_path: Path) -> None:
 
 def test_options_of_the_place_are_said_again(tmp_path: Path) -> None:
     """Where the maps are no model says."""
-    given = options(tmp_path, derivatives=(("fsl", Path("my maps")), (None, Path("x"))), space="MNI")
+    given = Selection(tmp_path, derivatives=(("fsl", Path("my maps")), (None, Path("x"))), space="MNI")
     words = shlex.split(how_to_run(given, {}))
     assert words[words.index("-d") : -1] == ["-d", "fsl=my maps", "x", "--space", "MNI"]
 
@@ -237,7 +233,7 @@ def test_kinds_of_maps_without_effects_are_a_question(tmp_path: Path) -> None:
     """t and z maps: the user says which."""
     names = [flat(s, "a", stat=stat) for s in ("01", "02") for stat in ("t", "z")]
     with pytest.raises(DataError, match=r"The maps show t \(2\), z \(2\)"):
-        look(options(write(tmp_path / "d", names)))
+        look(Selection(write(tmp_path / "d", names)))
 
 
 def test_twofold_maps_are_told_what_to_choose_here(tmp_path: Path) -> None:
@@ -260,7 +256,7 @@ def test_conditions_that_make_no_model_are_refused(tmp_path: Path) -> None:
     table = root / "maps.tsv"
     table.write_text("participant_id\tcondition\tpath\nsub-1\twhat?\ts1.nii\nsub-2\twhat?\ts2.nii\n")
     with pytest.raises(DataError, match=r"make no valid model(.|\n)*what\?") as caught:
-        draft(root, maps=table)
+        draft(root, maps_table=table)
     assert "model.json" not in str(caught.value)  # nobody has seen that file
 
 
@@ -273,7 +269,7 @@ def test_only_joint_tests_leave_nothing(tmp_path: Path) -> None:
 def test_nothing_found_is_said_as_in_the_analysis(shared_data: Path) -> None:
     """A raw dataset has no maps."""
     with pytest.raises(NothingMatchedError, match="No first-level map"):
-        look(options(shared_data / "ds000117_layout"))
+        look(Selection(shared_data / "ds000117_layout"))
 
 
 # How it is written

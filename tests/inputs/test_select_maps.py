@@ -8,9 +8,9 @@ import pytest
 
 from bids_app.errors import DataError, ModelError, Warned
 from bids_app.inputs.select_maps import find_maps
+from bids_app.inputs.selection import Selection
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec
-from bids_app.runtime.options import RunOptions
 from builders.datasets import find, flat, masks, paths, two_by_two, write
 
 # Order
@@ -56,7 +56,7 @@ def test_a_map_without_run_beside_runs_is_not_averaged_with_them(tmp_path: Path)
     with pytest.raises(DataError, match=r'\{"statmap": \{"run": null\}\}'):
         find(root, ("a",))
     (tmp_path / "filter.json").write_text('{"statmap": {"run": null}}', encoding="utf-8")
-    assert paths(find(root, ("a",), bids_filter_file=tmp_path / "filter.json")) == [
+    assert paths(find(root, ("a",), filter_file=tmp_path / "filter.json")) == [
         flat("01", "a"),
         flat("02", "a"),
     ]
@@ -166,7 +166,7 @@ def test_a_subject_without_an_entity_that_the_others_have_is_of_another_kind(tmp
     assert find(root, ("a",), select={"FWHM": ("6",)}).subjects == ("01", "02", "04")
     (tmp_path / "filter.json").write_text('{"statmap": {"FWHM": null}}', encoding="utf-8")
     with pytest.raises(DataError, match="Only one subject"):
-        find(root, ("a",), bids_filter_file=tmp_path / "filter.json")
+        find(root, ("a",), filter_file=tmp_path / "filter.json")
 
 
 def test_conditions_may_differ_in_kind_from_each_other(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_two_maps_that_differ_in_an_unknown_key_are_told_apart_by_it(tmp_path: P
     assert "folder" not in str(caught.value)
     assert paths(find(root, ("a",), select={"FWHM": ("8.5",)})) == names[1::2]
     (tmp_path / "filter.json").write_text('{"statmap": {"FWHM": "6"}}', encoding="utf-8")
-    assert paths(find(root, ("a",), bids_filter_file=tmp_path / "filter.json")) == names[::2]
+    assert paths(find(root, ("a",), filter_file=tmp_path / "filter.json")) == names[::2]
 
 
 def test_cohorts_of_a_template_are_spaces(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_missing_maps_are_all_listed_with_the_complete_subjects(tmp_path: Path) 
     assert "sub-02: b\n" in message
     assert "sub-04: a, c\n" in message
     assert message.endswith("--participant-label 01 03")
-    assert find(root, ("a", "b", "c"), participant_label=("01", "03")).subjects == ("01", "03")
+    assert find(root, ("a", "b", "c"), subjects=("01", "03")).subjects == ("01", "03")
 
 
 def test_a_long_list_of_missing_maps_is_cut(tmp_path: Path) -> None:
@@ -409,8 +409,7 @@ def test_a_mask_that_is_not_found_is_an_error_that_lists_the_masks(tmp_path: Pat
 def test_a_mask_file_goes_before_the_masks_of_the_model(tmp_path: Path) -> None:
     root = write(tmp_path / "d", two_by_two())
     node = NodeSpec("anova", ("a", "b"), True, (), GroupLevelSettings(), {"desc": ("brain",)})  # noqa: FBT003
-    options = RunOptions(root, root / "out", root / "model.json", mask=tmp_path / "mask.nii.gz")
-    assert find_maps(options, ModelSpec("m", {}, (node,), {}), node).masks == ()
+    assert find_maps(Selection(root, has_mask=True), ModelSpec("m", {}, (node,), {}), node).masks == ()
 
 
 def test_the_overview_obeys_the_filters_on_subject_task_and_space(tmp_path: Path) -> None:
@@ -421,5 +420,5 @@ def test_the_overview_obeys_the_filters_on_subject_task_and_space(tmp_path: Path
         for space in ("X", "Y")
     ]
     root = write(tmp_path / "d", [*two_by_two("_task-y_space-Y"), *eoi])
-    maps = find(root, task_id=("y",), select={"stat": ("effect",), "contrast": ("a", "b")})
+    maps = find(root, tasks=("y",), select={"stat": ("effect",), "contrast": ("a", "b")})
     assert maps.overview == {s: root / flat(s, "effectsofinterest", "_task-y_space-Y", "z") for s in ("01", "02")}

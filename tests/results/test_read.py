@@ -95,7 +95,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     assert main([str(dataset), str(out), "group", "-m", str(model), "-q", "--skip-bids-validation"]) == 0
     options = RunOptions(dataset, out, model)
     spec = read_model(model)
-    inputs = find_maps(options, spec, spec.nodes[0])
+    inputs = find_maps(run.select_from(options), spec, spec.nodes[0])
     study = run.prepare(spec.nodes[0], inputs, build_design(inputs, spec.nodes[0]), options)
     nulls = permute(study.maps.values, study.node, study.design, study.plans, run._means(study.maps, options))
     given = [as_saved(run.analyse_contrast(study, contrast, *next(nulls))) for contrast in study.design.contrasts]
