@@ -14,11 +14,12 @@ from bids_app.inference.corrections import familywise, parametric
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
-from bids_app.permutation.schemes import sign_flips
+from bids_app.permutation.shuffles import sign_flips
 from bids_app.report import content
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.spaces.clusters import Lattice
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
 
 MASK = np.ones((4, 4, 4), bool)
 AFFINE = np.diag([3.0, 3, 3, 1])
@@ -59,12 +60,16 @@ def make_section(
     design, lattice = make_design(contrast), Lattice.from_mask(MASK, 26)
     values = np.random.default_rng(3).standard_normal((3 * N_SUBJECTS, 64)).astype(np.float32)
     values[0::3, :8] += effect
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     inferences = [parametric(fit, "bonferroni", 0.05, 0, lattice), parametric(fit, "uncorrected", 0.0001, 2, lattice)]
     if shuffled:
         flips = sign_flips(N_SUBJECTS, n_shuffles, np.random.default_rng(0), up_to_sign=True)
-        maximised = choose_enhancements(["voxel", "cluster-size"], lattice, design, contrast, (0.01, None))
-        inferences += familywise(null_distribution(values, design, contrast, flips, maximised, Work()), 0.05)
+        maximised = choose_enhancements(
+            ["voxel", "cluster-size"], lattice, contrast_test(design, contrast), (0.01, None)
+        )
+        inferences += familywise(
+            null_distribution(values, contrast_test(design, contrast), flips, maximised, Work()), 0.05
+        )
     brain = Brain.from_mask(MASK, AFFINE, 26)
     tables = {each.method: tabulate(each, fit, inferences, brain, Limits()) for each in inferences}
     drawn = [Figure(f"stat-{contrast.test}_slices", PNG, "caption", f"map of {contrast.name}")]

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from bids_app.console.text import file_label
-from bids_app.design.contrasts import Contrast, in_words
 from bids_app.design.build import build_design
+from bids_app.design.contrasts import Contrast, in_words
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError
 from bids_app.inputs.columns import Participants

@@ -20,7 +20,7 @@ from bids_app.inference.corrections import (
     uncorrected_p,
 )
 from bids_app.permutation.null_distribution import NullDistribution
-from bids_app.permutation.schemes import sign_flips
+from bids_app.permutation.shuffles import sign_flips
 from bids_app.spaces.clusters import Lattice
 from bids_app.statistics.distributions import t_to_p, t_to_z
 from bids_app.statistics.fit import ContrastFit

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bids_app.permutation.freedman_lane import moves, part_of, what_moves
 from bids_app.permutation.kernels_univariate import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products, Scanned, scan
-from bids_app.permutation.schemes import Shuffles
+from bids_app.permutation.shuffles import Shuffles
 
 N_BLOCKS, V, H = 3, 2 * BLOCK + 17, 37
 

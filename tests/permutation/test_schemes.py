@@ -11,7 +11,9 @@ import pytest
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.permutation.schemes import Shuffles, default_scheme, make_shuffles, permutations, sign_flips, swaps
+from bids_app.permutation.schemes import default_scheme, make_shuffles
+from bids_app.permutation.shuffles import Shuffles, permutations, sign_flips, swaps
+from bids_app.statistics.kinds import contrast_test
 
 
 def rows(shuffles: Shuffles) -> set[tuple[int, ...]]:
@@ -183,14 +185,16 @@ def test_the_scheme_follows_from_what_the_null_hypothesis_leaves(
 ) -> None:
     """Permuted where the null model keeps the mean over subjects, flipped where the mean is tested."""
     contrast, design = make(between, rows, [[1, -1]])
-    assert default_scheme(contrast, design) == scheme
-    assert make_shuffles(contrast, design, 20, 0).scheme == scheme
+    assert default_scheme(contrast_test(design, contrast)) == scheme
+    assert make_shuffles(contrast_test(design, contrast), 20, 0).scheme == scheme
 
 
 def test_counts_of_groups_and_covariates() -> None:
     """8! / (3! 5!) for groups; 8! as soon as a continuous covariate tells all subjects apart."""
-    assert make_shuffles(*make(GROUPS, [[1, -1]], [[1, 1]]), 100, 0).n_possible == comb(8, 3)
-    assert make_shuffles(*make(np.hstack([GROUPS, AGE]), [[1, -1, 0]], [[1, 1]]), 100, 0).n_possible == factorial(8)
+    assert make_shuffles(contrast_test(*make(GROUPS, [[1, -1]], [[1, 1]])), 100, 0).n_possible == comb(8, 3)
+    assert make_shuffles(
+        contrast_test(*make(np.hstack([GROUPS, AGE]), [[1, -1, 0]], [[1, 1]])), 100, 0
+    ).n_possible == factorial(8)
 
 
 @pytest.mark.parametrize(
@@ -206,31 +210,31 @@ def test_a_scheme_that_cannot_test_the_contrast_is_refused(
 ) -> None:
     """Rather than giving p = 1 everywhere."""
     with pytest.raises(ValueError, match=message):
-        make_shuffles(*make(*case), 20, 0, shuffle=shuffle)
+        make_shuffles(contrast_test(*make(*case)), 20, 0, shuffle=shuffle)
 
 
 def test_blocks_that_allow_no_shuffle_are_refused() -> None:
     """One family cannot flip up to sign; groups that are whole blocks cannot be permuted; the others know no blocks."""
     contrast, design = make(np.ones((8, 1)), [[1]], [[1, -1]], blocks=("a",) * 8)
     with pytest.raises(ValueError, match="no relabelling but the observed one exists"):
-        make_shuffles(contrast, design, 20, 0)
-    assert make_shuffles(contrast, design, 20, 0, flip_blocks=False).n_possible == 2**7
+        make_shuffles(contrast_test(design, contrast), 20, 0)
+    assert make_shuffles(contrast_test(design, contrast), 20, 0, flip_blocks=False).n_possible == 2**7
     contrast, design = make(GROUPS, [[1, -1]], [[1, 1]], blocks=tuple("aaabbbbb"))
     with pytest.raises(ValueError, match="within its 2 ExchangeabilityBlocks are alike in the design"):
-        make_shuffles(contrast, design, 20, 0)
+        make_shuffles(contrast_test(design, contrast), 20, 0)
     with pytest.raises(ValueError, match="knows no ExchangeabilityBlocks"):
-        make_shuffles(contrast, design, 20, 0, shuffle="free")
+        make_shuffles(contrast_test(design, contrast), 20, 0, shuffle="free")
 
 
 def test_what_should_be_known_about_the_shuffles_is_said() -> None:
     """Why within and free are no defaults; how many relabellings exist; where Freedman-Lane is approximate."""
-    flips = make_shuffles(*make(np.ones((8, 1)), [[1]], [[1, -1]]), 5000, 0)
+    flips = make_shuffles(contrast_test(*make(np.ones((8, 1)), [[1]], [[1, -1]])), 5000, 0)
     assert flips.notes == (
         "c: 5000 shuffles asked for, 128 distinct ones exist; all are used, and no p-value can be below 1/128",
     )
-    free = make_shuffles(*make(np.ones((8, 1)), [[1]], [[1, -1]]), 20, 0, shuffle="free")
+    free = make_shuffles(contrast_test(*make(np.ones((8, 1)), [[1]], [[1, -1]])), 20, 0, shuffle="free")
     assert "false positives were measured at 0.37 to 0.99" in free.notes[0]
-    approximate = make_shuffles(*make(np.hstack([np.ones((8, 1)), AGE]), [[1, 0]], [[1, -1]]), 20, 0)
+    approximate = make_shuffles(contrast_test(*make(np.hstack([np.ones((8, 1)), AGE]), [[1, 0]], [[1, -1]])), 20, 0)
     assert "Freedman-Lane" in approximate.notes[0]
-    exact = make_shuffles(*make(np.hstack([np.ones((8, 1)), AGE]), [[0, 1]], [[1, 1]]), 20, 0)
+    exact = make_shuffles(contrast_test(*make(np.hstack([np.ones((8, 1)), AGE]), [[0, 1]], [[1, 1]])), 20, 0)
     assert exact.notes == ()
