@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.permutation.freedman_lane import PLANNERS
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Scheme, Shuffles
 from bids_app.spaces.clusters import Lattice
-from bids_app.statistics.kinds import contrast_test
+from bids_app.statistics.kinds import KINDS, contrast_test
 
 Floats = NDArray[np.float64]
 
@@ -212,3 +213,8 @@ def test_blocks_flip_together_or_bound_the_swaps(scheme: Scheme, values: NDArray
         for order, sign in zip(shuffles.order, shuffles.sign, strict=True)
     ]
     assert null.maxima["voxel"] == pytest.approx(expected, rel=3e-5)
+
+
+def test_every_kind_of_statistic_has_a_plan() -> None:
+    """The table of plans has the rows of the table of statistics."""
+    assert set(PLANNERS) == set(KINDS)

@@ -26,7 +26,7 @@ def make_moves(n_units: int, rng: np.random.Generator, *, permuted: bool) -> Mov
     sign = 1 - 2 * rng.integers(0, 2, (H, n_units))
     order[0], sign[0] = np.arange(n_units), 1
     scheme = "permute" if permuted else "sign-flip"
-    shuffles = Shuffles(scheme, order.astype(np.int16), sign.astype(np.int8), exhaustive=False, n_possible=10**9)
+    shuffles = Shuffles(scheme, order.astype(np.int32), sign.astype(np.int8), exhaustive=False, n_possible=10**9)
     return moves(shuffles)
 
 

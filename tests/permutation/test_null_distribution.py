@@ -11,6 +11,7 @@ from scipy import ndimage, stats
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.errors import ModelError
 from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Shuffles, sign_flips
@@ -262,5 +263,5 @@ def test_a_forming_threshold_that_takes_in_everything_is_refused() -> None:
     """An F below its median has a z below zero, of which no cluster can be made."""
     lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 6)
     design, contrast = make(*CASES[7])
-    with pytest.raises(ValueError, match=r"0.5 is below the median of F\(2, 10\)"):
+    with pytest.raises(ModelError, match=r"0.5 is below the median of F\(2, 10\)"):
         choose_enhancements(ALL, lattice, contrast_test(design, contrast), (0.001, 0.5))

@@ -13,6 +13,7 @@ from scipy.spatial.distance import mahalanobis
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.statistics import diagnostics
+from bids_app.statistics import residual_shape as shapes
 from bids_app.statistics.diagnostics import diagnose
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_test
@@ -185,7 +186,7 @@ def test_skewness_is_of_the_residuals_over_subjects(rng: np.random.Generator) ->
     scores = values[0::3].astype(float) - values[1::3]
     residuals = scores - b @ np.linalg.lstsq(b, scores, rcond=None)[0]
     expected = stats.skew(residuals)
-    assert found.skewness == pytest.approx(np.quantile(expected, diagnostics.QUANTILES), abs=1e-5)
+    assert found.skewness == pytest.approx(np.quantile(expected, shapes.QUANTILES), abs=1e-5)
     assert found.beyond == pytest.approx([np.mean(np.abs(expected) >= size) for size in (0.5, 1, 2)], abs=1e-9)
     assert found.skewness_counts.sum() == pytest.approx(1)
 
@@ -216,7 +217,7 @@ def test_tails_of_normal_noise_are_those_of_the_normal_distribution(rng: np.rand
     """2.33 and 1.64 on both sides with many subjects: within 0.03, bins and sampling."""
     values = rng.standard_normal((200, 2000)).astype(np.float32)
     found = residual_shape(values, contrast_test(design_of(200, n_cells=1), contrast_of(np.ones((1, 1)))))
-    for (lower, upper), share in zip(found.tails, diagnostics.TAILS, strict=True):
+    for (lower, upper), share in zip(found.tails, shapes.TAILS, strict=True):
         assert (lower, upper) == pytest.approx((stats.norm.isf(share),) * 2, abs=0.03)
 
 

@@ -97,9 +97,9 @@ def test_a_contrast_is_tested_in_those_who_have_what_it_needs(
     contrast = chosen(design, name)
     missing = {"02", "05"} if name == "First" else {"02", "05", "07"}
     kept = tuple(subject for subject in SUBJECTS if subject not in missing)
-    assert design.of(contrast).subjects == kept
+    assert contrast_test(design, contrast).design.subjects == kept
     note = next(note for note in design.notes if note.startswith(f"{name}:"))
-    assert note == f"{name}: {len(kept)} subjects; dropped for want of a map: sub-{', sub-'.join(sorted(missing))}"
+    assert note == f"{name}: {len(kept)} subjects; excluded (missing maps): sub-{', sub-'.join(sorted(missing))}"
     # the complete subjects alone; sub-07 has the cells of First, though not all
     alone = make(FACTORS, [FIRST], subjects=kept, absent=set())
     values = whole[[SUBJECTS.index(subject) for subject in kept]].reshape(-1, V)
@@ -135,7 +135,7 @@ def test_covariates_are_centred_on_the_contrasts_subjects(make: Make, whole: NDA
     found = fit_contrast(stacked(whole), contrast_test(design, first))
     assert found.effect == pytest.approx(expected.effect, rel=1e-12)
     assert found.statistic == pytest.approx(expected.statistic, rel=1e-12)
-    assert abs(design.of(first).between[:, 1].mean()) < 1e-12
+    assert abs(contrast_test(design, first).design.between[:, 1].mean()) < 1e-12
 
 
 def long_table(whole: NDArray[np.float32], voxel: int) -> pd.DataFrame:
@@ -158,7 +158,7 @@ def test_the_pooled_error_of_incomplete_cells_is_that_of_least_squares(make: Mak
     values = stacked(whole)
     for name in ("First", "Cells"):
         contrast = chosen(design, name)
-        assert contrast_test(design, contrast).kind == "maps"
+        assert contrast_test(design, contrast).kind == "incomplete"
         assert contrast_test(design, contrast).df_error == 36 - 4 - 9 - 3
         fit = fit_contrast(values, contrast_test(design, contrast))
         for voxel in range(V):
