@@ -166,6 +166,7 @@ def ours(contestant: Contestant) -> tuple[Run, Facts]:
     from bids_app.permutation.null_distribution import LARGEST_BATCH, Work, choose_enhancements, null_distribution
     from bids_app.permutation.schemes import make_shuffles
     from bids_app.spaces.volume import VolumeDomain
+    from bids_app.statistics.kinds import contrast_test
 
     values, weights = maps_of(contestant), weights_of(contestant.design)
     n_cells = weights.shape[1]
@@ -186,15 +187,16 @@ def ours(contestant: Contestant) -> tuple[Run, Facts]:
     cells, subjects = tuple(map(str, range(n_cells))), tuple(map(str, range(n_subjects)))
     names = ("intercept", "group", "age", "iq")[: between.shape[1]]
     design = Design(np.tile(np.eye(n_cells), (n_subjects, 1)), cells, subjects, cells, between, names, (contrast,))
+    test = contrast_test(design, contrast)
     lattice = VolumeDomain.from_mask(np.load(Path(contestant.folder, "mask.npy")), np.eye(4), CONNECTIVITY)
-    enhancements = choose_enhancements(contestant.statistics, lattice, design, contrast, (FORMING_P, None))
+    enhancements = choose_enhancements(contestant.statistics, lattice, test, (FORMING_P, None))
 
     def run(n: int) -> object:
-        shuffles = make_shuffles(contrast, design, n, seed=0)
-        return null_distribution(values, design, contrast, shuffles, enhancements, Work(contestant.jobs))
+        shuffles = make_shuffles(test, n, seed=0)
+        return null_distribution(values, test, shuffles, enhancements, Work(contestant.jobs))
 
-    two = make_shuffles(contrast, design, 2, seed=0)
-    few = shuffled_scores(values[:, :1], design, contrast, two.scheme)
+    two = make_shuffles(test, 2, seed=0)
+    few = shuffled_scores(values[:, :1], test, two.scheme)
     n_dimensions, n_units = few.blocks.shape[1:3]
     facts = {
         "n_voxels": values.shape[1],

@@ -133,7 +133,6 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef, source: list[st
 
 
 STILL_TO_MEND = {
-    "design.design -> statistics.unequal_variances",
     "permutation.plan -> inference.evidence",
     "permutation.plan -> inference.familywise",
     "report.figures.drawing -> joblib.Parallel",

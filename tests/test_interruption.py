@@ -37,6 +37,7 @@ from bids_app.permutation.null_distribution import (
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.runtime.locks import hold
 from bids_app.spaces.volume import VolumeDomain
+from bids_app.statistics.kinds import contrast_test
 
 REPOSITORY = Path(__file__).parent.parent
 N_SUBJECTS = 10  # 512 flips
@@ -301,9 +302,9 @@ class TestEveryLine:
         design = Design(np.ones((n, 1)), ("a",), tuple("12345678"), ("a",), np.ones((n, 1)), ("1",), (contrast,))
         values = np.random.default_rng(0).standard_normal((n, 300)).astype(np.float32)
         lattice = VolumeDomain.from_mask(np.ones((300, 1, 1), np.bool_), np.eye(4), 6)
-        enhancements = choose_enhancements(("voxel", "tfce"), lattice, design, contrast, (0.05, None))
-        shuffles = make_shuffles(contrast, design, 40, 0)
-        return null_distribution(values, design, contrast, shuffles, enhancements, work)
+        enhancements = choose_enhancements(("voxel", "tfce"), lattice, contrast_test(design, contrast), (0.05, None))
+        shuffles = make_shuffles(contrast_test(design, contrast), 40, 0)
+        return null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, work)
 
     def test_what_is_saved_fits_together(self) -> None:
         """Whatever was saved last, the run that carries on gives the result of a run that was never stopped."""

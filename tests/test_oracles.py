@@ -27,7 +27,8 @@ from bids_app.inputs.columns import Participants
 from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.specification import ModelSpec
 from bids_app.statistics.effect_sizes import hedges_correction
-from bids_app.statistics.fit import ContrastFit, error_df, fit_contrast
+from bids_app.statistics.fit import ContrastFit, fit_contrast
+from bids_app.statistics.kinds import contrast_test
 from builders.models import Document
 
 V = 25
@@ -81,7 +82,7 @@ def factorial(n_factors: int) -> tuple[list[str], Document]:
 
 def fit(values: Singles, design: Design, name: str) -> ContrastFit:
     contrast: Contrast = next(contrast for contrast in design.contrasts if contrast.name == name)
-    return fit_contrast(values, design, contrast)
+    return fit_contrast(values, contrast_test(design, contrast))
 
 
 def long_table(values: Singles, voxel: int, n_factors: int) -> pd.DataFrame:
@@ -232,7 +233,7 @@ def test_simple_effects_take_the_error_of_their_own_scores(make: Make, rng: np.r
     assert ours.statistic == pytest.approx(expected.statistic, rel=1e-6)
     assert ours.p == pytest.approx(expected.pvalue, rel=1e-6)
     design = make(conditions, Between=["group"], Effects=[], Contrasts=block[1:])
-    assert error_df(design, design.contrasts[0]) == 11
+    assert contrast_test(design, design.contrasts[0]).df_error == 11
     ours = fit(values, design, "inPatients")
     for voxel in range(V):
         y = values[0::2, voxel].astype(float) - values[1::2, voxel].astype(float)

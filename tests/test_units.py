@@ -28,6 +28,7 @@ from bids_app.permutation.null_distribution import NullDistribution, Work, choos
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import ContrastFit, fit_contrast, has_error
+from bids_app.statistics.kinds import contrast_test, contrast_tests
 
 S, CELLS, SHAPE = 14, 3, (6, 5, 4)
 GROUP = np.repeat([1.0, 0.0], [6, 8])
@@ -100,11 +101,11 @@ def assert_alike(one: ContrastFit, other: ContrastFit) -> None:
 @given(st.sampled_from(list(HYPOTHESES)), st.tuples(powers, powers), powers, powers)
 def test_no_unit_changes_a_parametric_number(name: str, covariates: tuple[int, int], weights: int, maps: int) -> None:
     """And the effect and its standard error follow from the units."""
-    plain = fit_contrast(random_maps(), *make(name))
+    plain = fit_contrast(random_maps(), contrast_test(*make(name)))
     design, contrast = make(name, covariates, weights)
-    fit = fit_contrast(random_maps(maps), design, contrast)
+    fit = fit_contrast(random_maps(maps), contrast_test(design, contrast))
     assert_alike(plain, fit)
-    assert has_error(random_maps(maps), design).all()
+    assert has_error(random_maps(maps), contrast_tests(design)).all()
     if fit.effect is not None and plain.effect is not None and name in ("mean", "groups"):
         assert fit.effect == pytest.approx(plain.effect * 10.0 ** (maps + 2 * weights), rel=1e-4)
 
@@ -112,18 +113,18 @@ def test_no_unit_changes_a_parametric_number(name: str, covariates: tuple[int, i
 @pytest.mark.parametrize("name", list(HYPOTHESES))
 def test_the_widest_units_change_no_parametric_number(name: str) -> None:
     """Covariates 1e24 apart, with tiny weights."""
-    plain = fit_contrast(random_maps(), *make(name))
+    plain = fit_contrast(random_maps(), contrast_test(*make(name)))
     for covariates, weights in (((12, -12), -12), ((-12, 12), 12), ((-9, 0), 0), ((0, 9), 0)):
-        assert_alike(plain, fit_contrast(random_maps(), *make(name, covariates, weights)))
+        assert_alike(plain, fit_contrast(random_maps(), contrast_test(*make(name, covariates, weights))))
 
 
 def shuffled(maps: NDArray[np.float32], design: Design, contrast: Contrast, scheme: str) -> NullDistribution:
     """Twenty shuffles of all four statistics."""
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 18)
-    shuffles = make_shuffles(contrast, design, 20, 3, shuffle=scheme)
+    shuffles = make_shuffles(contrast_test(design, contrast), 20, 3, shuffle=scheme)
     statistics = ("voxel", "cluster-size", "cluster-mass", "tfce")
-    enhancements = choose_enhancements(statistics, lattice, design, contrast, (0.05, None))
-    return null_distribution(maps, design, contrast, shuffles, enhancements, Work())
+    enhancements = choose_enhancements(statistics, lattice, contrast_test(design, contrast), (0.05, None))
+    return null_distribution(maps, contrast_test(design, contrast), shuffles, enhancements, Work())
 
 
 SCHEMES = [
@@ -190,7 +191,9 @@ def test_t_beside_and_of_covariates_is_statsmodels(covariates: dict[str, NDArray
         row = np.eye(len(covariates) + 1)[[column]]
         contrast = Contrast("c", "c", "t", "two", one, one, one, row, "partitioned", "none")
         names = tuple(map(str, range(b.shape[1])))
-        fit = fit_contrast(y, Design(b, names, tuple(map(str, range(S))), ("x",), b, names, (contrast,)), contrast)
+        fit = fit_contrast(
+            y, contrast_test(Design(b, names, tuple(map(str, range(S))), ("x",), b, names, (contrast,)), contrast)
+        )
         for voxel in range(5):
             result = smf.ols("y ~ " + " + ".join(covariates), frame.assign(y=y[:, voxel].astype(float))).fit()
             # the offset of a date leaves ten digits of its deviations

@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 
 from bids_app.permutation.schemes import null_space
+from bids_app.statistics.kinds import contrast_test
 from validation.cells import ALL_FOUR, Cell, all_cells, digest, parametric_cells
 from validation.simulate import TWIN_CORRELATION, Counts, attainable, make_design, make_values, run
 from validation.table import has_fault, interval, judge, page
@@ -73,7 +74,7 @@ def test_maps_are_what_the_page_says() -> None:
         design, contrast = make_design(cell, np.random.default_rng(1))
         values = make_values(cell, design, contrast, np.random.default_rng(2))
         scores = np.einsum("rk,skv->rsv", contrast.within, values.reshape(cell.n_subjects, -1, values.shape[1]))
-        nuisance = null_space(contrast, design).sum(axis=1)[:, None]
+        nuisance = null_space(contrast_test(design, contrast)).sum(axis=1)[:, None]
         return scores - contrast.within.sum(axis=1)[:, None, None] * nuisance
 
     def tolerance(n: int) -> float:

@@ -14,9 +14,11 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.familywise import familywise, uncorrected_p
 from bids_app.permutation.null_distribution import KEYS, Enhancements, Work, choose_enhancements, null_distribution
-from bids_app.permutation.schemes import Shuffles, make_shuffles, null_space
+from bids_app.permutation.schemes import make_shuffles, null_space
+from bids_app.permutation.shuffles import Shuffles
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
 from validation.cells import VOXEL, Cell
 
 Floats = NDArray[np.float64]
@@ -84,7 +86,7 @@ def outcome(cell: Cell, index: int) -> tuple[dict[str, bool], float]:
     values = make_values(cell, design, contrast, rng)
     # drawn anew for each data set: a fixed sample of the shuffles is exact on the average only
     shuffles = make_shuffles_for(cell, design, contrast, int(rng.integers(1 << 31)))
-    null = null_distribution(values, design, contrast, shuffles, _enhancements(cell), Work())
+    null = null_distribution(values, contrast_test(design, contrast), shuffles, _enhancements(cell), Work())
     found = familywise(null, ALPHA)
     share = float(np.mean(uncorrected_p(null) <= ALPHA))
     return {key: bool(each.significant.any()) for key, each in zip(null.maxima, found, strict=True)}, share
@@ -96,7 +98,7 @@ def run_parametric(cell: Cell) -> tuple[int, int, int]:
     for index in range(cell.n_datasets):
         rng = np.random.default_rng([SEED, cell.key, index])
         design, contrast = make_design(cell, rng)
-        p = fit_contrast(make_values(cell, design, contrast, rng), design, contrast, with_size=False).p
+        p = fit_contrast(make_values(cell, design, contrast, rng), contrast_test(design, contrast), with_size=False).p
         found += int(np.sum(p <= ALPHA))
         small += int(np.sum(p <= SMALL))
         n_voxels += p.size
@@ -105,7 +107,7 @@ def run_parametric(cell: Cell) -> tuple[int, int, int]:
 
 def make_shuffles_for(cell: Cell, design: Design, contrast: Contrast, seed: int) -> Shuffles:
     """Shuffles of one data set."""
-    return make_shuffles(contrast, design, cell.n_shuffles, seed, shuffle=cell.scheme)
+    return make_shuffles(contrast_test(design, contrast), cell.n_shuffles, seed, shuffle=cell.scheme)
 
 
 def make_design(cell: Cell, rng: np.random.Generator) -> tuple[Design, Contrast]:
@@ -177,7 +179,7 @@ def make_values(cell: Cell, design: Design, contrast: Contrast, rng: np.random.G
         maps = maps @ _smoother(shape)
     if k > 1:  # what differs between subjects is nuisance to every difference of cells
         maps += rng.standard_normal((n, 1, n_voxels))
-    maps += null_space(contrast, design).sum(axis=1)[:, None, None]
+    maps += null_space(contrast_test(design, contrast)).sum(axis=1)[:, None, None]
     return maps.reshape(n * k, n_voxels).astype(np.float32)
 
 
@@ -207,7 +209,7 @@ def _enhancements(cell: Cell) -> Enhancements:
     shape = SMOOTH if cell.statistics != VOXEL else INDEPENDENT
     lattice = VolumeDomain.from_mask(np.ones(shape, np.bool_), np.eye(4), 26)
     design, contrast = make_design(cell, np.random.default_rng(0))
-    return choose_enhancements(cell.statistics, lattice, design, contrast, (FORMING_P, None))
+    return choose_enhancements(cell.statistics, lattice, contrast_test(design, contrast), (FORMING_P, None))
 
 
 @cache

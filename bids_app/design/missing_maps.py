@@ -96,13 +96,13 @@ def is_fitted_to_maps(design: Design, contrast: Contrast) -> bool:
 def absence_note(contrast: Contrast, whole: Design, part: Design) -> str:
     """Return a note on the subjects excluded from a contrast, or on the maps that it lacks."""
     missing = [f"sub-{subject}" for subject in whole.subjects if subject not in part.subjects]
-    dropped = f"dropped for want of a map: {', '.join(missing)}" if missing else ""
+    excluded = f"excluded (missing maps): {', '.join(missing)}" if missing else ""
     if not is_fitted_to_maps(part, contrast):
-        return f"{contrast.name}: {len(part.subjects)} subjects; {dropped}"
+        return f"{contrast.name}: {len(part.subjects)} subjects; {excluded}"
     n_absent = len(part.subjects) * len(part.cells) - part.n_maps
-    found = f"{part.n_maps} maps of {len(part.subjects)} subjects, {n_absent} missing"
+    used = f"{part.n_maps} maps of {len(part.subjects)} subjects, {n_absent} missing"
     return (
-        f"{contrast.name}: {found}: unbalanced, by "
+        f"{contrast.name}: {used}: unbalanced, by "
         "ordinary least squares on the maps; all residual maps of a subject change sign together"
-        + (f"; {dropped}" if dropped else "")
+        + (f"; {excluded}" if excluded else "")
     )

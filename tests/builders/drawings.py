@@ -16,6 +16,7 @@ from bids_app.report.figures import background as canvases
 from bids_app.report.figures import figure as figure_module
 from bids_app.report.figures import of_contrast as contrastfigures
 from bids_app.statistics.fit import ContrastFit, fit_contrast
+from bids_app.statistics.kinds import contrast_test
 
 RNG_SEED = 20
 SHAPE = (9, 11, 9)
@@ -43,7 +44,7 @@ def make_fit(contrast: Contrast) -> ContrastFit:
     values = np.random.default_rng(RNG_SEED).standard_normal((18, N_VOXELS)).astype(np.float32)
     values[0::3, :3] += 5  # A is high in three voxels,
     values[1::3, 60:62] += 5  # and B in two others
-    return fit_contrast(values, make_design(contrast), contrast)
+    return fit_contrast(values, contrast_test(make_design(contrast), contrast))
 
 
 def make_inference(fit: ContrastFit, method: str, n_voxels: int) -> CorrectedMap:

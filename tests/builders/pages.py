@@ -16,11 +16,12 @@ from bids_app.inference.familywise import own_family
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
-from bids_app.permutation.schemes import sign_flips
+from bids_app.permutation.shuffles import sign_flips
 from bids_app.report import content
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
 
 MASK = np.ones((4, 4, 4), bool)
 AFFINE = np.diag([3.0, 3, 3, 1])
@@ -61,12 +62,13 @@ def make_section(
     design, lattice = make_design(contrast), VolumeDomain.from_mask(MASK, np.eye(4), 26)
     values = np.random.default_rng(3).standard_normal((3 * N_SUBJECTS, 64)).astype(np.float32)
     values[0::3, :8] += effect
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     null = family = None
     if shuffled:
         flips = sign_flips(N_SUBJECTS, n_shuffles, np.random.default_rng(0), up_to_sign=True)
-        maximised = choose_enhancements(["voxel", "cluster-size"], lattice, design, contrast, (0.01, None))
-        null = null_distribution(values, design, contrast, flips, maximised, Work())
+        test = contrast_test(design, contrast)
+        maximised = choose_enhancements(["voxel", "cluster-size"], lattice, test, (0.01, None))
+        null = null_distribution(values, test, flips, maximised, Work())
         family = own_family(null)
     asked = [{"Correction": "bonferroni"}, {"Correction": "uncorrected", "Alpha": 0.0001, "Extent": 2}]
     settings = GroupLevelSettings.model_validate({"Parametric": asked})

@@ -23,7 +23,8 @@ from bids_app.inputs.columns import Participants
 from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec
-from bids_app.statistics.fit import error_df, fit_contrast
+from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
 from builders.models import Document
 
 GROUPS = ["patient"] * 5 + ["control"] * 7 + ["sibling"] * 6
@@ -114,7 +115,7 @@ def test_all_effects_of_groups_covariates_and_conditions(make: Make) -> None:
     ]  # fmt: skip
     assert design.between_names == ("group.control", "group.patient", "group.sibling", "age")
     assert [chosen(design, name).rank for name in ("group", "group:side", "age:side")] == [2, 2, 1]
-    assert error_df(design, chosen(design, "group:side")) == 14
+    assert contrast_test(design, chosen(design, "group:side")).df_error == 14
     assert not any("the mean over subjects differs from zero" in note for note in design.notes)
 
 
@@ -128,7 +129,7 @@ def test_mixed_f_equals_type_iii_of_the_scores(make: Make, values: NDArray[np.fl
         "": np.full(4, 0.25), "side": np.array([1, 1, -1, -1]) / 2, "load": np.array([1, -1, 1, -1]) / 2,
         "side:load": np.array([1, -1, -1, 1]) / 2,
     }  # fmt: skip
-    fits = {contrast.name: fit_contrast(values, design, contrast) for contrast in design.contrasts}
+    fits = {contrast.name: fit_contrast(values, contrast_test(design, contrast)) for contrast in design.contrasts}
     frame = pd.DataFrame({"group": GROUPS, "sex": SEX, "age": np.array(AGE) - np.mean(AGE)})
     for voxel in range(0, V, 3):
         maps = values[:, voxel].astype(float).reshape(18, 4)
@@ -161,7 +162,7 @@ def test_mixed_anova_equals_pingouin_for_groups_of_equal_size(make: Make, rng: n
             frame, dv="y", within="condition", subject="subject", between="site", correction=True
         ).set_index("Source")
         for row, name in (("site", "site"), ("condition", "cell"), ("Interaction", "site:cell")):
-            fit = fit_contrast(values, design, chosen(design, name))
+            fit = fit_contrast(values, contrast_test(design, chosen(design, name)))
             assert fit.statistic[voxel] == pytest.approx(table.loc[row, "F"], rel=1e-6)
             assert fit.effect_size is not None
             assert fit.effect_size[voxel] == pytest.approx(table.loc[row, "np2"], rel=1e-6)
@@ -173,14 +174,14 @@ def test_two_sample_t_ancova_and_regression(make: Make, values: NDArray[np.float
     two_groups = participants(group=["p"] * 8 + ["c"] * 10)
     difference = {"Name": "d", "Test": "t", "ConditionList": ["group.p", "group.c"], "Weights": [1, -1]}
     design = make({"Between": ["group"]}, [difference], ("hiA",), table=two_groups)
-    fit = fit_contrast(one, design, chosen(design, "d"))
+    fit = fit_contrast(one, contrast_test(design, chosen(design, "d")))
     expected = stats.ttest_ind(one[:8].astype(float), one[8:].astype(float))
     assert fit.statistic == pytest.approx(expected.statistic, rel=1e-6)
     assert fit.p == pytest.approx(expected.pvalue, rel=1e-6)
     assert fit.effect == pytest.approx(one[:8].mean(0, dtype=float) - one[8:].mean(0, dtype=float), rel=1e-6)
     slope = {"Name": "slope", "Test": "t", "ConditionList": ["age"], "Weights": [1]}
     design = make({"Covariates": ["age"], "Effects": []}, [slope], ("hiA",))
-    fit = fit_contrast(one, design, chosen(design, "slope"))
+    fit = fit_contrast(one, contrast_test(design, chosen(design, "slope")))
     for voxel in range(V):
         line = stats.linregress(AGE, one[:, voxel].astype(float))
         assert fit.effect is not None
@@ -188,7 +189,7 @@ def test_two_sample_t_ancova_and_regression(make: Make, values: NDArray[np.float
         assert fit.statistic[voxel] == pytest.approx(line.slope / line.stderr, rel=1e-6)
         assert fit.p[voxel] == pytest.approx(line.pvalue, rel=1e-6)
     design = make({"Between": ["group"], "Covariates": ["age", "site"]}, [difference], ("hiA",), table=two_groups)
-    fit, of_site = (fit_contrast(one, design, chosen(design, name)) for name in ("d", "site"))
+    fit, of_site = (fit_contrast(one, contrast_test(design, chosen(design, name))) for name in ("d", "site"))
     frame = pd.DataFrame({"group": ["p"] * 8 + ["c"] * 10, "age": AGE, "site": SITE})
     for voxel in range(V):
         model = smf.ols("y ~ C(group) + age + C(site)", frame.assign(y=one[:, voxel].astype(float))).fit()
@@ -206,7 +207,7 @@ def test_a_mixed_contrast_is_a_two_sample_t_of_differences(make: Make, values: N
     design = make({"Between": ["group"], "Effects": [], "Contrasts": [mixed]})
     contrast = chosen(design, "mixed")
     assert contrast.formula == "(group.patient minus group.control) x (hiA minus loA)"
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     scores = values.astype(float).reshape(18, 4, V)
     for voxel in range(V):
         frame = pd.DataFrame({"group": GROUPS, "y": scores[:, 0, voxel] - scores[:, 1, voxel]})
@@ -222,7 +223,7 @@ def test_one_model_per_condition(make: Make, values: NDArray[np.float32]) -> Non
     assert [contrast.name for contrast in design.contrasts] == list(CONDITIONS)
     for index, contrast in enumerate(design.contrasts):
         expected = stats.ttest_1samp(values[index::4].astype(float), 0)
-        fit = fit_contrast(values, design, contrast)
+        fit = fit_contrast(values, contrast_test(design, contrast))
         assert fit.statistic == pytest.approx(expected.statistic, rel=1e-6)
         assert fit.p == pytest.approx(expected.pvalue, rel=1e-6)
     slope = {"Name": "slope", "Test": "t", "ConditionList": ["age"], "Weights": [1]}
@@ -232,7 +233,7 @@ def test_one_model_per_condition(make: Make, values: NDArray[np.float32]) -> Non
         "slopeInHiA", "slopeInLoA", "slopeInHiB", "slopeInLoB", "meanInHiA",
     ]  # fmt: skip
     line = stats.linregress(AGE, values[2::4, 0].astype(float))
-    fit = fit_contrast(values, design, chosen(design, "slopeInHiB"))
+    fit = fit_contrast(values, contrast_test(design, chosen(design, "slopeInHiB")))
     assert fit.statistic[0] == pytest.approx(line.slope / line.stderr, rel=1e-6)
 
 
@@ -352,7 +353,9 @@ def test_points_and_colons_in_columns_and_levels_are_read_as_they_stand(
     design = make({"Between": ["dx.2020"], "Effects": []}, [contrast], ("hiA",), table=table)
     one = values[::4]
     expected = stats.ttest_ind(one[:8].astype(float), one[8:].astype(float))
-    assert fit_contrast(one, design, chosen(design, "d")).statistic == pytest.approx(expected.statistic, rel=1e-6)
+    assert fit_contrast(one, contrast_test(design, chosen(design, "d"))).statistic == pytest.approx(
+        expected.statistic, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bids_app.inference.familywise import critical_value, familywise, joint_family, own_family, rank_p, uncorrected_p
 from bids_app.permutation.null_distribution import NullDistribution
-from bids_app.permutation.schemes import sign_flips
+from bids_app.permutation.shuffles import sign_flips
 
 
 def test_rank_p_counts_the_values_that_reach_the_observed() -> None:

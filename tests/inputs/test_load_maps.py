@@ -22,6 +22,7 @@ from bids_app.permutation.schemes import make_shuffles
 from bids_app.runtime.memory import Room
 from bids_app.spaces.volume import Grid, VolumeDomain, read_image, unmask
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
 
 SHAPE = (4, 3, 2)
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -536,10 +537,14 @@ def test_t_of_doubles_is_scipys(tmp_path: Path, rng: np.random.Generator) -> Non
     names = tuple(f"{n:02}" for n in range(16))
     design = Design(b, ("a", "b"), names, ("A",), b, ("a", "b"), (contrast,))
     expected = stats.ttest_ind(data[:8].reshape(8, -1), data[8:].reshape(8, -1)).statistic
-    assert fit_contrast(loaded.values, design, contrast).statistic == pytest.approx(expected, rel=1e-7)
+    assert fit_contrast(loaded.values, contrast_test(design, contrast)).statistic == pytest.approx(expected, rel=1e-7)
     lattice = VolumeDomain.from_mask(loaded.mask, np.eye(4), 26)
-    enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
+    enhancements = choose_enhancements(("voxel",), lattice, contrast_test(design, contrast), (0.05, None))
     null = null_distribution(
-        loaded.values, design, contrast, make_shuffles(contrast, design, 20, 1), enhancements, Work()
+        loaded.values,
+        contrast_test(design, contrast),
+        make_shuffles(contrast_test(design, contrast), 20, 1),
+        enhancements,
+        Work(),
     )
     assert null.observed["voxel"] == pytest.approx(np.abs(expected), rel=1e-5)

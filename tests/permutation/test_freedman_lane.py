@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.permutation.freedman_lane import between_basis
+from bids_app.permutation.freedman_lane import PLANNERS
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
-from bids_app.permutation.schemes import Scheme, Shuffles, make_shuffles
+from bids_app.permutation.schemes import make_shuffles
+from bids_app.permutation.shuffles import Scheme, Shuffles
 from bids_app.spaces.volume import VolumeDomain
+from bids_app.statistics.kinds import KINDS, contrast_test
 
 Floats = NDArray[np.float64]
 
@@ -146,7 +148,7 @@ def test_every_scheme_equals_refitting_the_full_model(
 ) -> None:  # fmt: skip
     """Maxima and exceedances of 40 shuffles; 3e-5: products of single-precision scores, more where little error is."""
     design, contrast = make(between, rows, within, error, test)
-    shuffles = make_shuffles(contrast, design, 40, seed=1, shuffle=scheme)
+    shuffles = make_shuffles(contrast_test(design, contrast), 40, seed=1, shuffle=scheme)
     expected = np.array(
         [
             by_refit(values.astype(float), design, contrast, scheme, signed_permutation(order, sign))
@@ -155,8 +157,8 @@ def test_every_scheme_equals_refitting_the_full_model(
     )
     towards = np.abs(expected) if test == "t" else expected
     lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
-    enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
-    null = null_distribution(values, design, contrast, shuffles, enhancements, Work())
+    enhancements = choose_enhancements(("voxel",), lattice, contrast_test(design, contrast), (0.05, None))
+    null = null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, Work())
     assert null.observed["voxel"] == pytest.approx(towards[0], rel=3e-5, abs=1e-5)
     assert null.maxima["voxel"] == pytest.approx(towards.max(axis=1), rel=3e-5)
     # all values but those within rounding of a tie are on the right side
@@ -172,10 +174,10 @@ def test_one_sided_t_has_the_sign_of_the_effect(values: NDArray[np.float32]) -> 
     for sided in ("positive", "negative"):
         design, contrast = make("groups and age", [[0, 0, 1]], "mean", "partitioned", "t")
         contrast = Contrast(**{name: getattr(contrast, name) for name in contrast.__slots__} | {"sided": sided})
-        shuffles = make_shuffles(contrast, design, 30, seed=2)
+        shuffles = make_shuffles(contrast_test(design, contrast), 30, seed=2)
         lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
-        enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
-        sides[sided] = null_distribution(values, design, contrast, shuffles, enhancements, Work())
+        enhancements = choose_enhancements(("voxel",), lattice, contrast_test(design, contrast), (0.05, None))
+        sides[sided] = null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, Work())
     assert np.array_equal(sides["positive"].observed["voxel"], -sides["negative"].observed["voxel"])
     expected = by_refit(values.astype(float), design, contrast, "permute", np.eye(S))
     assert sides["positive"].observed["voxel"] == pytest.approx(expected, rel=3e-5, abs=1e-5)
@@ -184,7 +186,7 @@ def test_one_sided_t_has_the_sign_of_the_effect(values: NDArray[np.float32]) -> 
 def test_a_row_of_the_basis_points_where_the_effect_is_positive() -> None:
     """X D has the sign of L G, and X is orthonormal and leaves nothing of B out."""
     design, contrast = make("groups and age", [[1, -1, 0]], "mean", "partitioned", "t")
-    tested, rest = between_basis(design, contrast)
+    tested, rest = contrast_test(design, contrast).split()
     whole = np.vstack([tested, rest])
     assert whole @ whole.T == pytest.approx(np.eye(3), abs=1e-12)
     assert whole.T @ (whole @ design.between) == pytest.approx(design.between, abs=1e-12)
@@ -196,7 +198,7 @@ def test_blocks_flip_together_or_bound_the_swaps(scheme: Scheme, values: NDArray
     """With twins as blocks every relabelling respects the pairs, and the statistics are those of the refit."""
     blocks = tuple("aabbccdd")
     design, contrast = make("age", [[0, 1]] if scheme == "permute" else [[1, 0]], "mean", "partitioned", "t", blocks)
-    shuffles: Shuffles = make_shuffles(contrast, design, 1000, seed=3, shuffle=scheme)
+    shuffles: Shuffles = make_shuffles(contrast_test(design, contrast), 1000, seed=3, shuffle=scheme)
     # two ways for each of four pairs; flips of all at once are not told apart by |t|
     assert shuffles.exhaustive
     assert shuffles.n_possible == shuffles.n_shuffles == (16 if scheme == "permute" else 8)
@@ -204,10 +206,15 @@ def test_blocks_flip_together_or_bound_the_swaps(scheme: Scheme, values: NDArray
     assert np.array_equal(members[shuffles.order], np.broadcast_to(members, shuffles.order.shape))
     assert np.array_equal(shuffles.sign[:, ::2], shuffles.sign[:, 1::2])
     lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
-    enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
-    null = null_distribution(values, design, contrast, shuffles, enhancements, Work())
+    enhancements = choose_enhancements(("voxel",), lattice, contrast_test(design, contrast), (0.05, None))
+    null = null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, Work())
     expected = [
         np.abs(by_refit(values.astype(float), design, contrast, scheme, signed_permutation(order, sign))).max()
         for order, sign in zip(shuffles.order, shuffles.sign, strict=True)
     ]
     assert null.maxima["voxel"] == pytest.approx(expected, rel=3e-5)
+
+
+def test_every_kind_of_statistic_has_a_plan() -> None:
+    """The table of plans has the rows of the table of statistics."""
+    assert set(PLANNERS) == set(KINDS)

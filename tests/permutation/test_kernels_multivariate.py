@@ -16,9 +16,11 @@ from scipy import stats
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
-from bids_app.permutation.schemes import Shuffles, make_shuffles
+from bids_app.permutation.schemes import make_shuffles
+from bids_app.permutation.shuffles import Shuffles
 from bids_app.spaces.volume import VolumeDomain
-from bids_app.statistics.fit import error_df, fit_contrast, has_error, statistic_kind
+from bids_app.statistics.fit import fit_contrast, has_error
+from bids_app.statistics.kinds import contrast_test, contrast_tests
 
 Floats = NDArray[np.float64]
 
@@ -71,9 +73,9 @@ def run(values: NDArray[np.float32], design: Design, shuffles: Shuffles, n_jobs:
     """The engine under test."""
     lattice = VolumeDomain.from_mask(np.ones((values.shape[1], 1, 1), np.bool_), np.eye(4), 6)
     enhancements = choose_enhancements(
-        ("voxel", "cluster-size", "tfce"), lattice, design, design.contrasts[0], (0.05, None)
+        ("voxel", "cluster-size", "tfce"), lattice, contrast_test(design, design.contrasts[0]), (0.05, None)
     )
-    return null_distribution(values, design, design.contrasts[0], shuffles, enhancements, Work(n_jobs))
+    return null_distribution(values, contrast_test(design, design.contrasts[0]), shuffles, enhancements, Work(n_jobs))
 
 
 def null_residuals(values: Floats, design: Design) -> tuple[Floats, Contrast]:
@@ -164,11 +166,11 @@ def test_the_multivariate_f_equals_refitting(
     about_mean = between == "mean" or (abs(sum(rows[0]) - 1) < 1e-9 and rows[0][-1] != 1)
     if shuffle == "permute" and about_mean:
         with pytest.raises(ValueError, match="leaves their mean as it is"):
-            make_shuffles(design.contrasts[0], design, 30, seed=1, shuffle=shuffle)
+            make_shuffles(contrast_test(design, design.contrasts[0]), 30, seed=1, shuffle=shuffle)
         return
     contrast = design.contrasts[0]
-    assert statistic_kind(design, contrast) == "wilks"
-    shuffles = make_shuffles(contrast, design, 30, seed=1, shuffle=shuffle)
+    assert contrast_test(design, contrast).kind == "multivariate"
+    shuffles = make_shuffles(contrast_test(design, contrast), 30, seed=1, shuffle=shuffle)
     residuals, _ = null_residuals(values.astype(float), design)
     expected = np.array(
         [
@@ -177,9 +179,11 @@ def test_the_multivariate_f_equals_refitting(
         ]
     )
     check(values, design, shuffles, expected)
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     assert fit.statistic == pytest.approx(expected[0], rel=1e-9)
-    assert fit.p == pytest.approx(stats.f.sf(expected[0], contrast.rank, error_df(design, contrast)), rel=1e-9)
+    assert fit.p == pytest.approx(
+        stats.f.sf(expected[0], contrast.rank, contrast_test(design, contrast).df_error), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,13 +204,13 @@ def test_welchs_t_and_f_equal_refitting(
     """The F, or the t, of 30 flips of the residuals, and the observed one against that of the parametric fit."""
     design = make(between, rows, "one", test, variance_groups=tuple(GROUP))
     contrast = design.contrasts[0]
-    assert statistic_kind(design, contrast) == "welch"
-    shuffles = make_shuffles(contrast, design, 30, seed=1)
+    assert contrast_test(design, contrast).kind == "unequal-variances"
+    shuffles = make_shuffles(contrast_test(design, contrast), 30, seed=1)
     assert shuffles.scheme == "sign-flip"
     residuals, _ = null_residuals(values.astype(float), design)
     expected = np.array([welch_by_refit(sign[:, None] * residuals, design, contrast) for sign in shuffles.sign])
     check(values, design, shuffles, expected)
-    assert fit_contrast(values, design, contrast).statistic == pytest.approx(expected[0], rel=1e-9)
+    assert fit_contrast(values, contrast_test(design, contrast)).statistic == pytest.approx(expected[0], rel=1e-9)
 
 
 def test_one_sided_welch_has_the_sign_of_the_effect(values: NDArray[np.float32]) -> None:
@@ -215,7 +219,7 @@ def test_one_sided_welch_has_the_sign_of_the_effect(values: NDArray[np.float32])
     for sided in ("positive", "negative"):
         design = make("groups", [[1, -1, 0]], "one", "t", variance_groups=tuple(GROUP))
         design = replace(design, contrasts=(replace(design.contrasts[0], sided=sided),))
-        shuffles = make_shuffles(design.contrasts[0], design, 20, seed=2)
+        shuffles = make_shuffles(contrast_test(design, design.contrasts[0]), 20, seed=2)
         observed[sided] = run(values, design, shuffles).observed["voxel"]
     assert np.array_equal(observed["positive"], -observed["negative"])
     assert np.any(observed["positive"] > 0)
@@ -230,15 +234,17 @@ def test_a_large_statistic_is_precise(values: NDArray[np.float32]) -> None:
     values = values.reshape(S * K, V)
     design = make("mean", [[1]], "three", sphericity="multivariate")
     contrast = design.contrasts[0]
-    null = run(values, design, make_shuffles(contrast, design, 5, seed=0))
-    expected = fit_contrast(values, design, contrast).statistic
+    null = run(values, design, make_shuffles(contrast_test(design, contrast), 5, seed=0))
+    expected = fit_contrast(values, contrast_test(design, contrast)).statistic
     assert expected[:3].min() > 1e5
     # whitened scores in single precision: 1e-7 of a unit vector against an error of 1e-6 of it
     assert null.observed["voxel"] == pytest.approx(expected, rel=0.1)
     design = make("groups", [[1, -1, 0]], "one", "t", variance_groups=tuple(GROUP))
     contrast = design.contrasts[0]
-    null = run(values, design, make_shuffles(contrast, design, 5, seed=0))
-    assert null.observed["voxel"] == pytest.approx(np.abs(fit_contrast(values, design, contrast).statistic), rel=1e-3)
+    null = run(values, design, make_shuffles(contrast_test(design, contrast), 5, seed=0))
+    assert null.observed["voxel"] == pytest.approx(
+        np.abs(fit_contrast(values, contrast_test(design, contrast)).statistic), rel=1e-3
+    )
 
 
 def test_voxels_without_full_rank_or_without_spread_in_a_group_are_found(values: NDArray[np.float32]) -> None:
@@ -249,6 +255,8 @@ def test_voxels_without_full_rank_or_without_spread_in_a_group_are_found(values:
     values[:3, :, 7] = np.array([3, 2, 1, 0], np.float32)
     values = values.reshape(S * K, V)
     expected = np.arange(V) != 5
-    assert np.array_equal(has_error(values, make("mean", [[1]], "three", sphericity="multivariate")), expected)
+    assert np.array_equal(
+        has_error(values, contrast_tests(make("mean", [[1]], "three", sphericity="multivariate"))), expected
+    )
     welch = make("groups", [[1, -1, 0]], "one", "t", variance_groups=tuple(GROUP))
-    assert np.array_equal(has_error(values, welch), np.arange(V) != 7)
+    assert np.array_equal(has_error(values, contrast_tests(welch)), np.arange(V) != 7)

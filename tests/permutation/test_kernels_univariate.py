@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bids_app.permutation.freedman_lane import moves, part_of, what_moves
 from bids_app.permutation.kernels_univariate import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products, Scanned, scan
-from bids_app.permutation.schemes import Shuffles
+from bids_app.permutation.shuffles import Shuffles
 
 N_BLOCKS, V, H = 3, 2 * BLOCK + 17, 37
 
@@ -26,7 +26,7 @@ def make_moves(n_units: int, rng: np.random.Generator, *, permuted: bool) -> Mov
     sign = 1 - 2 * rng.integers(0, 2, (H, n_units))
     order[0], sign[0] = np.arange(n_units), 1
     scheme = "permute" if permuted else "sign-flip"
-    shuffles = Shuffles(scheme, order.astype(np.int16), sign.astype(np.int8), exhaustive=False, n_possible=10**9)
+    shuffles = Shuffles(scheme, order.astype(np.int32), sign.astype(np.int8), exhaustive=False, n_possible=10**9)
     return moves(shuffles)
 
 

@@ -11,9 +11,12 @@ from scipy import ndimage, stats
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.errors import ModelError
 from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
-from bids_app.permutation.schemes import Shuffles, make_shuffles, sign_flips
+from bids_app.permutation.schemes import make_shuffles
+from bids_app.permutation.shuffles import Shuffles, sign_flips
 from bids_app.spaces.volume import VolumeDomain
+from bids_app.statistics.kinds import contrast_test
 
 SHAPE = (6, 5, 4)
 S, K = 6, 4
@@ -77,9 +80,9 @@ def run(
     """The engine under test, exhaustive unless shuffles are given."""
     design, contrast = make(*case)
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 18)
-    enhancements = choose_enhancements(ALL, lattice, design, contrast, (FORMING_P, None))
-    shuffles = shuffles or make_shuffles(contrast, design, 64, seed=0)
-    return null_distribution(values, design, contrast, shuffles, enhancements, Work(n_jobs))
+    enhancements = choose_enhancements(ALL, lattice, contrast_test(design, contrast), (FORMING_P, None))
+    shuffles = shuffles or make_shuffles(contrast_test(design, contrast), 64, seed=0)
+    return null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, Work(n_jobs))
 
 
 def statistic_by_refit(
@@ -207,7 +210,7 @@ def test_a_named_forming_threshold_overrides_the_p() -> None:
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 6)
     for case, expected in [(CASES[1], 2.0), (CASES[7], 2.0)]:
         design, contrast = make(*case)
-        enhancements = choose_enhancements(ALL, lattice, design, contrast, (0.001, 2.0))
+        enhancements = choose_enhancements(ALL, lattice, contrast_test(design, contrast), (0.001, 2.0))
         assert enhancements.forming_threshold == expected
     assert enhancements.forming_height == pytest.approx(stats.norm.isf(stats.f.sf(2.0, 2, 10)), rel=1e-9)
 
@@ -216,8 +219,14 @@ def test_only_what_is_asked_for_is_maximised(values: NDArray[np.float32]) -> Non
     """Statistics left out cost nothing and appear nowhere."""
     design, contrast = make(*CASES[1])
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26)
-    enhancements = choose_enhancements(("tfce",), lattice, design, contrast, (0.001, None))
-    null = null_distribution(values, design, contrast, make_shuffles(contrast, design, 8, 0), enhancements, Work())
+    enhancements = choose_enhancements(("tfce",), lattice, contrast_test(design, contrast), (0.001, None))
+    null = null_distribution(
+        values,
+        contrast_test(design, contrast),
+        make_shuffles(contrast_test(design, contrast), 8, 0),
+        enhancements,
+        Work(),
+    )
     assert set(null.maxima) == set(null.observed) == {"tfce"}
 
 
@@ -254,5 +263,5 @@ def test_a_forming_threshold_that_takes_in_everything_is_refused() -> None:
     """An F below its median has a z below zero, of which no cluster can be made."""
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 6)
     design, contrast = make(*CASES[7])
-    with pytest.raises(ValueError, match=r"0.5 is below the median of F\(2, 10\)"):
-        choose_enhancements(ALL, lattice, design, contrast, (0.001, 0.5))
+    with pytest.raises(ModelError, match=r"0.5 is below the median of F\(2, 10\)"):
+        choose_enhancements(ALL, lattice, contrast_test(design, contrast), (0.001, 0.5))

@@ -33,6 +33,7 @@ from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import permute, plan_permutations, seconds_per_shuffle
 from bids_app.runtime.memory import LEAST_MEMORY, Means
 from bids_app.spaces.volume import VolumeDomain
+from bids_app.statistics.kinds import contrast_tests
 
 Floats = NDArray[np.float64]
 
@@ -271,7 +272,7 @@ def permuted(
 ) -> list[tuple[NullDistribution, tuple[CorrectedMap, ...]]]:
     """Plan, permute and correct everything."""
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26)
-    plans = plan_permutations(node, design, lattice, seed)
+    plans = plan_permutations(node, design, contrast_tests(design), lattice, seed)
     means = Means(2, LEAST_MEMORY, work_dir, quiet=True)
     asked = node.settings.permutation
     assert asked is not None
@@ -466,7 +467,9 @@ def test_groups_that_are_their_own_blocks_cannot_be_permuted() -> None:
     contrast = a_contrast("group", MEANS, [[1, -1]])
     node, design = by_hand([contrast], {"exchangeability_blocks": "site"}, GROUPS_AND_AGE[:, :2], "xxxyyyyy")
     with pytest.raises(ModelError, match="group: no relabelling but the observed one") as caught:
-        plan_permutations(node, design, VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26), 0)
+        plan_permutations(
+            node, design, contrast_tests(design), VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26), 0
+        )
     assert caught.value.exit_code == 65
     assert "within its 2 ExchangeabilityBlocks are alike in the design" in str(caught.value)
 
@@ -475,9 +478,9 @@ def test_no_permutation_means_no_plan(values: NDArray[np.float32], tmp_path: Pat
     """Nothing is planned, done or written."""
     node, design = by_hand([FAMILIES["flipped t"]], {}, GROUPS_AND_AGE)
     node = NodeSpec("n", node.conditions, True, (), GroupLevelSettings(permutation=None))  # noqa: FBT003
-    assert plan_permutations(node, design, VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26), 0) == (
-        None,
-    )
+    assert plan_permutations(
+        node, design, contrast_tests(design), VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26), 0
+    ) == (None,)
     assert permuted(values, node, design, tmp_path / "work") == []
     assert not (tmp_path / "work").exists()
 
@@ -539,9 +542,11 @@ class TestOneShuffle:
     @pytest.mark.parametrize("n", [1, 2, 3, 50])
     def test_a_shuffle_takes_some_time(self, n: int, values: NDArray[np.float32]) -> None:
         node, design = by_hand([FAMILIES["flipped t"]], {"n": n}, GROUPS_AND_AGE)
-        (plan,) = plan_permutations(node, design, VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26), 0)
+        (plan,) = plan_permutations(
+            node, design, contrast_tests(design), VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26), 0
+        )
         assert plan is not None
-        assert 0 <= seconds_per_shuffle(values, design, design.contrasts[0], plan) < 1
+        assert 0 <= seconds_per_shuffle(values, plan) < 1
 
 
 def test_fewer_than_one_shuffle_is_refused(

@@ -30,8 +30,10 @@ from bids_app.permutation.null_distribution import (
     null_distribution,
     score_bytes,
 )
-from bids_app.permutation.schemes import Scheme, Shuffles, make_shuffles
+from bids_app.permutation.schemes import make_shuffles
+from bids_app.permutation.shuffles import Scheme, Shuffles
 from bids_app.spaces.volume import VolumeDomain
+from bids_app.statistics.kinds import contrast_test
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -129,14 +131,14 @@ def run(
 ) -> NullDistribution:
     """The engine under test, forming clusters at p = 0.05."""
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 18)
-    enhancements = choose_enhancements(statistics, lattice, design, contrast, (0.05, None))
-    return null_distribution(values, design, contrast, shuffles, enhancements, work or Work())
+    enhancements = choose_enhancements(statistics, lattice, contrast_test(design, contrast), (0.05, None))
+    return null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, work or Work())
 
 
 def of_case(case: Case, values: Singles, n_shuffles: int = 21, sided: str = "two") -> NullDistribution:
     """A case with some shuffles."""
     design, contrast = case.make(sided)
-    shuffles = make_shuffles(contrast, design, n_shuffles, 3, shuffle=case.scheme, up_to_sign=False)
+    shuffles = make_shuffles(contrast_test(design, contrast), n_shuffles, 3, shuffle=case.scheme, up_to_sign=False)
     return run(values, design, contrast, shuffles)
 
 
@@ -204,7 +206,7 @@ class TestScale:
         values = random_maps(seed)
         factor = -factor if case.test == "F" else factor
         design, contrast = case.make()
-        shuffles = make_shuffles(contrast, design, 21, 3, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(design, contrast), 21, 3, shuffle=case.scheme)
         changes = {"rows": contrast.between * factor, "cell_weights": contrast.cell_weights * 2 * factor}
         scaled = run(values, *case.make(**changes), shuffles)
         plain = run(values, design, contrast, shuffles)
@@ -223,7 +225,7 @@ class TestScale:
             mixture = np.eye(len(rows)) + 0.4 * generator.standard_normal((len(rows), len(rows)))
             assume(np.linalg.cond(mixture) < 20)
             mixed[name] = mixture @ rows
-        shuffles = make_shuffles(contrast, design, 21, 3, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(design, contrast), 21, 3, shuffle=case.scheme)
         one, other = run(values, *case.make(**mixed), shuffles), run(values, design, contrast, shuffles)
         for key in ("voxel", "clusterMass", "tfce"):
             assert one.maxima[key] == pytest.approx(other.maxima[key], rel=1e-4, abs=1e-5)
@@ -237,7 +239,7 @@ class TestScale:
             (design.between.shape[1],) * 2
         )
         assume(np.linalg.cond(mixture) < 20)
-        shuffles = make_shuffles(contrast, design, 21, 3, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(design, contrast), 21, 3, shuffle=case.scheme)
         recoded = case.make(between=design.between @ mixture, rows=contrast.between @ mixture)
         values = random_maps(seed)
         one, other = run(values, *recoded, shuffles), run(values, design, contrast, shuffles)
@@ -258,7 +260,7 @@ def test_the_order_of_subjects_changes_no_exhaustive_null(case: Case, order: lis
     others = case.make(between=design.between[order])
     nulls = []
     for maps, (a_design, a_contrast) in ((values, (design, contrast)), (reordered, others)):
-        shuffles = make_shuffles(a_contrast, a_design, 720, 0, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(a_design, a_contrast), 720, 0, shuffle=case.scheme)
         assert shuffles.exhaustive
         nulls.append(run(maps, a_design, a_contrast, shuffles, statistics=("voxel", "cluster-size")))
     one, other = nulls
@@ -282,7 +284,7 @@ class TestTheSameBits:
         """One number per shuffle, from that shuffle alone; scores in a file where memory is short."""
         values = random_maps(seed)
         design, contrast = case.make()
-        shuffles = make_shuffles(contrast, design, 23, seed, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(design, contrast), 23, seed, shuffle=case.scheme)
         plain = run(values, design, contrast, shuffles)
         folder = tmp_path_factory.mktemp("scratch")
         with pytest.MonkeyPatch.context() as patch:
@@ -298,7 +300,7 @@ class TestTheSameBits:
         """With TFCE whole maps are kept, without it none: the voxels and clusters are the same."""
         values = random_maps(seed)
         design, contrast = case.make()
-        shuffles = make_shuffles(contrast, design, 23, seed, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(design, contrast), 23, seed, shuffle=case.scheme)
         everything = run(values, design, contrast, shuffles)
         for statistic in STATISTICS:
             alone = run(values, design, contrast, shuffles, statistics=[statistic])
@@ -315,7 +317,7 @@ class TestTheSameBits:
         """
         values = random_maps(seed)
         design, contrast = case.make()
-        shuffles = make_shuffles(contrast, design, 23, seed, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(design, contrast), 23, seed, shuffle=case.scheme)
         part = replace(shuffles, order=shuffles.order[:9], sign=shuffles.sign[:9], exhaustive=False)
         whole, first = run(values, design, contrast, shuffles), run(values, design, contrast, part)
         assert first.maxima["voxel"] == pytest.approx(whole.maxima["voxel"][:9], rel=2e-5)
@@ -326,7 +328,7 @@ class TestTheSameBits:
         """After 1, 2, ... all shuffles: what was kept and what comes after make the same result."""
         values = random_maps(seed)
         design, contrast = case.make()
-        shuffles = make_shuffles(contrast, design, 12, seed, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(design, contrast), 12, seed, shuffle=case.scheme)
         keeper = Snapshots([])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(permutation, "LARGEST_BATCH_OF_MAPS", 1)
@@ -379,11 +381,11 @@ def one_voxel(scores: Sequence[float], between: Floats, row: list[float], sided:
     names, subjects = tuple(map(str, range(len(row)))), tuple(map(str, range(n)))
     design = Design(np.ones((n, 1)), ("a",), subjects, ("a",), between, names, (contrast,))
     lattice = VolumeDomain.from_mask(np.ones((1, 1, 1), np.bool_), np.eye(4), 6)
-    enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
-    shuffles = make_shuffles(contrast, design, 5040, 0)
+    enhancements = choose_enhancements(("voxel",), lattice, contrast_test(design, contrast), (0.05, None))
+    shuffles = make_shuffles(contrast_test(design, contrast), 5040, 0)
     assert shuffles.exhaustive
     values = np.array(scores, np.float32)[:, None]
-    return null_distribution(values, design, contrast, shuffles, enhancements, Work())
+    return null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, Work())
 
 
 class TestScipy:
@@ -480,12 +482,12 @@ class TestMemory:
         matrix = np.tile(np.eye(9), (self.SUBJECTS, 1))
         design = Design(matrix, cells, subjects, cells, np.ones((self.SUBJECTS, 1)), ("1",), (contrast,))
         lattice = VolumeDomain.from_mask(np.ones(self.SHAPE, np.bool_), np.eye(4), 26)
-        enhancements = choose_enhancements(statistics, lattice, design, contrast, (0.001, forming_t))
-        shuffles = make_shuffles(contrast, design, n_shuffles, 0)
-        assert score_bytes(values, design, contrast, shuffles) > 32e6  # too much for half of 64 MB
+        enhancements = choose_enhancements(statistics, lattice, contrast_test(design, contrast), (0.001, forming_t))
+        shuffles = make_shuffles(contrast_test(design, contrast), n_shuffles, 0)
+        assert score_bytes(values, contrast_test(design, contrast), shuffles) > 32e6  # too much for half of 64 MB
         work = Work(n_jobs, memory, scratch=folder)
         tracemalloc.start()
-        null_distribution(values, design, contrast, shuffles, enhancements, work)
+        null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, work)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return peak

@@ -9,9 +9,13 @@ from math import comb, factorial
 import numpy as np
 import pytest
 
+from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.permutation.schemes import Shuffles, default_scheme, make_shuffles, permutations, sign_flips, swaps
+from bids_app.errors import ModelError
+from bids_app.permutation.schemes import default_scheme, make_shuffles
+from bids_app.permutation.shuffles import Shuffles, permutations, sign_flips, swaps
+from bids_app.statistics.kinds import contrast_test
 
 
 def rows(shuffles: Shuffles) -> set[tuple[int, ...]]:
@@ -150,7 +154,7 @@ GROUPS = np.repeat([[1.0, 0.0], [0.0, 1.0]], [3, 5], axis=0)
 AGE = np.arange(8.0)[:, None] - 3.5
 
 
-def make(between: np.ndarray, rows: object, weights: object, **fields: object) -> tuple[Contrast, Design]:
+def make(between: np.ndarray, rows: object, weights: object, **fields: object) -> ContrastTest:
     """A contrast of two cells over eight subjects."""
     cell_weights = np.array(weights, float)
     within = cell_weights / np.linalg.norm(cell_weights)
@@ -158,7 +162,8 @@ def make(between: np.ndarray, rows: object, weights: object, **fields: object) -
     contrast = Contrast("c", "c", "t", "two", cell_weights, cell_weights, within, np.array(rows, float), error, "none")
     cells, subjects = ("a", "b"), tuple("12345678")
     names = tuple(map(str, range(between.shape[1])))
-    return contrast, Design(np.tile(np.eye(2), (8, 1)), cells, subjects, cells, between, names, (contrast,), **fields)
+    design = Design(np.tile(np.eye(2), (8, 1)), cells, subjects, cells, between, names, (contrast,), **fields)
+    return contrast_test(design, contrast)
 
 
 @pytest.mark.parametrize(
@@ -182,15 +187,15 @@ def test_the_scheme_follows_from_what_the_null_hypothesis_leaves(
     between: np.ndarray, rows: list[list[float]], scheme: str
 ) -> None:
     """Permuted where the null model keeps the mean over subjects, flipped where the mean is tested."""
-    contrast, design = make(between, rows, [[1, -1]])
-    assert default_scheme(contrast, design) == scheme
-    assert make_shuffles(contrast, design, 20, 0).scheme == scheme
+    test = make(between, rows, [[1, -1]])
+    assert default_scheme(test) == scheme
+    assert make_shuffles(test, 20, 0).scheme == scheme
 
 
 def test_counts_of_groups_and_covariates() -> None:
     """8! / (3! 5!) for groups; 8! as soon as a continuous covariate tells all subjects apart."""
-    assert make_shuffles(*make(GROUPS, [[1, -1]], [[1, 1]]), 100, 0).n_possible == comb(8, 3)
-    assert make_shuffles(*make(np.hstack([GROUPS, AGE]), [[1, -1, 0]], [[1, 1]]), 100, 0).n_possible == factorial(8)
+    assert make_shuffles(make(GROUPS, [[1, -1]], [[1, 1]]), 100, 0).n_possible == comb(8, 3)
+    assert make_shuffles(make(np.hstack([GROUPS, AGE]), [[1, -1, 0]], [[1, 1]]), 100, 0).n_possible == factorial(8)
 
 
 @pytest.mark.parametrize(
@@ -205,32 +210,59 @@ def test_a_scheme_that_cannot_test_the_contrast_is_refused(
     case: tuple[np.ndarray, list[list[float]], list[list[float]]], shuffle: str, message: str
 ) -> None:
     """Rather than giving p = 1 everywhere."""
-    with pytest.raises(ValueError, match=message):
-        make_shuffles(*make(*case), 20, 0, shuffle=shuffle)
+    with pytest.raises(ModelError, match=message):
+        make_shuffles(make(*case), 20, 0, shuffle=shuffle)
 
 
 def test_blocks_that_allow_no_shuffle_are_refused() -> None:
     """One family cannot flip up to sign; groups that are whole blocks cannot be permuted; the others know no blocks."""
-    contrast, design = make(np.ones((8, 1)), [[1]], [[1, -1]], blocks=("a",) * 8)
-    with pytest.raises(ValueError, match="no relabelling but the observed one exists"):
-        make_shuffles(contrast, design, 20, 0)
-    assert make_shuffles(contrast, design, 20, 0, flip_blocks=False).n_possible == 2**7
-    contrast, design = make(GROUPS, [[1, -1]], [[1, 1]], blocks=tuple("aaabbbbb"))
-    with pytest.raises(ValueError, match="within its 2 ExchangeabilityBlocks are alike in the design"):
-        make_shuffles(contrast, design, 20, 0)
-    with pytest.raises(ValueError, match="knows no ExchangeabilityBlocks"):
-        make_shuffles(contrast, design, 20, 0, shuffle="free")
+    test = make(np.ones((8, 1)), [[1]], [[1, -1]], blocks=("a",) * 8)
+    with pytest.raises(ModelError, match="no relabelling but the observed one exists"):
+        make_shuffles(test, 20, 0)
+    assert make_shuffles(test, 20, 0, flip_blocks=False).n_possible == 2**7
+    test = make(GROUPS, [[1, -1]], [[1, 1]], blocks=tuple("aaabbbbb"))
+    with pytest.raises(ModelError, match="within its 2 ExchangeabilityBlocks are alike in the design"):
+        make_shuffles(test, 20, 0)
+    with pytest.raises(ModelError, match="knows no ExchangeabilityBlocks"):
+        make_shuffles(test, 20, 0, shuffle="free")
 
 
 def test_what_should_be_known_about_the_shuffles_is_said() -> None:
     """Why within and free are no defaults; how many relabellings exist; where Freedman-Lane is approximate."""
-    flips = make_shuffles(*make(np.ones((8, 1)), [[1]], [[1, -1]]), 5000, 0)
+    flips = make_shuffles(make(np.ones((8, 1)), [[1]], [[1, -1]]), 5000, 0)
     assert flips.notes == (
         "c: 5000 shuffles asked for, 128 distinct ones exist; all are used, and no p-value can be below 1/128",
     )
-    free = make_shuffles(*make(np.ones((8, 1)), [[1]], [[1, -1]]), 20, 0, shuffle="free")
+    free = make_shuffles(make(np.ones((8, 1)), [[1]], [[1, -1]]), 20, 0, shuffle="free")
     assert "false positives were measured at 0.37 to 0.99" in free.notes[0]
-    approximate = make_shuffles(*make(np.hstack([np.ones((8, 1)), AGE]), [[1, 0]], [[1, -1]]), 20, 0)
+    approximate = make_shuffles(make(np.hstack([np.ones((8, 1)), AGE]), [[1, 0]], [[1, -1]]), 20, 0)
     assert "Freedman-Lane" in approximate.notes[0]
-    exact = make_shuffles(*make(np.hstack([np.ones((8, 1)), AGE]), [[0, 1]], [[1, 1]]), 20, 0)
+    exact = make_shuffles(make(np.hstack([np.ones((8, 1)), AGE]), [[0, 1]], [[1, 1]]), 20, 0)
     assert exact.notes == ()
+
+
+@pytest.mark.parametrize("scheme", ["sign-flip", "permute", "free"])
+def test_more_units_than_sixteen_bits_count_are_relabelled(scheme: str) -> None:
+    """40,000 subjects: the identity is the first shuffle, and every other moves each subject to a place of its own."""
+    n = 40_000
+    draws = {
+        "sign-flip": lambda: sign_flips(n, 3, np.random.default_rng(0), up_to_sign=True),
+        "permute": lambda: permutations(np.arange(n), (), 3, np.random.default_rng(0)),
+        "free": lambda: swaps(np.zeros(n, int), "free", 3, np.random.default_rng(0)),
+    }
+    shuffles = draws[scheme]()
+    assert shuffles.order.dtype == np.int32
+    assert shuffles.order.shape == (3, n)
+    assert np.array_equal(shuffles.order[0], np.arange(n))
+    assert np.array_equal(np.sort(shuffles.order, axis=1), np.broadcast_to(np.arange(n), (3, n)))
+    moved = (shuffles.order[1:] != np.arange(n)) | (shuffles.sign[1:] < 0)
+    assert np.all(moved.mean(axis=1) > 0.4)
+
+
+def test_a_seed_gives_the_relabellings_that_it_always_gave() -> None:
+    """Drawn by hand from the same generator: flips as 16-bit integers, swaps by permuting rows."""
+    bits = np.random.default_rng(5).integers(0, 2, (6, 20), dtype=np.int16)
+    drawn = sign_flips(20, 6, np.random.default_rng(5), up_to_sign=False).sign
+    assert np.array_equal(drawn[1:], 1 - 2 * bits[:5])
+    rows = np.random.default_rng(5).permuted(np.tile(np.arange(12, dtype=np.int16), (6, 1)), axis=1)
+    assert np.array_equal(swaps(np.zeros(12, int), "free", 6, np.random.default_rng(5)).order[1:], rows[:5])

@@ -10,6 +10,7 @@ from bids_app.inference.cluster_tables import ResultTables
 from bids_app.results.values import Results
 from bids_app.statistics.diagnostics import diagnose
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
 from builders.drawings import make_contrast, make_design, make_fit, make_inference
 
 
@@ -21,7 +22,9 @@ def results_of(n_tables: int) -> Results:
     nothing = (np.array([], np.intp), np.zeros((0, 3)))
     tables = tuple(ResultTables(pd.DataFrame(), pd.DataFrame(), number) for number in range(n_tables))
     inferences = (make_inference(fit, "voxelFWE", 2), make_inference(fit, "fdr", 3))
-    diagnostics = diagnose(values, design, fit_contrast(values, design, contrast), nothing, None)
+    diagnostics = diagnose(
+        values, contrast_test(design, contrast), fit_contrast(values, contrast_test(design, contrast)), nothing, None
+    )
     return Results(fit, None, inferences, tables, diagnostics, None, None)
 
 

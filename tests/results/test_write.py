@@ -29,7 +29,7 @@ from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.naming import SourceDataset
 from bids_app.model.settings import ParametricSettings
 from bids_app.permutation.null_distribution import NullDistribution
-from bids_app.permutation.schemes import sign_flips
+from bids_app.permutation.shuffles import sign_flips
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.results.dataset_description import write_dataset
 from bids_app.results.files import write_image, write_json, write_table, write_text
@@ -39,6 +39,7 @@ from bids_app.runtime.locks import machine
 from bids_app.runtime.options import RunOptions, command_line
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test, contrast_tests
 from builders import pages
 from builders.drawings import make_design
 
@@ -188,9 +189,11 @@ def test_the_sidecar_of_the_design_has_the_block_of_each_subject(tmp_path: Path)
     """Where blocks are named; otherwise there is no such entry."""
     folder = NodeFolder(tmp_path, "n", {}, {})
     design = make_design(n_subjects=3)
-    write_design(folder, design, [])
+    write_design(folder, design, contrast_tests(design), [])
     assert "Blocks" not in json.loads(folder.file("design.json").read_text())
-    write_design(folder, replace(design, blocks=("a", "b", "a")), [])
+    write_design(
+        folder, replace(design, blocks=("a", "b", "a")), contrast_tests(replace(design, blocks=("a", "b", "a"))), []
+    )
     blocks = json.loads(folder.file("design.json").read_text())["Blocks"]
     assert blocks == {f"sub-{subject}": block for subject, block in zip(design.subjects, "aba", strict=True)}
 
@@ -227,7 +230,7 @@ def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_pa
     contrast = pages.make_contrast("t", "Faces")
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
     maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {})
-    fit = fit_contrast(values, pages.make_design(contrast), contrast)
+    fit = fit_contrast(values, contrast_test(pages.make_design(contrast), contrast))
     maxima, observed = {"voxel": np.linspace(5, 1, 8)}, {"voxel": np.abs(fit.statistic)}
     flips = sign_flips(8, 8, np.random.default_rng(0), up_to_sign=True)
     null = NullDistribution("Faces", flips, maxima, observed, np.ones(64, np.int64), 3.0, 26)
@@ -290,7 +293,7 @@ def test_effect_sizes_and_condition_means_are_written_as_maps(tmp_path: Path, te
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
     maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {})
     folder = NodeFolder(tmp_path, "a", {}, {})
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     write_contrast(folder, maps, fit, None, [])
     write_conditions(folder, maps, design)
 
@@ -317,7 +320,7 @@ def test_hedges_g_of_means_is_not_called_that_of_differences(tmp_path: Path) -> 
     contrast = replace(pages.make_contrast("t", "Mean"), within=np.full((1, 3), 3**-0.5), cell_weights=np.ones((1, 3)))
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
     maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeFolder(tmp_path, "a", {}, {})
-    write_contrast(folder, maps, fit_contrast(values, pages.make_design(contrast), contrast), None, [])
+    write_contrast(folder, maps, fit_contrast(values, contrast_test(pages.make_design(contrast), contrast)), None, [])
     content = json.loads(folder.file("contrast-AB_stat-hedgesg_statmap.json").read_text())
     assert content["Description"].startswith("Hedges' g")
     assert "g_z" not in content["Description"]
@@ -339,7 +342,7 @@ def test_sidecars_say_what_a_result_is_about(tmp_path: Path, sided: str, method:
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
     values[0::3, :8] += 4
     maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeFolder(tmp_path, "a", {}, {})
-    fit = fit_contrast(values, pages.make_design(contrast), contrast)
+    fit = fit_contrast(values, contrast_test(pages.make_design(contrast), contrast))
     domain = VolumeDomain.from_mask(maps.mask, maps.affine, 26)
     result = replace(bonferroni(Evidence(fit, domain), ParametricSettings(correction="bonferroni")), method=method)
     tables = tabulate(result, fit, [], domain, TableOptions())

@@ -12,7 +12,6 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.errors import Warned
 from bids_app.statistics.condition_means import (
-    BLOCK,
     Group,
     adjustment_words,
     all_subjects,
@@ -27,6 +26,8 @@ from bids_app.statistics.condition_means import (
     over_words,
 )
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
+from bids_app.statistics.scores import BLOCK
 
 
 def make_design(groups: tuple[str, ...], names: tuple[str, ...]) -> Design:
@@ -177,7 +178,7 @@ def test_differences_of_drawn_means_are_the_effects_that_are_tested(rng: np.rand
     average = np.full((1, 3), 1 / 3)
     contrast = Contrast("c", "c", "t", "two", row, row, within, average, "partitioned", "none")
     mean, error = condition_maps(values, design.row_of_map, *groups_alike(design))
-    effect = fit_contrast(values, design, contrast).effect
+    effect = fit_contrast(values, contrast_test(design, contrast)).effect
     assert effect is not None
     assert mean[0] - mean[1] == pytest.approx(effect, rel=1e-4)
     assert error[0] == pytest.approx(error[1], rel=1e-5)

@@ -13,17 +13,13 @@ from scipy.spatial.distance import mahalanobis
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.statistics import diagnostics
-from bids_app.statistics.diagnostics import (
-    SubjectDistances,
-    diagnose,
-    group_spreads,
-    leave_one_out,
-    p_agreement,
-    residual_shape,
-    skewness_of,
-    subject_distances,
-)
+from bids_app.statistics import residual_shape as shapes
+from bids_app.statistics.diagnostics import diagnose
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
+from bids_app.statistics.p_agreement import p_agreement
+from bids_app.statistics.residual_shape import group_spreads, residual_shape, skewness_of
+from bids_app.statistics.subject_influence import SubjectDistances, leave_one_out, subject_distances
 
 DIFFERENCE = np.array([[1.0, -1, 0]])
 BOTH = np.array([[1.0, -1, 0], [0, 1, -1]])
@@ -63,7 +59,7 @@ def test_distances_are_mahalanobis_distances_of_the_scores(rng: np.random.Genera
     """At one voxel, of two dimensions, as scipy computes them; over (1 - h) r = (1 - 1/9) 2."""
     values = rng.standard_normal((27, 1)).astype(np.float32)
     design, contrast = design_of(9), contrast_of(BOTH)
-    found = subject_distances(values, design, contrast)
+    found = subject_distances(values, contrast_test(design, contrast))
     scores = values.astype(float).reshape(9, 3) @ contrast.within.T
     inverse = np.linalg.inv(np.cov(scores.T))
     expected = [mahalanobis(score, scores.mean(0), inverse) / np.sqrt(2 * 8 / 9) for score in scores]
@@ -75,7 +71,7 @@ def test_distances_of_one_score_are_studentised_residuals(rng: np.random.Generat
     """Over many voxels: root mean square of e / (s sqrt(1 - h)), with two groups of unequal size."""
     b = two_groups((4, 8))
     values = rng.standard_normal((36, 5000)).astype(np.float32)
-    found = subject_distances(values, design_of(12, b), contrast_of(DIFFERENCE))
+    found = subject_distances(values, contrast_test(design_of(12, b), contrast_of(DIFFERENCE)))
     scores = (values[0::3] - values[1::3]).astype(float) / np.sqrt(2)
     residuals = np.vstack([part - part.mean(0) for part in (scores[:4], scores[4:])])
     s2 = np.square(residuals).sum(0) / 10
@@ -85,7 +81,9 @@ def test_distances_of_one_score_are_studentised_residuals(rng: np.random.Generat
 
 def test_with_few_subjects_for_a_covariance_all_dimensions_weigh_alike(rng: np.random.Generator) -> None:
     """Five degrees of freedom for two dimensions; distances stay about 1 on average."""
-    found = subject_distances(rng.standard_normal((18, 4000)).astype(np.float32), design_of(6), contrast_of(BOTH))
+    found = subject_distances(
+        rng.standard_normal((18, 4000)).astype(np.float32), contrast_test(design_of(6), contrast_of(BOTH))
+    )
     assert not found.by_covariance
     assert np.square(found.distance).mean() == pytest.approx(1.0, rel=1e-6)
 
@@ -93,9 +91,9 @@ def test_with_few_subjects_for_a_covariance_all_dimensions_weigh_alike(rng: np.r
 def test_a_subject_of_other_noise_is_named_and_no_other(rng: np.random.Generator) -> None:
     """Two times the noise in one of sixteen; without it nobody is named."""
     values = rng.standard_normal((48, 2000)).astype(np.float32)
-    assert subject_distances(values, design_of(16), contrast_of(BOTH)).outliers == ()
+    assert subject_distances(values, contrast_test(design_of(16), contrast_of(BOTH))).outliers == ()
     values[15:18] *= 2
-    assert subject_distances(values, design_of(16), contrast_of(BOTH)).outliers == ("05",)
+    assert subject_distances(values, contrast_test(design_of(16), contrast_of(BOTH))).outliers == ("05",)
 
 
 def test_trifles_name_nobody() -> None:
@@ -114,7 +112,7 @@ def test_t_without_each_subject_is_that_of_the_others(rng: np.random.Generator) 
     values[0::3, 7] += 2
     values[3, 7] += 9  # of subject 1
     voxels, xyz = np.array([7, 20]), np.array([[1.0, 2, 3], [4, 5, 6]])
-    first, second = leave_one_out(values, design_of(8), contrast_of(DIFFERENCE), voxels, xyz)
+    first, second = leave_one_out(values, contrast_test(design_of(8), contrast_of(DIFFERENCE)), voxels, xyz)
     for influence, voxel in ((first, 7), (second, 20)):
         differences = values[0::3, voxel].astype(float) - values[1::3, voxel]
         expected = [stats.ttest_1samp(np.delete(differences, s), 0).statistic for s in range(8)]
@@ -129,7 +127,7 @@ def test_f_without_each_subject_is_that_of_the_others(rng: np.random.Generator) 
     """Sums of squares of the scores written out, 2 and 2 (S - 2) degrees of freedom."""
     values = rng.standard_normal((21, 1)).astype(np.float32)
     contrast = contrast_of(BOTH)
-    (found,) = leave_one_out(values, design_of(7), contrast, np.array([0]), np.zeros((1, 3)))
+    (found,) = leave_one_out(values, contrast_test(design_of(7), contrast), np.array([0]), np.zeros((1, 3)))
     scores = values.astype(float).reshape(7, 3) @ contrast.within.T
     for subject in range(7):
         others = np.delete(scores, subject, axis=0)
@@ -144,7 +142,7 @@ def test_a_difference_of_groups_without_each_subject(rng: np.random.Generator) -
     values[:5] -= 2
     contrast = contrast_of(np.ones((1, 1)), np.array([[1.0, -1]]))
     design = design_of(11, two_groups((5, 6)), n_cells=1, groups=("x",) * 5 + ("y",) * 6)
-    (found,) = leave_one_out(values, design, contrast, np.array([0]), np.zeros((1, 3)))
+    (found,) = leave_one_out(values, contrast_test(design, contrast), np.array([0]), np.zeros((1, 3)))
     y, group = values[:, 0].astype(float), np.repeat([0, 1], (5, 6))
     for subject in range(11):
         rest, g = np.delete(y, subject), np.delete(group, subject)
@@ -158,15 +156,15 @@ def test_a_contrast_that_hangs_on_one_subject_cannot_be_had_without(rng: np.rand
     b = np.column_stack([np.ones(6), np.eye(6)[2]])
     contrast = contrast_of(np.ones((1, 1)), np.array([[0.0, 1]]))
     values = rng.standard_normal((6, 1)).astype(np.float32)
-    (found,) = leave_one_out(values, design_of(6, b, 1), contrast, np.array([0]), np.zeros((1, 3)))
+    (found,) = leave_one_out(values, contrast_test(design_of(6, b, 1), contrast), np.array([0]), np.zeros((1, 3)))
     assert np.flatnonzero(np.isnan(found.without)).tolist() == [2]
     assert found.most is not None
     assert found.most[0] != "02"
-    (nobody,) = leave_one_out(values[:2], design_of(2, n_cells=1), contrast_of(np.ones((1, 1))), np.array([0]),
-                              np.zeros((1, 3)))  # fmt: skip
+    two = contrast_test(design_of(2, n_cells=1), contrast_of(np.ones((1, 1))))
+    (nobody,) = leave_one_out(values[:2], two, np.array([0]), np.zeros((1, 3)))
     assert np.all(np.isnan(nobody.without))
     assert nobody.most is None
-    assert leave_one_out(values, design_of(6, b, 1), contrast, *NO_PEAKS) == ()
+    assert leave_one_out(values, contrast_test(design_of(6, b, 1), contrast), *NO_PEAKS) == ()
 
 
 # Residuals
@@ -184,11 +182,11 @@ def test_skewness_is_of_the_residuals_over_subjects(rng: np.random.Generator) ->
     values = rng.gamma(1, size=(36, 3000)).astype(np.float32)
     values[:12] += 5
     b = two_groups((4, 8))
-    found = residual_shape(values, design_of(12, b), contrast_of(DIFFERENCE, np.array([[0.5, 0.5]])))
+    found = residual_shape(values, contrast_test(design_of(12, b), contrast_of(DIFFERENCE, np.array([[0.5, 0.5]]))))
     scores = values[0::3].astype(float) - values[1::3]
     residuals = scores - b @ np.linalg.lstsq(b, scores, rcond=None)[0]
     expected = stats.skew(residuals)
-    assert found.skewness == pytest.approx(np.quantile(expected, diagnostics.QUANTILES), abs=1e-5)
+    assert found.skewness == pytest.approx(np.quantile(expected, shapes.QUANTILES), abs=1e-5)
     assert found.beyond == pytest.approx([np.mean(np.abs(expected) >= size) for size in (0.5, 1, 2)], abs=1e-9)
     assert found.skewness_counts.sum() == pytest.approx(1)
 
@@ -196,7 +194,7 @@ def test_skewness_is_of_the_residuals_over_subjects(rng: np.random.Generator) ->
 def test_what_normal_noise_would_show_stands_beside_it(rng: np.random.Generator) -> None:
     """Shares of normal studies of 12: within 0.02, four times the sampling error of 4000; and noise is like it."""
     values = rng.standard_normal((12, 20000)).astype(np.float32)
-    found = residual_shape(values, design_of(12, n_cells=1), contrast_of(np.ones((1, 1))))
+    found = residual_shape(values, contrast_test(design_of(12, n_cells=1), contrast_of(np.ones((1, 1)))))
     skewness = stats.skew(rng.standard_normal((12, 100000)))
     expected = [np.mean(np.abs(skewness) >= size) for size in (0.5, 1, 2)]
     assert found.beyond_normal == pytest.approx(expected, abs=0.02)
@@ -209,7 +207,7 @@ def test_a_long_tail_shows_on_its_side(rng: np.random.Generator) -> None:
     values = rng.exponential(size=(40, 500)).astype(np.float32)
     given = (design_of(40, n_cells=1), contrast_of(np.ones((1, 1))))
     for sign in (1, -1):
-        found = residual_shape(sign * values, *given)
+        found = residual_shape(sign * values, contrast_test(*given))
         assert sign * found.skewness[2] > 1
         lower, upper = found.tails[0]
         assert sign * (upper - lower) > 1
@@ -218,8 +216,8 @@ def test_a_long_tail_shows_on_its_side(rng: np.random.Generator) -> None:
 def test_tails_of_normal_noise_are_those_of_the_normal_distribution(rng: np.random.Generator) -> None:
     """2.33 and 1.64 on both sides with many subjects: within 0.03, bins and sampling."""
     values = rng.standard_normal((200, 2000)).astype(np.float32)
-    found = residual_shape(values, design_of(200, n_cells=1), contrast_of(np.ones((1, 1))))
-    for (lower, upper), share in zip(found.tails, diagnostics.TAILS, strict=True):
+    found = residual_shape(values, contrast_test(design_of(200, n_cells=1), contrast_of(np.ones((1, 1)))))
+    for (lower, upper), share in zip(found.tails, shapes.TAILS, strict=True):
         assert (lower, upper) == pytest.approx((stats.norm.isf(share),) * 2, abs=0.03)
 
 
@@ -229,7 +227,7 @@ def test_residuals_of_several_dimensions_are_taken_along_the_effect(rng: np.rand
     along, across = rng.exponential(size=(n, 400)) + 50, 0.2 * rng.standard_normal((n, 400))
     u, w = np.array([1, -1, 0]) / np.sqrt(2), np.array([1, 1, -2]) / np.sqrt(6)
     values = (along[:, None] * u[:, None] + across[:, None] * w[:, None]).reshape(3 * n, 400).astype(np.float32)
-    found = residual_shape(values, design_of(n), contrast_of(BOTH))
+    found = residual_shape(values, contrast_test(design_of(n), contrast_of(BOTH)))
     assert found.n_dimensions == 2
     assert found.skewness[2] == pytest.approx(np.median(stats.skew(along)), abs=0.02)
 
@@ -239,7 +237,7 @@ def test_along_the_effect_also_where_groups_differ(rng: np.random.Generator) -> 
     n, b = 24, np.repeat(np.eye(3), 8, axis=0)
     values = rng.standard_normal((3 * n, 20)).astype(np.float32)
     contrast = contrast_of(BOTH, np.array([[1.0, -1, 0], [0, 1, -1]]))
-    found = residual_shape(values, design_of(n, b), contrast)
+    found = residual_shape(values, contrast_test(design_of(n, b), contrast))
     expected = []
     for voxel in range(20):
         scores = values[:, voxel].astype(float).reshape(n, 3) @ contrast.within.T
@@ -258,7 +256,7 @@ def test_group_spreads_are_the_standard_deviations_within_groups(rng: np.random.
     values = rng.standard_normal((15, 700)).astype(np.float32)
     values[:5] *= 3
     design = design_of(15, two_groups((5, 10)), n_cells=1, groups=("x",) * 5 + ("y",) * 10)
-    found = group_spreads(values, design, contrast_of(np.ones((1, 1)), np.array([[1.0, -1]])))
+    found = group_spreads(values, contrast_test(design, contrast_of(np.ones((1, 1)), np.array([[1.0, -1]]))))
     assert [(each.group, each.n_subjects) for each in found] == [("x", 5), ("y", 10)]
     for each, rows in zip(found, (slice(0, 5), slice(5, 15)), strict=True):
         assert each.sd == pytest.approx(
@@ -268,7 +266,7 @@ def test_group_spreads_are_the_standard_deviations_within_groups(rng: np.random.
 
 def test_without_groups_there_is_no_spread_to_compare(rng: np.random.Generator) -> None:
     values = rng.standard_normal((18, 4)).astype(np.float32)
-    assert group_spreads(values, design_of(6), contrast_of(DIFFERENCE)) == ()
+    assert group_spreads(values, contrast_test(design_of(6), contrast_of(DIFFERENCE))) == ()
 
 
 # Agreement of p
@@ -277,7 +275,7 @@ def test_without_groups_there_is_no_spread_to_compare(rng: np.random.Generator) 
 def test_p_of_all_flips_agree_with_the_parametric_ones_for_normal_noise(rng: np.random.Generator) -> None:
     """All 1024 flips of 10 differences, twosided, written out: the medians of the bins lie on the diagonal."""
     values = rng.standard_normal((10, 3000)).astype(np.float32)
-    fit = fit_contrast(values, design_of(10, n_cells=1), contrast_of(np.ones((1, 1))))
+    fit = fit_contrast(values, contrast_test(design_of(10, n_cells=1), contrast_of(np.ones((1, 1)))))
     flips = np.array(list(product([1, -1], repeat=10)))
     sums = np.abs(flips @ values.astype(float))
     p = (sums >= sums[0] * (1 - 1e-9)).mean(0)
@@ -294,7 +292,7 @@ def test_p_of_all_flips_agree_with_the_parametric_ones_for_normal_noise(rng: np.
 def test_the_largest_disagreement_is_that_of_the_voxel_it_is_in(rng: np.random.Generator) -> None:
     """One voxel is made to disagree by a factor of 4, another by 50 where the shuffles cannot say."""
     values = rng.standard_normal((20, 200)).astype(np.float32)
-    fit = fit_contrast(values, design_of(20, n_cells=1), contrast_of(np.ones((1, 1))))
+    fit = fit_contrast(values, contrast_test(design_of(20, n_cells=1), contrast_of(np.ones((1, 1)))))
     p = np.clip(fit.p, 1 / 1000, 1)
     voxel = int(np.flatnonzero((fit.p > 0.05) & (fit.p < 0.2))[0])
     p[voxel] = 4 * fit.p[voxel]
@@ -310,7 +308,7 @@ def test_the_largest_disagreement_is_that_of_the_voxel_it_is_in(rng: np.random.G
 def test_few_shuffles_alone_make_no_disagreement(rng: np.random.Generator, n_shuffles: int) -> None:
     """Drawn where the parametric p is true: the ratio is one, or cannot be told, whatever the number of shuffles."""
     values = rng.standard_normal((16, 20000)).astype(np.float32)
-    fit = fit_contrast(values, design_of(16, n_cells=1), contrast_of(np.ones((1, 1))))
+    fit = fit_contrast(values, contrast_test(design_of(16, n_cells=1), contrast_of(np.ones((1, 1)))))
     p = (1 + rng.binomial(n_shuffles - 1, fit.p)) / n_shuffles
     found = p_agreement(fit, p, n_shuffles, np.zeros((20000, 3)))
     if n_shuffles == 200:
@@ -322,7 +320,7 @@ def test_few_shuffles_alone_make_no_disagreement(rng: np.random.Generator, n_shu
 def test_too_few_shuffles_give_no_disagreement(rng: np.random.Generator) -> None:
     """Ten of them: every p that could be compared would be 1."""
     values = rng.standard_normal((8, 5)).astype(np.float32)
-    fit = fit_contrast(values, design_of(8, n_cells=1), contrast_of(np.ones((1, 1))))
+    fit = fit_contrast(values, contrast_test(design_of(8, n_cells=1), contrast_of(np.ones((1, 1)))))
     found = p_agreement(fit, np.full(5, 1.0), 10, np.zeros((5, 3)))
     assert (found.largest, found.place, found.median_ratio) == (None, None, None)
 
@@ -334,12 +332,12 @@ def test_of_many_values_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch, rng
     """Every fourth voxel, and peaks all the same; what is said of them is said of the part."""
     values = rng.standard_normal((18, 400)).astype(np.float32)
     design = design_of(6)
-    fit = fit_contrast(values, design, contrast_of(DIFFERENCE))
+    fit = fit_contrast(values, contrast_test(design, contrast_of(DIFFERENCE)))
     peaks = (np.array([399]), np.zeros((1, 3)))
     monkeypatch.setattr(diagnostics, "MAX_VALUES", 18 * 100)
-    found = diagnose(values, design, fit, peaks, None)
+    found = diagnose(values, contrast_test(design, fit.contrast), fit, peaks, None)
     assert found.every == 4
-    expected = subject_distances(values[:, ::4], design, fit.contrast).distance
+    expected = subject_distances(values[:, ::4], contrast_test(design, fit.contrast)).distance
     assert found.distances.distance.tolist() == expected.tolist()
     assert found.peaks[0].statistic == pytest.approx(fit.statistic[399])
     assert found.agreement is None
@@ -354,10 +352,10 @@ def test_voxels_that_a_subject_lacks_are_not_looked_at(rng: np.random.Generator)
     values = rng.standard_normal((24, 300)).astype(np.float32)
     values[6:9, 250:] = np.nan
     design, contrast = design_of(8), contrast_of(DIFFERENCE)
-    fit = fit_contrast(values, design, contrast)
-    found = diagnose(values, design, fit, (np.array([260]), np.zeros((1, 3))), None)
+    fit = fit_contrast(values, contrast_test(design, contrast))
+    found = diagnose(values, contrast_test(design, fit.contrast), fit, (np.array([260]), np.zeros((1, 3))), None)
     assert found is not None
-    expected = subject_distances(values[:, :250], design, contrast).distance
+    expected = subject_distances(values[:, :250], contrast_test(design, contrast)).distance
     assert found.distances.distance == pytest.approx(expected)
     assert found.peaks[0].without[2] == pytest.approx(found.peaks[0].statistic)
     others = np.delete(values[0::3, 260].astype(float) - values[1::3, 260], [2, 4])
@@ -369,17 +367,21 @@ def test_a_subject_without_any_voxel_is_left_out_of_diagnostics(rng: np.random.G
     values = rng.standard_normal((24, 300)).astype(np.float32)
     values[4] = np.nan
     design, contrast = design_of(8), contrast_of(DIFFERENCE)
-    found = diagnose(values, design, fit_contrast(values, design, contrast), NO_PEAKS, None)
+    found = diagnose(
+        values, contrast_test(design, contrast), fit_contrast(values, contrast_test(design, contrast)), NO_PEAKS, None
+    )
     others, fewer = np.delete(values, [3, 4, 5], axis=0), design_of(7)
-    expected = diagnose(others, fewer, fit_contrast(others, fewer, contrast), NO_PEAKS, None)
+    expected = diagnose(
+        others, contrast_test(fewer, contrast), fit_contrast(others, contrast_test(fewer, contrast)), NO_PEAKS, None
+    )
     assert found is not None
     assert expected is not None
     assert found.distances.subjects == ("00", "02", "03", "04", "05", "06", "07")
     assert found.distances.distance == pytest.approx(expected.distances.distance)
     assert found.shape.skewness == pytest.approx(expected.shape.skewness)
     values[:21] = np.nan
-    fit = fit_contrast(others, fewer, contrast)
-    assert diagnose(values, design, fit, NO_PEAKS, None) is None
+    fit = fit_contrast(others, contrast_test(fewer, contrast))
+    assert diagnose(values, contrast_test(design, fit.contrast), fit, NO_PEAKS, None) is None
 
 
 def test_incomplete_maps_are_refitted_without_each_subject(rng: np.random.Generator) -> None:
@@ -392,7 +394,7 @@ def test_incomplete_maps_are_refitted_without_each_subject(rng: np.random.Genera
     contrast = replace(contrast_of(DIFFERENCE), error_term="pooled")
     matrix = np.tile(np.eye(3), (n_subjects, 1))[(np.arange(18).reshape(6, 3)[rows >= 0])]
     design = replace(design_of(n_subjects), matrix=matrix, rows=rows.astype(np.intp))
-    (found,) = leave_one_out(values, design, contrast, np.array([0]), np.zeros((1, 3)))
+    (found,) = leave_one_out(values, contrast_test(design, contrast), np.array([0]), np.zeros((1, 3)))
     subject_of, cell_of = np.nonzero(rows >= 0)
     for left_out in range(n_subjects):
         keep = subject_of != left_out

@@ -26,6 +26,7 @@ from bids_app.statistics.effect_sizes import (
     t_noncentralities,
 )
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
 
 T_DF = (2.0, 3.0, 15.0, 120.0, 1000.0)
 F_DF = ((1, 3), (1, 15), (2, 30), (4, 60), (8, 120), (2, 1000))
@@ -180,8 +181,8 @@ def test_a_slope_and_a_single_degree_of_freedom_have_no_g() -> None:
     b = np.column_stack([np.ones(6), [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]])
     for unit in (1e-12, 1.0, 1e12):
         scaled = b * [1, unit]
-        assert effect_size_of(*make_pair(scaled, [0.0, 1.0])) == "partialr"
-        assert effect_size_of(*make_pair(scaled, [1e-12, 0.0])) == "hedgesg"
+        assert effect_size_of(contrast_test(*make_pair(scaled, [0.0, 1.0]))) == "partialr"
+        assert effect_size_of(contrast_test(*make_pair(scaled, [1e-12, 0.0]))) == "hedgesg"
         assert root_h(scaled, [1.0, 0.0]) == pytest.approx(6**-0.5)
     assert np.all(np.isnan(hedges_g(np.ones(3), 1.0, 1.0, 0.5)[0]))
     assert np.all(np.isnan(correlation_limits(np.full(3, 0.5), 1.0)))
@@ -247,7 +248,7 @@ def test_limits_of_eta_cover_it_where_sphericity_fails(kind: str) -> None:
     contrast = Contrast("c", "c", "F", "positive", rows, rows, rows, mean, "partitioned", "greenhouse-geisser")
     names = tuple(map(str, range(s)))
     design = Design(np.tile(np.eye(k), (s, 1)), cells, names, cells, np.ones((s, 1)), ("1",), (contrast,))
-    fit = fit_contrast(maps, design, contrast)
+    fit = fit_contrast(maps, contrast_test(design, contrast))
     assert fit.effect_size_interval is not None
     lam = s * np.square(truth).sum() / np.square(spread).mean()
     eta_squared = lam / (lam + r + r * (s - 1) + 1)

@@ -16,7 +16,9 @@ from statsmodels.stats.anova import AnovaRM
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.statistics.fit import contrast_scores, fit_contrast, has_error
+from bids_app.statistics.fit import fit_contrast, has_error
+from bids_app.statistics.kinds import contrast_test, contrast_tests
+from bids_app.statistics.scores import contrast_scores
 
 N_SUBJECTS = 10
 STIMULI = ("FF", "UF", "SF")
@@ -87,7 +89,7 @@ def test_one_sample_t_equals_scipys(values: NDArray[np.float32]) -> None:
     """A contrast's t is the one-sample t of the subjects' contrast values; 1e-10: both in double precision."""
     contrast = make_contrast(FACES, "t")
     design = make_design(N_SUBJECTS, CELLS, contrast)
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     differences = np.einsum("k,skv->sv", FACES[0], values.reshape(N_SUBJECTS, 9, 7).astype(float))
     expected = stats.ttest_1samp(differences, 0)
     assert fit.statistic == pytest.approx(expected.statistic, rel=1e-10)
@@ -102,7 +104,7 @@ def test_scaling_the_weights_scales_the_effect_and_not_t(values: NDArray[np.floa
     """Effect and variance are in the user's units, t is not; a change of sign changes t's."""
     once, scaled = make_contrast(FACES, "t"), make_contrast(-6 * FACES, "t")
     design = make_design(N_SUBJECTS, CELLS, once, scaled)
-    first, second = (fit_contrast(values, design, contrast) for contrast in (once, scaled))
+    first, second = (fit_contrast(values, contrast_test(design, contrast)) for contrast in (once, scaled))
     assert second.statistic == pytest.approx(-first.statistic, rel=1e-12)
     assert second.effect == pytest.approx(-6 * np.asarray(first.effect), rel=1e-12)
     assert second.effect / np.sqrt(second.variance) == pytest.approx(second.statistic, rel=1e-12)
@@ -112,7 +114,9 @@ def test_one_way_f_equals_the_textbook_sums_of_squares(values: NDArray[np.float3
     """Three maps per subject: SS of levels over SS of levels x subjects, and scipy's F tail."""
     maps = values.reshape(N_SUBJECTS, 9, 7)[:, :3].astype(float)
     contrast = make_contrast(DIFFERENCES)
-    fit = fit_contrast(maps.reshape(-1, 7).astype(np.float32), make_design(N_SUBJECTS, STIMULI, contrast), contrast)
+    fit = fit_contrast(
+        maps.reshape(-1, 7).astype(np.float32), contrast_test(make_design(N_SUBJECTS, STIMULI, contrast), contrast)
+    )
     grand = maps.mean((0, 1))
     levels = N_SUBJECTS * ((maps.mean(0) - grand) ** 2).sum(0)
     residual = ((maps - maps.mean(0) - maps.mean(1, keepdims=True) + grand) ** 2).sum((0, 1))
@@ -126,7 +130,7 @@ def test_one_way_f_equals_the_textbook_sums_of_squares(values: NDArray[np.float3
 def test_two_way_f_equals_statsmodels(effect: str, values: NDArray[np.float32]) -> None:
     """AnovaRM's F and df for both main effects and the interaction, at every voxel."""
     contrast = make_contrast(EFFECTS[effect])
-    fit = fit_contrast(values, make_design(N_SUBJECTS, CELLS, contrast), contrast)
+    fit = fit_contrast(values, contrast_test(make_design(N_SUBJECTS, CELLS, contrast), contrast))
     for voxel in range(values.shape[1]):
         table = AnovaRM(long_table(values, voxel), "y", "subject", ["stimulus", "presentation"]).fit().anova_table
         row = table.loc[effect]
@@ -140,7 +144,7 @@ def test_two_way_f_equals_statsmodels(effect: str, values: NDArray[np.float32]) 
 def test_epsilon_and_corrected_p_equal_pingouins(effect: str, values: NDArray[np.float32]) -> None:
     """Greenhouse-Geisser by voxel; pingouin's rm_anova rounds nothing in its result columns."""
     contrast = make_contrast(EFFECTS[effect], sphericity="greenhouse-geisser")
-    fit = fit_contrast(values, make_design(N_SUBJECTS, CELLS, contrast), contrast)
+    fit = fit_contrast(values, contrast_test(make_design(N_SUBJECTS, CELLS, contrast), contrast))
     assert fit.epsilon is not None
     for voxel in range(values.shape[1]):
         table = long_table(values, voxel).groupby(["subject", effect], as_index=False)["y"].mean()
@@ -155,7 +159,7 @@ def test_epsilon_and_corrected_p_equal_pingouins(effect: str, values: NDArray[np
 def test_huynh_feldt_equals_pingouins(values: NDArray[np.float32]) -> None:
     """With one group Lecoutre's v + 1 is the number of subjects, as in pingouin's epsilon."""
     contrast = make_contrast(EFFECTS["stimulus"], sphericity="huynh-feldt")
-    fit = fit_contrast(values, make_design(N_SUBJECTS, CELLS, contrast), contrast)
+    fit = fit_contrast(values, contrast_test(make_design(N_SUBJECTS, CELLS, contrast), contrast))
     assert fit.epsilon is not None
     for voxel in range(values.shape[1]):
         wide = values.reshape(N_SUBJECTS, 3, 3, 7)[..., voxel].mean(2).astype(float)
@@ -171,7 +175,7 @@ def test_pooled_t_is_nilearns_with_the_right_degrees_of_freedom(
     values += np.repeat(2 * rng.standard_normal((n_subjects, 7)).astype(np.float32), 9, axis=0)
     contrast = make_contrast(FACES, "t", error="pooled")
     design = make_design(n_subjects, CELLS, contrast)
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     images = [nib.Nifti1Image(row.reshape(7, 1, 1), np.eye(4)) for row in values]
     mask = nib.Nifti1Image(np.ones((7, 1, 1), np.uint8), np.eye(4))
     frame = pd.DataFrame(design.matrix, columns=list(design.regressors))
@@ -189,7 +193,7 @@ def test_the_pooled_error_is_the_ordinary_residual_of_cells_and_subjects(values:
     """Pooled F of the interaction against the residual sums of squares of two fitted matrices."""
     contrast = make_contrast(EFFECTS["stimulus:presentation"], error="pooled")
     design = make_design(N_SUBJECTS, CELLS, contrast)
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     y = values.astype(float)
 
     def residual(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -206,7 +210,7 @@ def test_a_mean_takes_its_own_error(values: NDArray[np.float32]) -> None:
     """One condition against the baseline: the one-sample t of its maps, all other cells aside."""
     weights = np.eye(9)[:1]
     contrast = make_contrast(weights, "t")
-    fit = fit_contrast(values, make_design(N_SUBJECTS, CELLS, contrast), contrast)
+    fit = fit_contrast(values, contrast_test(make_design(N_SUBJECTS, CELLS, contrast), contrast))
     expected = stats.ttest_1samp(values.reshape(N_SUBJECTS, 9, 7)[:, 0].astype(float), 0).statistic
     assert fit.statistic == pytest.approx(expected, rel=1e-10)
 
@@ -215,7 +219,7 @@ def test_f_of_one_row_is_t_squared(values: NDArray[np.float32]) -> None:
     """And the F carries no effect map, by type."""
     t, f = make_contrast(FACES, "t"), make_contrast(FACES, "F")
     design = make_design(N_SUBJECTS, CELLS, t, f)
-    fits = [fit_contrast(values, design, contrast) for contrast in (t, f)]
+    fits = [fit_contrast(values, contrast_test(design, contrast)) for contrast in (t, f)]
     assert fits[1].statistic == pytest.approx(fits[0].statistic ** 2, rel=1e-10)
     assert fits[1].p == pytest.approx(fits[0].p, rel=1e-10)
     assert fits[1].effect is None
@@ -225,7 +229,7 @@ def test_f_of_one_row_is_t_squared(values: NDArray[np.float32]) -> None:
 def test_hedges_g_is_the_unbiased_standardised_mean(values: NDArray[np.float32]) -> None:
     """g_z = J mean / SD; J of 9 df from its gamma functions, 0.9139 in Hedges' table."""
     contrast = make_contrast(FACES, "t")
-    fit = fit_contrast(values, make_design(N_SUBJECTS, CELLS, contrast), contrast)
+    fit = fit_contrast(values, contrast_test(make_design(N_SUBJECTS, CELLS, contrast), contrast))
     scores = np.einsum("k,skv->sv", FACES[0], values.reshape(N_SUBJECTS, 9, 7).astype(float))
     j = special.gamma(4.5) / (np.sqrt(4.5) * special.gamma(4))
     assert j == pytest.approx(0.9139, abs=2e-4)
@@ -250,14 +254,17 @@ def test_voxels_without_residual_are_found(values: NDArray[np.float32]) -> None:
     values[:, 4] = np.tile(np.arange(9), N_SUBJECTS)
     values[0, 4] = 17
     contrast = make_contrast(FACES, "t")
-    assert has_error(values, make_design(N_SUBJECTS, CELLS, contrast)).tolist() == [True] * 2 + [False] + [True] * 4
+    assert (
+        has_error(values, contrast_tests(make_design(N_SUBJECTS, CELLS, contrast))).tolist()
+        == [True] * 2 + [False] + [True] * 4
+    )
 
 
 def test_a_wrong_number_of_maps_is_refused(values: NDArray[np.float32]) -> None:
     """One map short."""
     contrast = make_contrast(FACES, "t")
     with pytest.raises(ValueError, match="89 maps for a design of 90 rows"):
-        fit_contrast(values[:-1], make_design(N_SUBJECTS, CELLS, contrast), contrast)
+        fit_contrast(values[:-1], contrast_test(make_design(N_SUBJECTS, CELLS, contrast), contrast))
 
 
 def test_maps_that_do_not_differ_between_conditions_are_found(rng: np.random.Generator) -> None:
@@ -266,7 +273,7 @@ def test_maps_that_do_not_differ_between_conditions_are_found(rng: np.random.Gen
     maps[3, 4, :100] = np.nextafter(maps[3, 4, :100], np.float32(np.inf))  # the smallest difference there is
     contrasts = [make_contrast(EFFECTS[name]) for name in EFFECTS] + [make_contrast(FACES, "t", error="pooled")]
     for contrast in contrasts:
-        keep = has_error(maps.reshape(144, -1), make_design(16, CELLS, contrast))
+        keep = has_error(maps.reshape(144, -1), contrast_tests(make_design(16, CELLS, contrast)))
         assert keep[:100].all()
         assert not keep[100:].any()
 
@@ -274,7 +281,7 @@ def test_maps_that_do_not_differ_between_conditions_are_found(rng: np.random.Gen
 def test_two_subjects_have_no_effect_size(values: NDArray[np.float32]) -> None:
     """J of Hedges' g does not exist at one degree of freedom; t and p do."""
     contrast = make_contrast(FACES, "t")
-    fit = fit_contrast(values[:18], make_design(2, CELLS, contrast), contrast)
+    fit = fit_contrast(values[:18], contrast_test(make_design(2, CELLS, contrast), contrast))
     assert fit.effect_size is None
     assert np.all(np.isfinite(fit.p))
 
@@ -282,5 +289,5 @@ def test_two_subjects_have_no_effect_size(values: NDArray[np.float32]) -> None:
 def test_huynh_feldt_of_two_subjects_is_greenhouse_geissers(values: NDArray[np.float32]) -> None:
     """It is 0 / 0 there; both epsilons are at their lowest."""
     contrast = make_contrast(EFFECTS["stimulus:presentation"], sphericity="huynh-feldt")
-    fit = fit_contrast(values[:18], make_design(2, CELLS, contrast), contrast)
+    fit = fit_contrast(values[:18], contrast_test(make_design(2, CELLS, contrast), contrast))
     assert fit.epsilon == pytest.approx(np.full(7, 0.25), rel=1e-9)

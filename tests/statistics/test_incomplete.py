@@ -27,7 +27,8 @@ from bids_app.model.specification import ModelSpec
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.spaces.volume import VolumeDomain
-from bids_app.statistics.fit import error_df, fit_contrast, has_error, statistic_kind
+from bids_app.statistics.fit import fit_contrast, has_error
+from bids_app.statistics.kinds import contrast_test, contrast_tests
 from builders.models import Document
 
 SUBJECTS = tuple(f"{i:02d}" for i in range(1, 10))
@@ -96,25 +97,25 @@ def test_a_contrast_is_tested_in_those_who_have_what_it_needs(
     contrast = chosen(design, name)
     missing = {"02", "05"} if name == "First" else {"02", "05", "07"}
     kept = tuple(subject for subject in SUBJECTS if subject not in missing)
-    assert design.of(contrast).subjects == kept
+    assert contrast_test(design, contrast).design.subjects == kept
     note = next(note for note in design.notes if note.startswith(f"{name}:"))
-    assert note == f"{name}: {len(kept)} subjects; dropped for want of a map: sub-{', sub-'.join(sorted(missing))}"
+    assert note == f"{name}: {len(kept)} subjects; excluded (missing maps): sub-{', sub-'.join(sorted(missing))}"
     # the complete subjects alone; sub-07 has the cells of First, though not all
     alone = make(FACTORS, [FIRST], subjects=kept, absent=set())
     values = whole[[SUBJECTS.index(subject) for subject in kept]].reshape(-1, V)
-    expected = fit_contrast(values, alone, chosen(alone, name))
-    found = fit_contrast(stacked(whole), design, contrast)
+    expected = fit_contrast(values, contrast_test(alone, chosen(alone, name)))
+    found = fit_contrast(stacked(whole), contrast_test(design, contrast))
     assert found.statistic == pytest.approx(expected.statistic, rel=1e-12)
     assert found.p == pytest.approx(expected.p, rel=1e-12)
     assert found.n_subjects == len(kept)
-    assert np.all(has_error(stacked(whole), design))
+    assert np.all(has_error(stacked(whole), contrast_tests(design)))
     nulls = []
     for data, each in ((stacked(whole), design), (values, alone)):
         of_each = chosen(each, name)
-        shuffles = make_shuffles(of_each, each, 30, seed=0)
+        shuffles = make_shuffles(contrast_test(each, of_each), 30, seed=0)
         lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
-        enhancements = choose_enhancements(("voxel", "tfce"), lattice, each, of_each, (0.05, None))
-        nulls.append(null_distribution(data, each, of_each, shuffles, enhancements, Work()))
+        enhancements = choose_enhancements(("voxel", "tfce"), lattice, contrast_test(each, of_each), (0.05, None))
+        nulls.append(null_distribution(data, contrast_test(each, of_each), shuffles, enhancements, Work()))
     assert np.array_equal(nulls[0].maxima["voxel"], nulls[1].maxima["voxel"])
     assert np.array_equal(nulls[0].maxima["tfce"], nulls[1].maxima["tfce"])
 
@@ -128,11 +129,13 @@ def test_covariates_are_centred_on_the_contrasts_subjects(make: Make, whole: NDA
     first = chosen(design, "First")
     kept = tuple(subject for subject in SUBJECTS if subject not in ("02", "05"))
     alone = make(block, [FIRST], subjects=kept, absent=set(), table=table)
-    expected = fit_contrast(whole[[SUBJECTS.index(s) for s in kept]].reshape(-1, V), alone, chosen(alone, "First"))
-    found = fit_contrast(stacked(whole), design, first)
+    expected = fit_contrast(
+        whole[[SUBJECTS.index(s) for s in kept]].reshape(-1, V), contrast_test(alone, chosen(alone, "First"))
+    )
+    found = fit_contrast(stacked(whole), contrast_test(design, first))
     assert found.effect == pytest.approx(expected.effect, rel=1e-12)
     assert found.statistic == pytest.approx(expected.statistic, rel=1e-12)
-    assert abs(design.of(first).between[:, 1].mean()) < 1e-12
+    assert abs(contrast_test(design, first).design.between[:, 1].mean()) < 1e-12
 
 
 def long_table(whole: NDArray[np.float32], voxel: int) -> pd.DataFrame:
@@ -155,9 +158,9 @@ def test_the_pooled_error_of_incomplete_cells_is_that_of_least_squares(make: Mak
     values = stacked(whole)
     for name in ("First", "Cells"):
         contrast = chosen(design, name)
-        assert statistic_kind(design, contrast) == "maps"
-        assert error_df(design, contrast) == 36 - 4 - 9 - 3
-        fit = fit_contrast(values, design, contrast)
+        assert contrast_test(design, contrast).kind == "incomplete"
+        assert contrast_test(design, contrast).df_error == 36 - 4 - 9 - 3
+        fit = fit_contrast(values, contrast_test(design, contrast))
         for voxel in range(V):
             model = smf.ols("y ~ C(c) + C(s)", long_table(whole, voxel)).fit()
             if name == "Cells":
@@ -179,7 +182,7 @@ def test_flips_of_incomplete_maps_take_all_of_a_subject(name: str, make: Make, w
     """Residual maps of the null model are flipped by subject, and the full model is refitted by `lstsq`."""
     design = make(FACTORS | {"ErrorTerm": "pooled"}, [FIRST])
     contrast, values = chosen(design, name), stacked(whole)
-    shuffles = make_shuffles(contrast, design, 40, seed=1)
+    shuffles = make_shuffles(contrast_test(design, contrast), 40, seed=1)
     assert shuffles.sign.shape == (40, 9)
     there = [(i, j) for i, s in enumerate(SUBJECTS) for j, c in enumerate(CELLS) if (s, c) not in ABSENT]
     of_subject = np.array([i for i, _ in there])
@@ -191,7 +194,7 @@ def test_flips_of_incomplete_maps_take_all_of_a_subject(name: str, make: Make, w
         return y - columns @ np.linalg.lstsq(columns, y, rcond=None)[0]
 
     residuals = left(null, values.astype(float))
-    df = error_df(design, contrast)
+    df = contrast_test(design, contrast).df_error
     expected = []
     for sign in shuffles.sign:
         y = sign[of_subject][:, None] * residuals
@@ -199,8 +202,8 @@ def test_flips_of_incomplete_maps_take_all_of_a_subject(name: str, make: Make, w
         expected.append((np.square(left(null, y)).sum(0) - sse) / contrast.rank / (sse / df))
     f = np.array(expected)
     lattice = VolumeDomain.from_mask(np.ones((V, 1, 1), np.bool_), np.eye(4), 6)
-    enhancements = choose_enhancements(("voxel",), lattice, design, contrast, (0.05, None))
-    null_ = null_distribution(values, design, contrast, shuffles, enhancements, Work())
+    enhancements = choose_enhancements(("voxel",), lattice, contrast_test(design, contrast), (0.05, None))
+    null_ = null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, Work())
     assert null_.maxima["voxel"] == pytest.approx(np.sqrt(f.max(1)) if name == "First" else f.max(1), rel=3e-5)
     assert null_.observed["voxel"] == pytest.approx(np.sqrt(f[0]) if name == "First" else f[0], rel=3e-5, abs=1e-5)
 
@@ -212,7 +215,10 @@ def test_a_missing_map_costs_a_degree_of_freedom(make: Make) -> None:
     assert complete.rows is None
     assert complete.parts == {}
     one = make(block, absent={("09", "b2")})
-    assert error_df(one, chosen(one, "letter")) == error_df(complete, chosen(complete, "letter")) - 1
+    assert (
+        contrast_test(one, chosen(one, "letter")).df_error
+        == contrast_test(complete, chosen(complete, "letter")).df_error - 1
+    )
 
 
 def test_too_few_subjects_are_refused(make: Make) -> None:
@@ -237,23 +243,23 @@ def test_every_voxel_has_its_own_subjects(make: Make, whole: NDArray[np.float32]
     groups = [(range(5), range(9)), (range(5, 12), [0, 1, 3, 4, 5, 6, 7, 8]), (range(12, 19), [0, 1, 3, 4, 5])]
     for name in ("letter", "letter:number"):
         contrast = chosen(design, name)
-        fit = fit_contrast(values, design, contrast)
+        fit = fit_contrast(values, contrast_test(design, contrast))
         assert fit.df_of_voxel is not None
         for voxels, kept in groups:
             subjects = tuple(SUBJECTS[i] for i in kept)
             alone = make({**FACTORS, "Sphericity": "none"}, [FIRST], subjects=subjects, absent=set())
             part = whole[list(kept)][:, :, list(voxels)].reshape(-1, len(voxels))
-            expected = fit_contrast(part, alone, chosen(alone, name))
+            expected = fit_contrast(part, contrast_test(alone, chosen(alone, name)))
             assert fit.statistic[list(voxels)] == pytest.approx(expected.statistic, rel=1e-10)
             assert fit.p[list(voxels)] == pytest.approx(expected.p, rel=1e-9)
             assert fit.df_of_voxel[list(voxels)] == pytest.approx(len(subjects) - 1)
             assert fit.effect_size is not None
             assert fit.effect_size[list(voxels)] == pytest.approx(expected.effect_size, rel=1e-9)
     # First needs a1 and b1 only: the second cell of subject 3 is of no account
-    first = fit_contrast(values, design, chosen(design, "First"))
+    first = fit_contrast(values, contrast_test(design, chosen(design, "First")))
     assert first.df_of_voxel is not None
     assert first.df_of_voxel[5:12] == pytest.approx(8)
-    assert has_error(values, design).tolist() == [True] * 19 + [False]
+    assert has_error(values, contrast_tests(design)).tolist() == [True] * 19 + [False]
 
 
 def write_study(root: Path, whole: NDArray[np.float32], absent: set[tuple[str, str]]) -> Path:

@@ -15,6 +15,7 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics import smoothness
+from bids_app.statistics.kinds import contrast_test
 from bids_app.statistics.smoothness import estimate_smoothness
 
 
@@ -45,12 +46,8 @@ def test_spm12s_fwhm_of_the_face_group_is_ours(shared_data: Path) -> None:
     images = [nib.load(shared_data / "spm_face_rfx" / name.format(s)) for s in range(1, 13)]
     data = np.array([image.get_fdata(dtype=np.float32) for image in images])
     mask = np.all(np.isfinite(data) & (data != 0), axis=0)
-    found = estimate_smoothness(
-        data[:, mask],
-        design_of(12, 1),
-        contrast_of(np.ones((1, 1))),
-        volume(mask, images[0].affine),
-    )
+    test = contrast_test(design_of(12, 1), contrast_of(np.ones((1, 1))))
+    found = estimate_smoothness(data[:, mask], test, volume(mask, images[0].affine))
     assert found is not None
     assert np.round(found.fwhm_mm, 1).tolist() == published["canonical"]["fwhm_mm"]
     assert found.fwhm_mm == pytest.approx((13.06, 13.23, 13.75), abs=0.006)
@@ -66,7 +63,8 @@ def test_noise_that_was_smoothed_has_the_fwhm_that_it_was_smoothed_by() -> None:
     mask = np.ones((46, 48, 50), bool)
     values = np.array(volumes, np.float32).reshape(24, -1)
     affine = np.diag([2.0, 3.0, 1.0, 1.0])
-    found = estimate_smoothness(values, design_of(24, 1), contrast_of(np.ones((1, 1))), volume(mask, affine))
+    test = contrast_test(design_of(24, 1), contrast_of(np.ones((1, 1))))
+    found = estimate_smoothness(values, test, volume(mask, affine))
     assert found is not None
     assert found.fwhm_voxels == pytest.approx(wanted, rel=0.05)
     assert found.fwhm_mm == pytest.approx(np.array(found.fwhm_voxels) * [2, 3, 1])
@@ -83,10 +81,7 @@ def test_differences_written_out_voxel_by_voxel_give_the_same(error_term: str, r
     rows = np.array([[1.0, -1, 0]]) / np.sqrt(2)
     directions = rows if error_term == "partitioned" else np.vstack([rows, np.array([[1.0, 1, -2]]) / np.sqrt(6)])
     found = estimate_smoothness(
-        values,
-        design_of(n_subjects, n_cells, b),
-        contrast_of(rows, error_term),
-        volume(mask),
+        values, contrast_test(design_of(n_subjects, n_cells, b), contrast_of(rows, error_term)), volume(mask)
     )
     scores = np.einsum("rk,skv->rsv", directions, values.reshape(n_subjects, n_cells, -1))
     residuals = np.array([each - b @ np.linalg.lstsq(b, each, rcond=None)[0] for each in scores])
@@ -115,9 +110,9 @@ def test_a_part_of_many_residual_images_says_the_same(
     """10 of 40 subjects: within 10 % (a mean of roots of fewer sums is lower), not the 2 times of another scale."""
     values = gaussian_filter(rng.standard_normal((40, 12, 12, 12)), (0, 1, 1, 1)).reshape(40, -1).astype(np.float32)
     mask, given = np.ones((12, 12, 12), bool), (design_of(40, 1), contrast_of(np.ones((1, 1))))
-    every = estimate_smoothness(values, *given, volume(mask))
+    every = estimate_smoothness(values, contrast_test(*given), volume(mask))
     monkeypatch.setattr(smoothness, "MAX_IMAGES", 10)
-    some = estimate_smoothness(values, *given, volume(mask))
+    some = estimate_smoothness(values, contrast_test(*given), volume(mask))
     assert every is not None
     assert some is not None
     assert (every.n_images, some.n_images) == (40, 10)
@@ -127,9 +122,9 @@ def test_a_part_of_many_residual_images_says_the_same(
 def test_where_no_voxel_has_its_neighbours_nothing_is_said(rng: np.random.Generator) -> None:
     """A mask of one slice; and noise that is the same in all voxels."""
     values, given = rng.standard_normal((6, 16)).astype(np.float32), (design_of(6, 1), contrast_of(np.ones((1, 1))))
-    assert estimate_smoothness(values, *given, volume(np.ones((4, 4, 1), bool))) is None
+    assert estimate_smoothness(values, contrast_test(*given), volume(np.ones((4, 4, 1), bool))) is None
     flat = np.repeat(values[:, :1], 27, axis=1)
-    assert estimate_smoothness(flat, *given, volume(np.ones((3, 3, 3), bool))) is None
+    assert estimate_smoothness(flat, contrast_test(*given), volume(np.ones((3, 3, 3), bool))) is None
 
 
 def test_a_subject_without_any_voxel_is_left_out(rng: np.random.Generator) -> None:
@@ -137,8 +132,8 @@ def test_a_subject_without_any_voxel_is_left_out(rng: np.random.Generator) -> No
     values, mask = rng.standard_normal((7, 64)).astype(np.float32), np.ones((4, 4, 4), bool)
     values[2] = np.nan
     contrast = contrast_of(np.ones((1, 1)))
-    found = estimate_smoothness(values, design_of(7, 1), contrast, volume(mask))
-    expected = estimate_smoothness(np.delete(values, 2, axis=0), design_of(6, 1), contrast, volume(mask))
+    found = estimate_smoothness(values, contrast_test(design_of(7, 1), contrast), volume(mask))
+    expected = estimate_smoothness(np.delete(values, 2, axis=0), contrast_test(design_of(6, 1), contrast), volume(mask))
     assert found is not None
     assert found == expected
 
@@ -151,14 +146,14 @@ def test_voxels_and_subjects_that_lack_maps_are_left_out(rng: np.random.Generato
     smaller = mask.copy()
     smaller[0, 0] = False
     contrast, fewer = contrast_of(np.array([[1.0, -1]]) / np.sqrt(2)), values[:7, :, smaller.ravel()].reshape(14, -1)
-    expected = estimate_smoothness(fewer, design_of(7, 2), contrast, volume(smaller))
+    expected = estimate_smoothness(fewer, contrast_test(design_of(7, 2), contrast), volume(smaller))
     # the last subject has no second map; and the stack is turned round
     stack = values.reshape(16, -1)[14::-1]
     rows = np.array([[14 - 2 * s, 13 - 2 * s] for s in range(8)])
     design = dataclasses.replace(
         design_of(8, 2), matrix=np.tile(np.eye(2), (8, 1))[:15], rows=np.where(rows < 0, -1, rows).astype(np.intp)
     )
-    found = estimate_smoothness(stack, design, contrast, volume(mask))
+    found = estimate_smoothness(stack, contrast_test(design, contrast), volume(mask))
     assert found is not None
     assert expected is not None
     assert found.fwhm_voxels == pytest.approx(expected.fwhm_voxels, rel=1e-6)

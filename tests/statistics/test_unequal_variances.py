@@ -13,6 +13,7 @@ from bids_app.design.design import Design
 from bids_app.design.subspaces import column_space
 from bids_app.statistics.effect_sizes import hedges_correction
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
 from bids_app.statistics.unequal_variances import WelchTest, variance_model, welch_test
 
 GROUP = np.repeat(["a", "b", "c"], [4, 6, 9])
@@ -40,7 +41,7 @@ def test_two_groups_give_welchs_t(scores: np.ndarray) -> None:
                         np.array([[1.0, -1]]), "partitioned", "none")  # fmt: skip
     subjects = tuple("abcdefghij")
     design = Design(b, ("a", "b"), subjects, ("x",), b, ("a", "b"), (contrast,), variance_groups=tuple(GROUP[:10]))
-    fit = fit_contrast(y.astype(np.float32), design, contrast)
+    fit = fit_contrast(y.astype(np.float32), contrast_test(design, contrast))
     y = y.astype(np.float32).astype(float)
     expected = stats.ttest_ind(y[:4], y[4:], equal_var=False)
     assert fit.statistic == pytest.approx(expected.statistic, rel=1e-10)
@@ -126,7 +127,7 @@ def test_g_is_standardised_by_the_mean_of_the_groups_variances(scores: np.ndarra
     contrast = Contrast("c", "c", "t", "two", np.ones((1, 2)), one, one, np.array([[1.0, -1]]), "partitioned", "none")
     design = Design(b, ("a", "b"), tuple("abcdefghij"), ("x",), b, ("a", "b"), (contrast,),
                     variance_groups=tuple(GROUP[:10]))  # fmt: skip
-    fit = fit_contrast(y, design, contrast)
+    fit = fit_contrast(y, contrast_test(design, contrast))
     y = y.astype(float)
     sd = np.sqrt((y[:4].var(0, ddof=1) + y[4:].var(0, ddof=1)) / 2)
     assert fit.effect_size == pytest.approx(hedges_correction(8) * (y[:4].mean(0) - y[4:].mean(0)) / sd, rel=1e-9)

@@ -9,15 +9,11 @@ import pytest
 from matplotlib import image as mpl_image
 
 from bids_app.report.figures.diagnostic_charts import residuals_png, subjects_png
-from bids_app.statistics.diagnostics import (
-    PAgreement,
-    PeakInfluence,
-    ResidualShape,
-    SubjectDistances,
-    p_agreement,
-    residual_shape,
-)
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
+from bids_app.statistics.p_agreement import PAgreement, p_agreement
+from bids_app.statistics.residual_shape import ResidualShape, residual_shape
+from bids_app.statistics.subject_influence import PeakInfluence, SubjectDistances
 from builders.drawings import make_contrast, make_design
 
 
@@ -64,9 +60,9 @@ def shape_and_agreement(rng: np.random.Generator) -> tuple[ResidualShape, PAgree
     contrast = make_contrast("t")
     design = make_design(contrast, n_subjects=8)
     values = rng.standard_normal((24, 300)).astype(np.float32)
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     agreement = p_agreement(fit, np.clip(np.round(fit.p * 128) / 128, 1 / 128, 1), 128, np.zeros((300, 3)))
-    return residual_shape(values, design, contrast), agreement
+    return residual_shape(values, contrast_test(design, contrast)), agreement
 
 
 def test_the_panel_of_p_is_there_only_with_shuffles(shape_and_agreement: tuple[ResidualShape, PAgreement]) -> None:

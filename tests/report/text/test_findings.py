@@ -9,16 +9,13 @@ import pytest
 
 from bids_app.report.figures import background as canvases
 from bids_app.report.text.findings import Checks, contrast_checks, draw_coverage, influence_rows
-from bids_app.statistics.diagnostics import (
-    Diagnostics,
-    GroupSpread,
-    PAgreement,
-    PeakInfluence,
-    SubjectDistances,
-    diagnose,
-)
+from bids_app.statistics.diagnostics import Diagnostics, diagnose
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
+from bids_app.statistics.p_agreement import PAgreement
+from bids_app.statistics.residual_shape import GroupSpread
 from bids_app.statistics.smoothness import Smoothness
+from bids_app.statistics.subject_influence import PeakInfluence, SubjectDistances
 from builders import drawings
 from builders.drawings import make_contrast, make_design
 
@@ -32,9 +29,11 @@ def quiet() -> Diagnostics:
     contrast = make_contrast("t")
     design = make_design(contrast)
     values = np.random.default_rng(4).standard_normal((18, 500)).astype(np.float32)
-    fit = fit_contrast(values, design, contrast)
+    fit = fit_contrast(values, contrast_test(design, contrast))
     peak = int(np.abs(fit.statistic).argmax())
-    found = diagnose(values, design, fit, (np.array([peak]), np.array([[1.0, -2, 3]])), None)
+    found = diagnose(
+        values, contrast_test(design, fit.contrast), fit, (np.array([peak]), np.array([[1.0, -2, 3]])), None
+    )
     return replace(
         found,
         peaks=(PeakInfluence((1.0, -2.0, 3.0), -9.0, SUBJECTS, np.array([-8.0, -8.5, -9, -9.5, -9, -9])),),
