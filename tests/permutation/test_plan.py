@@ -273,10 +273,9 @@ def permuted(
     lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 26)
     plans = plan_permutations(node, design, lattice, seed)
     means = Means(2, LEAST_MEMORY, work_dir, quiet=True)
-    asked = node.settings.permutation
-    assert asked is not None
+    alpha = node.settings.permutation.alpha if node.settings.permutation else 0.0
     return [
-        (null, familywise(null, asked.alpha, family))
+        (null, familywise(null, alpha, family))
         for null, family in permute(values, node, design, plans, means)
         if null is not None
     ]
