@@ -22,22 +22,22 @@ from bids_app.statistics.fit import ContrastFit
 
 def uncorrected(evidence: Evidence, asked: ParametricSettings) -> CorrectedMap:
     """Return the contrast thresholded at its uncorrected parametric p."""
-    return _thresholded(evidence, asked, evidence.fit.p, asked.alpha)
+    return thresholded(evidence, asked, evidence.fit.p, asked.alpha)
 
 
 def bonferroni(evidence: Evidence, asked: ParametricSettings) -> CorrectedMap:
     """Return the contrast thresholded at its parametric p times the number of voxels."""
     n_voxels = evidence.fit.p.size
-    return _thresholded(evidence, asked, np.minimum(1.0, evidence.fit.p * n_voxels), asked.alpha / n_voxels)
+    return thresholded(evidence, asked, np.minimum(1.0, evidence.fit.p * n_voxels), asked.alpha / n_voxels)
 
 
 def fdr(evidence: Evidence, asked: ParametricSettings) -> CorrectedMap:
     """Return the contrast thresholded at its p adjusted for the false discovery rate (Benjamini & Hochberg)."""
     p: Floats = np.asarray(stats.false_discovery_control(evidence.fit.p))
-    return _thresholded(evidence, asked, p, float(evidence.fit.p[p <= asked.alpha].max(initial=0.0)))
+    return thresholded(evidence, asked, p, float(evidence.fit.p[p <= asked.alpha].max(initial=0.0)))
 
 
-def _thresholded(evidence: Evidence, asked: ParametricSettings, p: Floats, level: float) -> CorrectedMap:
+def thresholded(evidence: Evidence, asked: ParametricSettings, p: Floats, level: float) -> CorrectedMap:
     """Return a corrected map.
 
     Parameters

@@ -274,10 +274,9 @@ def permuted(
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26)
     plans = plan_permutations(node, design, contrast_tests(design), lattice, seed)
     means = Means(2, LEAST_MEMORY, work_dir, quiet=True)
-    asked = node.settings.permutation
-    assert asked is not None
+    alpha = node.settings.permutation.alpha if node.settings.permutation else 0.0
     return [
-        (null, familywise(null, asked.alpha, family))
+        (null, familywise(null, alpha, family))
         for null, family in permute(values, node, design, plans, means)
         if null is not None
     ]

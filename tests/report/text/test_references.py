@@ -6,7 +6,11 @@ import re
 
 import pytest
 
+from bids_app.inference.catalogue import METHODS
+from bids_app.inference.method import Use
 from bids_app.report.text.references import REFERENCES, Reference
+from bids_app.spaces.atlas_catalogue import ATLASES
+from builders.pages import make_contrast
 
 
 def test_every_reference_has_a_doi_and_its_own_key() -> None:
@@ -21,6 +25,21 @@ def test_every_reference_has_a_doi_and_its_own_key() -> None:
 
 def test_they_are_in_the_order_of_a_list_of_references() -> None:
     assert [reference.key for reference in REFERENCES] == sorted(reference.key for reference in REFERENCES)
+
+
+def test_what_the_catalogues_cite_is_what_their_texts_name() -> None:
+    """Every key is that of a reference, and that reference, as it is cited, stands in the text of the row."""
+    cited = {reference.key: reference.cited for reference in REFERENCES}
+    use = Use(0.05, 0, {"A": make_contrast("t", "A")})
+    texts = {row.key: f"{row.words.maximised} {row.words.sentence(use)}" for row in METHODS.values()}
+    texts |= {row.name: row.in_text for row in ATLASES.values()}
+    rows = {row.key: row.words.citations for row in METHODS.values()} | {
+        row.name: row.citations for row in ATLASES.values()
+    }
+    for name, text in texts.items():
+        named = {key for key, words in cited.items() if words in text}
+        assert named == set(rows[name])
+    assert sum(map(len, rows.values())) > 5
 
 
 def test_a_reference_is_written_with_initials() -> None:
