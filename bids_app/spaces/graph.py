@@ -10,6 +10,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 import nibabel as nib
 import numpy as np
@@ -114,7 +115,7 @@ class GraphDomain(SpatialDomain):
         """Return one map, (n_elements,), from a GIFTI or a TSV file."""
         try:
             rows = _read_gifti(path) if path.suffix == ".gii" else _read_column(path)
-        except UNREADABLE as error:
+        except (*UNREADABLE, ExpatError) as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise DataError(f"{path}: cannot be read as a map of {self.plural} ({reason}).") from error
         if rows.shape != self.inside.shape:
@@ -122,12 +123,14 @@ class GraphDomain(SpatialDomain):
         return rows[self.inside]
 
     def write(self, path: Path, values: NDArray[np.floating], *, outside: float = 0.0) -> None:
-        """Write one map as GIFTI where the name ends in .gii, otherwise as TSV."""
+        """Write one map as GIFTI where the name ends in .gii, otherwise as TSV.
+
+        GIFTI knows no double precision: there values are rounded to single precision.
+        """
         rows = np.full(self.inside.shape, outside, values.dtype)
         rows[self.inside] = values
         if path.suffix == ".gii":
-            kind = "NIFTI_TYPE_FLOAT64" if values.dtype == np.float64 else "NIFTI_TYPE_FLOAT32"
-            array = GiftiDataArray(rows, intent="NIFTI_INTENT_NONE", datatype=kind)
+            array = GiftiDataArray(rows.astype(np.float32), "NIFTI_INTENT_NONE", "NIFTI_TYPE_FLOAT32")
             path.write_bytes(GiftiImage(darrays=[array]).to_bytes())
         else:
             path.write_text("".join(f"{row}\n" for row in [COLUMN, *(str(value) for value in rows)]), encoding="utf-8")

@@ -16,7 +16,10 @@ from bids_app.inference.catalogue import METHODS
 from bids_app.inference.cluster_tables import ResultTables, TableOptions, described, tabulate, top_elements
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.spaces import atlases
+from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.atlases import Atlas, load_atlases
+from bids_app.spaces.domain import Element, SizeUnit
+from bids_app.spaces.graph import GraphDomain
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import ContrastFit
 
@@ -421,3 +424,52 @@ def test_where_nothing_survives_the_voxel_that_came_closest_is_kept() -> None:
     assert closest is not None
     assert (closest.xyz, closest.statistic, closest.p) == ((14.0, -14.0, 38.0), -2.5, 1.0)
     assert tabulate(inference_of(np.abs(fit.statistic) > 1), fit, (), domain, TableOptions()).closest is None
+
+
+def mesh(*, with_places: bool = True) -> GraphDomain:
+    """Return a strip of four triangles, vertices 0 to 5, a third of whose areas are 1, 2, 3, 3, 2 and 1 mm2."""
+    faces = np.array([[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]])
+    areas, places = np.array([1.0, 2, 3, 3, 2, 1]), np.array([[x, x % 2, 7] for x in range(6)], float)
+    unit: tuple[Element, SizeUnit] = ("vertex", "mm2") if with_places else ("parcel", "1")
+    return GraphDomain.from_adjacency(Adjacency.from_faces(6, faces), areas, unit, places if with_places else None)
+
+
+def test_clusters_of_a_mesh_have_areas_and_places() -> None:
+    """All but vertex 2: one cluster, because 1 touches 3; its maximum is 3, which touches 1 and 5."""
+    statistic = np.array([4.0, 5.0, 0.0, 6.0, 4.0, 5.5])
+    tables = tabulate(inference_of(statistic > 3), fit_of(statistic), (), mesh(), TableOptions())
+    assert tables.clusters["peak_statistic"].tolist() == [6.0]
+    assert tables.clusters["extent_vertices"].tolist() == [5]
+    assert tables.clusters["area_mm2"].tolist() == [9.0]
+    assert tables.peaks[["peak_x", "peak_y", "peak_z"]].to_numpy().tolist() == [[3, 1, 7]]
+    assert "extent_voxels" not in tables.clusters
+    assert "volume_mm3" not in tables.clusters
+    assert set(tables.clusters) | set(tables.peaks) <= set(COLUMNS)
+
+
+def test_clusters_of_a_mesh_are_ranked_and_limited_like_those_of_voxels() -> None:
+    """Vertices 0 and 1 are negative, 3 to 5 positive: two clusters, the smaller of which has two vertices."""
+    statistic = np.array([-4.0, -7.0, 0.0, 6.0, 4.0, 5.5])
+    significant = inference_of(np.abs(statistic) > 3)
+    tables = tabulate(significant, fit_of(statistic), (), mesh(), TableOptions())
+    assert tables.clusters["peak_statistic"].tolist() == [-7.0, 6.0]
+    assert tables.clusters["area_mm2"].tolist() == [3.0, 6.0]
+    tables = tabulate(significant, fit_of(statistic), (), mesh(), TableOptions(min_extent=3))
+    assert tables.clusters["peak_statistic"].tolist() == [6.0]
+    assert tables.n_left_out == 1
+
+
+def test_elements_without_places_are_named_by_their_number() -> None:
+    """Parcels: no coordinates, no size but their number."""
+    statistic = np.array([-4.0, -7.0, 0.0, 6.0, 4.0, 5.5])
+    parcels = mesh(with_places=False)
+    tables = tabulate(inference_of(np.abs(statistic) > 3), fit_of(statistic), (), parcels, TableOptions(1, 9.0))
+    assert tables.clusters["peak_element"].tolist() == [1, 3]
+    assert tables.clusters["extent_parcels"].tolist() == [2, 3]
+    assert not {"peak_x", "area_mm2", "volume_mm3"} & set(tables.clusters)
+    assert set(tables.clusters) | set(tables.peaks) <= set(COLUMNS)
+    assert top_elements(tables, fit_of(statistic), parcels).tolist() == [1, 3]
+    nothing = tabulate(inference_of(statistic > 9), fit_of(statistic), (), parcels, TableOptions()).closest
+    assert nothing is not None
+    assert np.isnan(nothing.xyz).all()
+    assert nothing.statistic == -7.0

@@ -15,6 +15,12 @@ from bids_app.errors import ModelError
 from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Shuffles, sign_flips
+from bids_app.spaces import tfce
+from bids_app.spaces.clusters import cluster_values
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.graph import GraphDomain
+from bids_app.spaces.tfce import DEFAULT_EXPONENTS
+from bids_app.spaces.tree_kernels import Exponents
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.kinds import contrast_test
 
@@ -228,6 +234,59 @@ def test_only_what_is_asked_for_is_maximised(values: NDArray[np.float32]) -> Non
         Work(),
     )
     assert set(null.maxima) == set(null.observed) == {"tfce"}
+
+
+def over(
+    domain: SpatialDomain,
+    values: NDArray[np.float32],
+    case: tuple[str, str, str, str],
+    exponents: Exponents = DEFAULT_EXPONENTS,
+) -> NullDistribution:
+    """The engine in any space."""
+    design, contrast = make(*case)
+    test = contrast_test(design, contrast)
+    enhancements = choose_enhancements(ALL, domain, test, (FORMING_P, None), exponents=exponents)
+    return null_distribution(values, test, make_shuffles(test, 64, 0), enhancements, Work())
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[7]], ids=" ".join)
+@pytest.mark.parametrize("exponents", [DEFAULT_EXPONENTS, Exponents(1.0, 2.0), Exponents(0.7, 1.2)])
+def test_voxels_by_the_list_of_their_neighbours_have_the_bytes_of_the_lattice(
+    case: tuple[str, str, str, str], exponents: Exponents, values: NDArray[np.float32]
+) -> None:
+    """Every maximum of every shuffle, and every observed value."""
+    volume = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 18)
+    graph = GraphDomain.from_adjacency(volume.adjacency, np.ones(volume.n_elements), ("voxel", "1"))
+    of_volume, of_graph = (over(domain, values, case, exponents) for domain in (volume, graph))
+    for key in ("voxel", "clusterSize", "clusterMass", "tfce"):
+        assert of_graph.maxima[key].tobytes() == of_volume.maxima[key].tobytes()
+        assert of_graph.observed[key].tobytes() == of_volume.observed[key].tobytes()
+    assert (of_volume.connectivity, of_graph.connectivity) == (18, None)
+    assert of_graph.exponents == exponents
+
+
+def test_sizes_of_elements_and_exponents_reach_every_shuffle(
+    values: NDArray[np.float32], rng: np.random.Generator
+) -> None:
+    """Each shuffle's maxima are those of its own map, given as data that the identity leaves alone."""
+    volume = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 6)
+    sizes, exponents = rng.gamma(2.0, 1.0, volume.n_elements), Exponents(1.0, 2.0)
+    graph = GraphDomain.from_adjacency(volume.adjacency, sizes, ("vertex", "mm2"))
+    null = over(graph, values, CASES[2], exponents)
+    threshold = null.forming_threshold
+    for row in (0, 5, 40):
+        flips = np.repeat(null.shuffles.sign[row], K)[:, None].astype(np.float32)
+        t = over(graph, values * flips, CASES[2], exponents).observed["voxel"]
+        heights = t.astype(np.float32)
+        size, mass = cluster_values(heights, threshold, graph.topology)
+        expected = {
+            "clusterSize": size.max(),
+            "clusterMass": mass.max(),
+            "tfce": tfce.enhance(heights, graph.topology, exponents).max(),
+        }
+        for key, value in expected.items():
+            # 1e-5: t of this way and of that differ by rounding in single precision
+            assert null.maxima[key][row] == pytest.approx(value, rel=1e-5)
 
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[7], CASES[8]], ids=" ".join)
