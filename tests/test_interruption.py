@@ -37,6 +37,7 @@ from bids_app.permutation.null_distribution import (
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.runtime.locks import hold
 from bids_app.spaces.clusters import Lattice
+from bids_app.statistics.kinds import contrast_test
 
 REPOSITORY = Path(__file__).parent.parent
 N_SUBJECTS = 10  # 512 flips
@@ -49,7 +50,6 @@ import os, signal, sys, time
 from bids_app.console import progress
 from bids_app.permutation import checkpoints, null_distribution as permutation
 from bids_app.cli.analyse import main
-from bids_app.statistics.kinds import contrast_test
 
 progress.LEAST_SECONDS = 1.0
 delay, fatal = float(sys.argv[1]), int(sys.argv[2])

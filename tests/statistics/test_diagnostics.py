@@ -160,8 +160,8 @@ def test_a_contrast_that_hangs_on_one_subject_cannot_be_had_without(rng: np.rand
     assert np.flatnonzero(np.isnan(found.without)).tolist() == [2]
     assert found.most is not None
     assert found.most[0] != "02"
-    (nobody,) = leave_one_out(values[:2], contrast_test(design_of(2, n_cells=1), contrast_of(np.ones((1, 1)))), np.array([0]),
-                              np.zeros((1, 3)))  # fmt: skip
+    test = contrast_test(design_of(2, n_cells=1), contrast_of(np.ones((1, 1))))
+    (nobody,) = leave_one_out(values[:2], test, np.array([0]), np.zeros((1, 3)))
     assert np.all(np.isnan(nobody.without))
     assert nobody.most is None
     assert leave_one_out(values, contrast_test(design_of(6, b, 1), contrast), *NO_PEAKS) == ()
