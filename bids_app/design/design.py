@@ -29,7 +29,7 @@ from bids_app.design.labels import check_labels, check_lengths
 from bids_app.design.subspaces import column_space
 from bids_app.errors import DataError, Warned
 from bids_app.inputs.columns import Participants, levels_column
-from bids_app.inputs.participants import left_out
+from bids_app.inputs.participants import not_analysed
 from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.settings import effect_names
 from bids_app.model.specification import NodeSpec
@@ -200,7 +200,7 @@ def _design_of(maps: InputMaps, subjects: tuple[str, ...], node: NodeSpec, parti
             *_notes(contrasts, node, replaced, between.n_cells),
             *block_notes,
             *group_notes,
-            *((*participants.notes, *left_out(participants, maps.subjects)) if participants else ()),
+            *((*participants.notes, *not_analysed(participants, maps.subjects)) if participants else ()),
         ),
         blocks=blocks,
         groups=between.groups,

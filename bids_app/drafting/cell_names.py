@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import ValidationError
 
-from bids_app.console.text import listed, nearest, shortened
+from bids_app.console.text import listed, listed_in_order, nearest
 from bids_app.errors import DataError, UsageError
 from bids_app.inputs.filters import fold, folds
 from bids_app.model.settings import CELL_FIELD, FactorSettings, GroupLevelSettings, factor_cells
@@ -133,7 +133,7 @@ def _wrong_levels(settings: GroupLevelSettings, lost: Sequence[str], there: Sequ
             if near := nearest(level, found):
                 hint = f"; nearest: {near}"
             else:
-                hint = f"; in its place there are {shortened(found)}" if found else ""
+                hint = f"; in its place there are {listed_in_order(found)}" if found else ""
             yield f"--within {factor.name}: no condition has the level {level} ({listed(of_level)}{hint})."
 
 
@@ -164,4 +164,4 @@ def _with_nearest(cells: Sequence[str], there: Sequence[str]) -> str:
 
 def _there(there: Sequence[str]) -> str:
     """Say which conditions there are."""
-    return f"Conditions found: {shortened(there)}."
+    return f"Conditions found: {listed_in_order(there)}."

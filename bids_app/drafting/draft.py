@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bids_app.console.text import natural, shortened
+from bids_app.console.text import listed_in_order, natural
 from bids_app.drafting.cell_names import check_cells, find_pattern
 from bids_app.errors import DataError, ModelError, UsageError
 from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, known_entities, narrow
@@ -155,7 +155,7 @@ def first_model(
         joint = [condition for condition in inventory.conditions if condition not in labels]
         notes += [f"left out: {one}, a joint F test, whose map has no direction to test" for one in joint]
     if not labels:
-        raise DataError(f"No condition for a one-sample test: {shortened(inventory.conditions)} only.")
+        raise DataError(f"No condition for a one-sample test: {listed_in_order(inventory.conditions)} only.")
     maps = [image for image in inventory.maps if image.condition in labels.values()]
     entities = _input(inventory, maps)
     title = name or "-".join(entities.get("task", ())) or inventory.found.datasets[0].name

@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from bids_app.console.text import duplicates, nearest, shown, suggestion
+from bids_app.console.text import duplicates, listed, nearest, shown, suggestion
 from bids_app.errors import ModelError
 from bids_app.model.settings import ContrastSettings, GroupLevelSettings, effect_names, factor_cells
 from bids_app.model.specification import ContrastSpec, NodeSpec
@@ -260,17 +260,11 @@ def _lost_cells(settings: GroupLevelSettings, lost: Sequence[str], n_cells: int,
     if len(lost) < n_cells:
         near = nearest(lost[0], conditions)
         hint = f"; {lost[0]} may be {near}, misspelt in one of the two" if near else ""
-        return f"{len(lost)} of {n_cells} cells are not in X: {_first(lost)}{hint}"
+        return f"{len(lost)} of {n_cells} cells are not in X: {listed(lost, MAX_NAMES)}{hint}"
     return (
-        f"{shown(settings.cell_name)} expands to {_first(lost)}, and none of these is in X, which has "
-        f"{_first(conditions)}; put right CellName, or the Levels of Factors"
+        f"{shown(settings.cell_name)} expands to {listed(lost, MAX_NAMES)}, and none of these is in X, which has "
+        f"{listed(conditions, MAX_NAMES)}; put right CellName, or the Levels of Factors"
     )
-
-
-def _first(names: Sequence[str]) -> str:
-    """List names, the first of them where there are many."""
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def wrong_filters(filters: dict[str, list[Any]] | None, place: str) -> Iterator[str]:
