@@ -171,7 +171,7 @@ def test_a_signal_between_batches_keeps_what_is_done(
     lines = []
     for line in process.stderr or ():
         lines.append(line)
-        if " of 300 shuffles (" in line:
+        if " of 300 permutations (" in line:
             break
     process.send_signal(getattr(signal, name))
     left = process.communicate(timeout=60)[1]
@@ -181,7 +181,7 @@ def test_a_signal_between_batches_keeps_what_is_done(
     )
     assert left.endswith(said)
     assert "Traceback" not in left
-    assert re.fullmatch(r"AvsB: \d+ of 300 shuffles \(\d+ %\), [\d.]+ per second, \d+ s left\n", lines[-1])
+    assert re.fullmatch(r"AvsB: \d+ of 300 permutations \(\d+ %\), [\d.]+ per second, \d+ s left\n", lines[-1])
     (kept,) = (tmp_path / "out" / ".work").iterdir()
     with np.load(kept) as arrays:
         assert len(arrays["maxima"]) == arrays["n_done"] >= 32

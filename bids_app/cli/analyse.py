@@ -1,4 +1,4 @@
-"""The command line: BIDS Apps arguments to `RunOptions`, errors to messages and exit codes; no science."""
+"""The command line of `bids-grouplevel`: arguments become `RunOptions`, errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from bids_app.runtime.options import RunOptions
 
 
-RAISED_EVERY = 1.0  # seconds in which a request to end that got lost is repeated
+RAISED_EVERY = 1.0  # seconds after which a lost request to terminate is repeated
 
-MOST_PROCESSES, MOST_MB, LARGEST_SEED = 4096, 10**9, 2**64 - 1
+MAX_THREADS, MAX_MB, MAX_SEED = 4096, 10**9, 2**64 - 1
 
 DESCRIPTION = """\
 Group-level statistics of first-level fMRI maps: repeated-measures ANOVA and contrasts, permutation
@@ -45,7 +45,7 @@ EPILOG = """\
 example:
   bids-grouplevel DATASET RESULTS group --model model-faces_smdl.json
 
-Options that take several values (...) stand after the three positional arguments. Every option can
+Options that take several values (...) must follow the three positional arguments. Every option can
 also be written with underscores: --participant_label.
 
 exit codes:
@@ -55,7 +55,7 @@ exit codes:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, by which a batch scheduler announces the end: what stops for Ctrl-C stops for it, and saves."""
+    """SIGTERM, by which a batch scheduler announces the end; handled like Ctrl-C, so that work is saved."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def answer(program: str, execute: Callable[[Sequence[str]], int], argv: Sequence[str] | None) -> int:
-    """Do what a command line asks for, and turn whatever goes wrong into a message and an exit code.
+    """Execute a command line, turn any failure into a message, and return the exit code.
 
     Parameters
     ----------
@@ -86,14 +86,14 @@ def answer(program: str, execute: Callable[[Sequence[str]], int], argv: Sequence
     try:
         with _stopping_when_terminated():
             code = execute(arguments)
-        sys.stdout.flush()  # a reader that is gone must show here, not when the interpreter shuts down
-    except UsageError as error:  # where it was raised says nothing about the command line
+        sys.stdout.flush()  # a closed pipe must show here, not when the interpreter shuts down
+    except UsageError as error:  # a traceback says nothing about the command line
         return fail(str(error), code=error.exit_code, show_traceback=False)
     except GroupLevelError as error:
         return fail(str(error), code=error.exit_code, show_traceback="--verbose" in arguments)
     except KeyboardInterrupt as interrupt:
         return _interrupted(program, interrupt)
-    except Exception as error:  # the last resort: whatever else fails must not greet people with a traceback
+    except Exception as error:  # the last resort: users should not be met with a traceback
         if isinstance(error, BrokenPipeError) and _stdout_reader_is_gone():
             return 1
         return fail(_unforeseen(error, arguments), code=1, show_traceback="--verbose" in arguments)
@@ -101,11 +101,11 @@ def answer(program: str, execute: Callable[[Sequence[str]], int], argv: Sequence
 
 
 def _execute(arguments: Sequence[str]) -> int:
-    """Parse, check and run; the stages are imported last, so that help and mistakes are answered at once."""
+    """Parse, check and run; return the exit code. The stages are imported last, so that help and errors are immediate."""
     try:
         words = with_dashes(arguments)
         parsed = _build_parser(needs_model="--reports-only" not in words).parse_args(words)
-    except SystemExit as leaving:  # --help and --version have printed what they are for
+    except SystemExit as leaving:  # --help and --version have printed their text
         return int(leaving.code or 0)
     if not parsed.reports_only:  # which needs no input
         check_inputs(parsed)
@@ -129,14 +129,14 @@ def _execute(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _stopping_when_terminated() -> Iterator[None]:
-    """Raise `_Terminated` at SIGTERM; what was done at that signal before is put back at the end."""
-    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+    """Raise `_Terminated` at SIGTERM; the previous handler is restored at the end."""
+    if threading.current_thread() is not threading.main_thread():  # handlers can only be set there
         yield
         return
 
     def stop(signum: int, frame: object) -> None:  # noqa: ARG001  (their order is Python's)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut short what the first one saves
-        # Python drops what is raised while it clears objects away: until it is on its way out, it is raised again
+        # Python drops exceptions raised while it destroys objects, so it is raised again until it propagates
         signal.setitimer(signal.ITIMER_REAL, RAISED_EVERY)
         if not _is_ending():
             raise _Terminated
@@ -158,7 +158,7 @@ def _stopping_when_terminated() -> Iterator[None]:
 
 
 def _is_ending() -> bool:
-    """Whether the request to end is on its way out, also below an error that is handled meanwhile."""
+    """Return whether the termination propagates, possibly as the context of an error that is being handled."""
     error = sys.exception()
     while error is not None and not isinstance(error, _Terminated):
         error = error.__context__
@@ -166,25 +166,25 @@ def _is_ending() -> bool:
 
 
 def _how_to_carry_on(options: RunOptions) -> str | None:
-    """Say that the work so far is kept, where it is."""
+    """Return how to resume from the checkpoints; None if there are none."""
     if not options.scratch.is_dir():
         return None
     from bids_app.permutation.checkpoints import has_checkpoints
 
     if not has_checkpoints(options.scratch):
         return None
-    return f"The same command carries on from its last checkpoint, in {options.scratch}"
+    return f"The same command resumes from its last checkpoint, in {options.scratch}"
 
 
 def _interrupted(program: str, interrupt: KeyboardInterrupt) -> int:
-    """Say that the run was stopped from outside, and return the exit code, 128 and the number of the signal."""
+    """Print that the run was interrupted, and return the exit code: 128 plus the number of the signal."""
     word, code = ("terminated", 143) if isinstance(interrupt, _Terminated) else ("interrupted", 130)
     print("\n".join([f"{program}: {word}", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
     return code
 
 
 def _run_options(parsed: argparse.Namespace) -> RunOptions:
-    """Turn parsed arguments into the value that the stages know."""
+    """Return the parsed arguments as options of the run."""
     from bids_app.runtime.limits import usable_cpus
     from bids_app.runtime.options import RunOptions
 
@@ -214,7 +214,7 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
 
 
 def _build_parser(*, needs_model: bool = True) -> Parser:
-    """Return the parser of the whole command line; a report that is made again has the model of its run."""
+    """Return the parser of the whole command line; remaking a report needs no model."""
     parser = Parser(
         prog=PROGRAM,
         usage="%(prog)s BIDS_DIR OUTPUT_DIR group --model FILE [options]",
@@ -243,13 +243,13 @@ def _add_input_options(group: argparse._ArgumentGroup, *, needs_model: bool) -> 
         "--participants",
         metavar="FILE.tsv",
         type=path_argument,
-        help="table with the columns of participants that the model names, in place of participants.tsv",
+        help="table with the participant columns that the model names, instead of participants.tsv",
     )
     group.add_argument(
         "--mask",
         metavar="FILE",
         type=path_argument,
-        help="analysis mask (default: the model's, else the voxels finite and not zero in every map)",
+        help="analysis mask (default: the model's, otherwise voxels that are finite and non-zero in every map)",
     )
     group.add_argument(
         "--node", metavar="NAME", nargs="+", action="extend", default=[], help="run only these Dataset nodes"
@@ -257,55 +257,55 @@ def _add_input_options(group: argparse._ArgumentGroup, *, needs_model: bool) -> 
 
 
 def _add_run_options(group: argparse._ArgumentGroup) -> None:
-    """Add the options that change how the work is done."""
+    """Add the options that control execution."""
     group.add_argument(
         "--nprocs",
         "--n-cpus",
         metavar="N",
-        type=partial(integer_argument, smallest=1, largest=MOST_PROCESSES),
-        help="processes (default: the CPUs this process may use)",
+        type=partial(integer_argument, smallest=1, largest=MAX_THREADS),
+        help="threads (default: the number of CPUs available to this process)",
     )
     group.add_argument(
         "--mem-mb",
         metavar="MB",
-        type=partial(integer_argument, smallest=1, largest=MOST_MB),
-        help="memory to stay within (default: the memory this process may use)",
+        type=partial(integer_argument, smallest=1, largest=MAX_MB),
+        help="memory limit in MB (default: the memory available to this process)",
     )
     group.add_argument(
         "-w",
         "--work-dir",
         metavar="DIR",
         type=path_argument,
-        help="folder for checkpoints, one for each OUTPUT_DIR (default: OUTPUT_DIR/.work, removed at the end)",
+        help="folder for checkpoints, one per OUTPUT_DIR (default: OUTPUT_DIR/.work, removed at the end)",
     )
     group.add_argument(
         "--random-seed",
         metavar="INT",
-        type=partial(integer_argument, smallest=0, largest=LARGEST_SEED),
+        type=partial(integer_argument, smallest=0, largest=MAX_SEED),
         default=0,
-        help="seed of the shuffles (default: 0)",
+        help="seed of the permutations (default: 0)",
     )
     instead = group.add_mutually_exclusive_group()
     instead.add_argument(
         "--dry-run",
         action="store_true",
-        help="check everything, print inputs, design, contrasts, shuffles and cost; write nothing",
+        help="check everything and print inputs, design, contrasts, permutations and cost; write nothing",
     )
     instead.add_argument(
         "--reports-only",
         action="store_true",
-        help="make the report again from what OUTPUT_DIR holds; needs neither the input nor --model",
+        help="remake the report from the contents of OUTPUT_DIR; needs neither the input nor --model",
     )
     group.add_argument(
         "--skip-bids-validation",
         "--skip-bids-validator",
         action="store_true",
-        help="do not run the BIDS validator on the input (its findings never stop a run)",
+        help="skip the BIDS validator, whose findings never stop a run",
     )
 
 
 def _stdout_reader_is_gone() -> bool:
-    """Tell whether stdout has lost its reader (``| head``), and if so, silence what it still holds."""
+    """Return whether the reader of stdout is gone (``| head``); if so, discard what is still buffered."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -315,7 +315,7 @@ def _stdout_reader_is_gone() -> bool:
 
 
 def _fail(program: str, message: str, *, code: int, show_traceback: bool) -> int:
-    """Say what went wrong on stderr and return the exit code."""
+    """Print an error on stderr and return the exit code."""
     if show_traceback:
         traceback.print_exc()
     print(f"{program}: error: {printable(message)}", file=sys.stderr)
@@ -323,7 +323,7 @@ def _fail(program: str, message: str, *, code: int, show_traceback: bool) -> int
 
 
 def _unforeseen(error: Exception, arguments: Sequence[str]) -> str:
-    """Report what nobody foresaw, and ask for the details that a maintainer needs."""
+    """Return the message of an unexpected error, which asks for the details that a maintainer needs."""
     lines = str(error).strip().splitlines()
     message = f"unexpected failure: {type(error).__name__}" + (f": {lines[0]}" if lines else "")
     if "--verbose" not in arguments:

@@ -1,4 +1,4 @@
-"""The command line: BIDS Apps arguments to `RunOptions`, errors to messages and exit codes; no science."""
+"""Arguments that the command lines share: options, their checks, and checks of input and output paths."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bids_app import __version__
 from bids_app.errors import AnalysisLevelError, MissingPathError, OutputError, UsageError
 
 PROGRAM = "bids-grouplevel"
-LONGEST_PATH, LONGEST_NAME = 4000, 255  # bytes: what file systems take, with room for the names below OUTPUT_DIR
+MAX_PATH, MAX_NAME = 4000, 255  # bytes: limits of file systems, less the names below OUTPUT_DIR
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are `UsageError`, since argparse would leave with 2."""
+    """A parser that raises `UsageError`, because argparse itself would exit with 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise the complaint, with what was expected."""
+        """Raise UsageError with what was expected."""
         hint = f"See {self.prog} --help."
         if "arguments are required" in message:
             hint = f"Expected: {(self.usage or '') % {'prog': self.prog}}. {hint}"
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_discovery_options(group: argparse._ArgumentGroup) -> None:
-    """Add the options that say where the maps are and which of them are wanted."""
+    """Add the options for where the maps are and which of them to use."""
     group.add_argument(
         "-d",
         "--derivatives",
@@ -38,13 +38,13 @@ def add_discovery_options(group: argparse._ArgumentGroup) -> None:
         action="extend",
         default=[],
         type=_named_path,
-        help="where the maps are, when BIDS_DIR is a raw dataset",
+        help="folders with the maps, if BIDS_DIR is a raw dataset",
     )
     group.add_argument(
         "--maps",
         metavar="FILE.tsv",
         type=path_argument,
-        help="table of participant_id, condition and path (relative to the table), in place of discovery",
+        help="table of participant_id, condition and path (relative to the table), instead of searching folders",
     )
     for option, prefix, what in (
         ("--participant-label", "sub-", "participants"),
@@ -64,7 +64,7 @@ def add_discovery_options(group: argparse._ArgumentGroup) -> None:
         "--space",
         metavar="L",
         type=partial(_label, prefix="space-"),
-        help="only maps in this space; declares it where file names have none",
+        help="only maps in this space; declares it if file names have none",
     )
     group.add_argument(
         "--bids-filter-file",
@@ -75,48 +75,48 @@ def add_discovery_options(group: argparse._ArgumentGroup) -> None:
 
 
 def add_information_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that decide what is said, which stand apart in the help."""
-    group = parser.add_argument_group("what to say")
+    """Add the options on messages, a group of their own in the help."""
+    group = parser.add_argument_group("messages")
     loudness = group.add_mutually_exclusive_group()
-    loudness.add_argument("--verbose", action="count", default=0, help="say more; repeat for more still")
-    loudness.add_argument("-q", "--quiet", action="store_true", help="say only what is wrong")
+    loudness.add_argument("--verbose", action="count", default=0, help="print more; repeat for even more")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="print only warnings and errors")
     group.add_argument(
         "-v",
         "--version",
         action="version",
         version=f"{parser.prog} {__version__}",
-        help="print the version and leave",
+        help="print the version and exit",
     )
-    group.add_argument("-h", "--help", action="help", help="print this text and leave")
+    group.add_argument("-h", "--help", action="help", help="print this help and exit")
 
 
 def with_dashes(arguments: Iterable[str]) -> list[str]:
-    """Write every option name with dashes, whatever was typed; values stay as they are."""
+    """Return the arguments with dashes in option names; values are unchanged."""
     return [re.sub("^--[^=]+", lambda name: name.group().replace("_", "-"), argument) for argument in arguments]
 
 
 def path_argument(text: str) -> Path:
-    """Return the path; empty text is a shell variable that is not set, and not the current folder."""
+    """Return the path; an empty text is probably an unset shell variable, not the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("the path is empty (a shell variable that is not set?)")
     path = Path(text)
     try:
         str(path.absolute()).encode()
-    except UnicodeEncodeError as error:  # logs and tables, which are UTF-8, could not name it
+    except UnicodeEncodeError as error:  # logs and tables, which are UTF-8, could not hold it
         shown = os.fsencode(path.absolute()).decode(errors="backslashreplace")
         raise argparse.ArgumentTypeError(f"the path {shown} is not UTF-8; rename it, or use a link") from error
-    if len(text.encode()) > LONGEST_PATH or max(len(part.encode()) for part in text.split("/")) > LONGEST_NAME:
+    if len(text.encode()) > MAX_PATH or max(len(part.encode()) for part in text.split("/")) > MAX_NAME:
         raise argparse.ArgumentTypeError(
-            f"a path of {len(text):,} signs ({text[:30]!r}...), expected at most {LONGEST_PATH:,} bytes and "
-            f"{LONGEST_NAME} in a name"
+            f"a path of {len(text):,} characters ({text[:30]!r}...), expected at most {MAX_PATH:,} bytes and "
+            f"{MAX_NAME} in a name"
         )
     return path
 
 
 def _named_path(text: str) -> tuple[str | None, Path]:
-    """Split ``NAME=PATH``; what stands before the sign is part of the path where it holds a slash."""
-    name, sign, path = text.partition("=")
-    if not sign or "/" in name:
+    """Return name and path of ``NAME=PATH``; a slash before the equals sign makes it part of the path."""
+    name, equals, path = text.partition("=")
+    if not equals or "/" in name:
         return None, path_argument(text)
     if not name:
         raise argparse.ArgumentTypeError(f"{text!r} has no name before the equals sign, expected NAME=PATH")
@@ -124,7 +124,7 @@ def _named_path(text: str) -> tuple[str | None, Path]:
 
 
 def _label(text: str, prefix: str) -> str:
-    """Return a BIDS label that may have been given with its key; labels become part of the names of the outputs."""
+    """Return a BIDS label, which may be given with its key; labels become part of output file names."""
     label = text.removeprefix(prefix)
     example = "MNI152NLin2009cAsym" if prefix == "space-" else "01"
     if not label:
@@ -132,31 +132,31 @@ def _label(text: str, prefix: str) -> str:
     # a space may name its cohort too, as in MNIInfant+2
     if not re.fullmatch(r"[0-9A-Za-z]+(\+[0-9A-Za-z]+)?" if prefix == "space-" else "[0-9A-Za-z]+", label):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no label: expected letters and digits only, for example {prefix}{example} or {example}"
+            f"{text!r} is not a label: expected letters and digits only, for example {prefix}{example} or {example}"
         )
     return label
 
 
 def integer_argument(text: str, smallest: int, largest: int) -> int:
-    """Return a whole number within what makes sense."""
+    """Return a whole number within limits."""
     try:
         number = int(text)
-    except ValueError:  # also of more than 4300 digits
+    except ValueError:  # also for more than 4300 digits
         number = smallest - 1
     if number < smallest:
         found = repr(text) if len(text) <= 60 else f"{text[:57]!r}..."
-        raise argparse.ArgumentTypeError(f"{found} is no whole number of {smallest} or more")
+        raise argparse.ArgumentTypeError(f"{found} is not a whole number of {smallest} or more")
     if number > largest:
         raise argparse.ArgumentTypeError(f"a number of {len(text)} digits, expected at most {largest:,}")
     return number
 
 
 def analysis_level(text: str) -> str:
-    """Accept the one level there is; the error has an exit code of its own, which argparse lets pass."""
+    """Return the only level, "group"; another raises an error with its own exit code, which argparse lets pass."""
     if text != "group":
         raise AnalysisLevelError(
             f"the analysis level is {text!r}, expected 'group' as the third argument.\n"
-            "This app starts from first-level maps, which other apps make."
+            "This app starts from first-level maps, which other apps produce."
         )
     return text
 
@@ -167,12 +167,12 @@ def unique(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_inputs(parsed: argparse.Namespace) -> None:
-    """Stop where a path that was named is not there, and where two datasets were given the same name."""
+    """Raise MissingPathError for a named path that does not exist, and UsageError for a repeated dataset name."""
     _require(parsed.bids_dir, "BIDS_DIR", folder=True)
     for _, path in parsed.derivatives:
         _require(path, "--derivatives", folder=True)
     for option in ("--model", "--maps", "--participants", "--bids-filter-file", "--mask"):
-        path = getattr(parsed, option[2:].replace("-", "_"), None)  # the draft of a model takes fewer
+        path = getattr(parsed, option[2:].replace("-", "_"), None)  # bids-grouplevel-model has fewer
         if path is not None:
             _require(path, option, folder=False)
     _require_content(parsed)
@@ -183,7 +183,7 @@ def check_inputs(parsed: argparse.Namespace) -> None:
 
 
 def _require(path: Path, option: str, *, folder: bool) -> None:
-    """Raise an error that names the option unless the path is a folder, or a file, as it should be."""
+    """Raise MissingPathError, with the option, unless the path is an existing folder or file, as expected."""
     expected = "folder" if folder else "file"
     try:
         if path.is_dir() if folder else path.is_file():
@@ -191,7 +191,7 @@ def _require(path: Path, option: str, *, folder: bool) -> None:
         if path.exists():
             found = f"is not a {expected}"
         elif path.is_symlink():
-            found = "is a link to something that is not here (under git-annex, get its content first)"
+            found = "is a link to content that has not been fetched (git-annex); get it first"
         else:
             found = "does not exist"
     except OSError as error:
@@ -202,7 +202,7 @@ def _require(path: Path, option: str, *, folder: bool) -> None:
 
 
 def _require_content(parsed: argparse.Namespace) -> None:
-    """Raise an error where BIDS_DIR is empty in a container: what should be bound there is not."""
+    """Raise MissingPathError if BIDS_DIR is empty in a container, because nothing was bound to it."""
     from bids_app.runtime.limits import how_to_bind
 
     hint = how_to_bind(parsed.bids_dir)
@@ -211,10 +211,10 @@ def _require_content(parsed: argparse.Namespace) -> None:
 
 
 def check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR") -> None:
-    """Refuse to write into an input, save below its ``derivatives`` folder, and onto a file.
+    """Raise OutputError for a folder inside an input, except below its ``derivatives`` folder, or if it is a file.
 
-    Links are followed for the comparison only: the paths that are used stay as they were typed, because in a
-    git-annex dataset what a link leads to has another name.
+    Links are followed for the comparison only: the paths are used as typed, because in a git-annex dataset the targets
+    of links have other names.
     """
     output = Path(os.path.realpath(folder))
     for given in inputs:
@@ -225,8 +225,8 @@ def check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR")
         if len(below) < 2 or below[0] != "derivatives":
             where = "is an input dataset itself" if not below else f"lies inside the input dataset {given}"
             raise OutputError(
-                f"{name}: {folder} {where}, which is never written to.\n"
-                f"Choose a folder outside of it, or {given / 'derivatives' / PROGRAM}"
+                f"{name}: {folder} {where}, which is never modified.\n"
+                f"Choose a folder outside it, or {given / 'derivatives' / PROGRAM}"
             )
     if output.exists() and not output.is_dir():
-        raise OutputError(f"{name}: {folder} is a file, expected a folder or a path that is free")
+        raise OutputError(f"{name}: {folder} is a file, expected a folder or a new path")

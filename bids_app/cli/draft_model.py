@@ -1,4 +1,4 @@
-"""The command line of `bids-grouplevel-model`, which writes a first model file for a dataset: a model in one line."""
+"""The command line of `bids-grouplevel-model`, which writes a first model file for a dataset."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PROGRAM = "bids-grouplevel-model"
 
 DESCRIPTION = """\
 Writes a first model file, a BIDS Stats Model for bids-grouplevel, to standard output. With factors it is a
-repeated-measures ANOVA; without, a one-sample test of each condition found. All settings that one usually changes
-stand in it with their defaults. What was found is said on standard error."""
+repeated-measures ANOVA; without, a one-sample test of each condition found. It lists the settings that are usually
+changed, with their defaults. What was found is printed to standard error."""
 
 EPILOG = """\
 examples:
@@ -38,7 +38,7 @@ examples:
 
 exit codes:
   0 done, 1 unexpected failure, 16 invalid dataset, 18 nothing matched, 64 wrong usage, 65 the maps do not
-  make the design, 66 a path is missing, 130 interrupted, 143 terminated"""
+  match the design, 66 a path is missing, 130 interrupted, 143 terminated"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,10 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(arguments: Sequence[str]) -> int:
-    """Parse, look and write; the work is imported last, so that help and mistakes are answered at once."""
+    """Parse, search and print; return the exit code. The work is imported last, so that help and errors are immediate."""
     try:
         parsed = _build_parser().parse_args(with_dashes(arguments))
-    except SystemExit as leaving:  # --help and --version have printed what they are for
+    except SystemExit as leaving:  # --help and --version have printed their text
         return int(leaving.code or 0)
     within = _within(parsed.within)
     if parsed.cell is not None and not within:
@@ -68,14 +68,14 @@ def _execute(arguments: Sequence[str]) -> int:
     inventory = look(selection)
     _say(inventory.lines, quiet=parsed.quiet)
     model = first_model(inventory, within, parsed.cell, parsed.name)
-    advice = f"look before you run: {how_to_run(selection, inventory.queries)}"
+    advice = f"check before you run: {how_to_run(selection, inventory.queries)}"
     _say([*model.notes, advice], quiet=parsed.quiet)
     print(model.text, end="")
     return 0
 
 
 def _say(lines: Iterable[str], *, quiet: bool) -> None:
-    """Tell people, beside the model."""
+    """Print lines to stderr, apart from the model."""
     for line in () if quiet else lines:
         print(line, file=sys.stderr)
 
@@ -108,40 +108,40 @@ def _build_parser() -> Parser:
         add_help=False,
     )
     parser.add_argument("bids_dir", metavar="BIDS_DIR", type=path_argument, help="dataset with the first-level maps")
-    group = parser.add_argument_group("what the model is")
+    group = parser.add_argument_group("the model")
     group.add_argument(
         "--within",
         metavar="NAME=LEVEL,LEVEL,...",
         action="append",
         default=[],
         type=_factor,
-        help="a within-subject factor with its levels, spelt as in the conditions; once for each factor",
+        help="a within-subject factor with its levels, spelled as in the conditions; once per factor",
     )
     group.add_argument(
         "--cell",
         metavar="PATTERN",
-        help="how levels make the name of a condition, '{presentation}{stimulus}' (default: found out)",
+        help="how levels form the name of a condition, such as '{presentation}{stimulus}' (default: inferred)",
     )
-    group.add_argument("--name", metavar="NAME", default="", help="name of the model (default: of the task)")
-    add_discovery_options(parser.add_argument_group("which maps"))
+    group.add_argument("--name", metavar="NAME", default="", help="name of the model (default: the task)")
+    add_discovery_options(parser.add_argument_group("the maps"))
     add_information_options(parser)
     return parser
 
 
 def _factor(text: str) -> tuple[str, tuple[str, ...]]:
-    """Split ``NAME=LEVEL,LEVEL,...``."""
+    """Return name and levels of ``NAME=LEVEL,LEVEL,...``."""
     name, _, listed = text.partition("=")
     levels = tuple(level.strip() for level in listed.split(","))
     if not name.strip() or len(levels) < 2 or not all(levels):
         raise argparse.ArgumentTypeError(
-            f"{text!r} names no factor with two or more levels, expected for example stimulus=FF,UF,SF"
+            f"{text!r} is not a factor with two or more levels, expected for example stimulus=FF,UF,SF"
         )
     return name.strip(), levels
 
 
 def _within(factors: Sequence[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
-    """Collect the factors, each once."""
+    """Return the levels of each factor; raise UsageError if one is repeated."""
     names = [name for name, _ in factors]
     if repeated := [name for name in unique(names) if names.count(name) > 1]:
-        raise UsageError(f"--within: the factor {repeated[0]!r} is given twice, expected all its levels at once")
+        raise UsageError(f"--within: the factor {repeated[0]!r} is repeated, expected all its levels in one option")
     return dict(factors)

@@ -1,4 +1,4 @@
-"""How far the shuffles are: a bar on a terminal, a log line for every tenth elsewhere."""
+"""Progress of the permutations of a contrast: a bar on a terminal, elsewhere a log line for every tenth."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from bids_app.console.terminal import find_terminal, rate_words
+from bids_app.console.text import duration
 
 log = logging.getLogger("bids_app")
 
 Advance = Callable[[int], None]
 
-# What takes less time than this needs no line
+# Shorter work is not logged: in a model with many contrasts its lines would hide what matters
 LEAST_SECONDS = 10.0
 
 
 def shuffling(name: str, n_total: int, n_done: int, *, quiet: bool) -> AbstractContextManager[Advance]:
-    """Show how the shuffles of a contrast get on.
+    """Return a context in which the progress of the permutations of a contrast is shown.
 
     Parameters
     ----------
     name : of the contrast
-    n_total : shuffles there are to do
-    n_done : shuffles that an earlier run has done; they count as done, and not for the rate
-    quiet : show nothing
+    n_total : number of permutations
+    n_done : permutations done by an earlier run; they count as done, but not towards the rate
+    quiet : whether nothing is shown
 
     Returns
     -------
     context manager
-        Yields a function that is called with the number of shuffles done since its last call.
+        Yields a function to call with the number of permutations done since its last call.
     """
     if quiet:
         return nullcontext(_ignore)
@@ -42,48 +43,38 @@ def shuffling(name: str, n_total: int, n_done: int, *, quiet: bool) -> AbstractC
 
 
 def _ignore(n_shuffles: int) -> None:
-    """Show nothing."""
+    """Take the place of a function that shows progress, and do nothing."""
 
 
 @dataclass(slots=True)
 class _Lines:
-    """Logs a line at every tenth; counts, and so is not frozen."""
+    """Counts permutations and logs a line at every tenth; not frozen, because it counts."""
 
     name: str
     n_total: int
     n_done: int
-    """So far, earlier runs included."""
+    """So far, including earlier runs."""
     _start: float = field(init=False)
-    _since: int = field(init=False)
-    """Shuffles of earlier runs."""
+    _n_earlier: int = field(init=False)
+    """Permutations of earlier runs."""
 
     def __post_init__(self) -> None:
-        self._start, self._since = time.monotonic(), self.n_done
+        self._start, self._n_earlier = time.monotonic(), self.n_done
 
     def advance(self, n_shuffles: int) -> None:
-        """Count shuffles; log where a tenth was passed in a run that is long enough."""
+        """Add to the count; log a line when a tenth is passed, if the whole takes long enough."""
         now = time.monotonic()
         n_before, self.n_done = self.n_done, self.n_done + n_shuffles
-        rate = (self.n_done - self._since) / max(now - self._start, 1e-9)
+        rate = (self.n_done - self._n_earlier) / max(now - self._start, 1e-9)
         left = (self.n_total - self.n_done) / rate
         has_passed = 10 * self.n_done // self.n_total > 10 * n_before // self.n_total
         if has_passed and now - self._start + left >= LEAST_SECONDS:
             log.info(
-                "%s: %d of %d shuffles (%d %%), %s per second%s",
+                "%s: %d of %d permutations (%d %%), %s per second%s",
                 self.name,
                 self.n_done,
                 self.n_total,
                 100 * self.n_done // self.n_total,
                 rate_words(rate),
-                f", {_duration(left)} left" if self.n_done < self.n_total else "",
+                f", {duration(left)} left" if self.n_done < self.n_total else "",
             )
-
-
-def _duration(seconds: float) -> str:
-    """Write a duration with its two largest units."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

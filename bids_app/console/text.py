@@ -1,4 +1,4 @@
-"""What the user asked: options, settings, contrasts, nodes and model as values, with their defaults."""
+"""Wording that messages share: values, lists, durations, near misses of a name, and labels for file names."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+MAX_LISTED = 20  # names of a list in a sentence
+MAX_LINES = 8  # of a list that has a line for each item
+
 
 def shown(value: object) -> str:
-    """Write a value as it would stand in the file, shortened."""
+    """Return a value as it would be written in JSON, cut to 60 characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Find the known name that the word was probably meant to be, or None when nothing is near."""
+    """Return the known name that the word was probably meant to be; None when nothing is near."""
     names = {name.casefold(): name for name in known}
     folded = word.casefold()
     close = difflib.get_close_matches(folded, names, n=1, cutoff=0.6)
@@ -25,46 +28,54 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """End a message about an unknown name with the nearest one, or else with all."""
+    """Return the end of a message about an unknown name: the nearest known one, otherwise all of them."""
     names = list(known)
     near = nearest(word, names)
     return f"; did you mean {shown(near)}?" if near else f"; expected one of {', '.join(names)}"
 
 
 def duplicates(values: Iterable[str]) -> list[str]:
-    """List the values that occur more than once."""
+    """Return the values that occur more than once."""
     return [value for value, count in Counter(values).items() if count > 1]
 
 
-SHOWN = 20  # the longest list in a message
-LINES = 8  # of a list with a line for each
-
-
 def natural(text: str) -> tuple[tuple[tuple[str, int], ...], str]:
-    """Make a sort key that puts sub-2 before sub-10."""
+    """Return a sort key that puts sub-2 before sub-10."""
     pairs = re.findall(r"(\D*)(\d*)", text)
     return tuple((word.casefold(), int(number or -1)) for word, number in pairs), text
 
 
-def shortened(labels: Iterable[str]) -> str:
-    """List labels in natural order, the first of them where there are many."""
-    return listed(sorted(labels, key=natural))
+def listed(items: Sequence[str], most: int = MAX_LISTED, separator: str = ", ") -> str:
+    """Return a list for a sentence: the first items, and how many more there are; "none" if it is empty."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return (separator.join(items[:most]) or "none") + more
 
 
-def listed(words: Sequence[str]) -> str:
-    """List words, the first of them where there are many."""
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return (", ".join(words[:SHOWN]) or "none") + more
+def listed_in_order(labels: Iterable[str], most: int = MAX_LISTED) -> str:
+    """Return labels as `listed`, in natural order."""
+    return listed(sorted(labels, key=natural), most)
 
 
-def indented(rows: Sequence[str]) -> str:
-    """Indent a list, cut where it is long."""
-    more = [f"... and {len(rows) - LINES} more"] if len(rows) > LINES else []
-    return "\n".join(f"  {row}" for row in [*rows[:LINES], *more])
+def indented(items: Sequence[str]) -> str:
+    """Return a list with an indented line for each of the first items, and one for how many more there are."""
+    more = [f"... and {len(items) - MAX_LINES} more"] if len(items) > MAX_LINES else []
+    return "\n".join(f"  {item}" for item in [*items[:MAX_LINES], *more])
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units."""
+    whole = round(seconds)
+    if whole < 1:
+        return "less than 1 s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def file_label(name: str) -> str:
-    """Turn a contrast's name into an alphanumeric label: a:b becomes aByB, "a > b" becomes aB."""
+    """Return a contrast's name as an alphanumeric label: a:b becomes aByB, "a > b" becomes aB."""
     words = re.split(r"[^0-9a-zA-Z]+", name.replace(":", " By "))
     first, *others = [word for word in words if word] or [""]
     return first + "".join(word[0].upper() + word[1:] for word in others)

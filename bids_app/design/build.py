@@ -24,7 +24,7 @@ from bids_app.design.missing_maps import absence_note, designs_of_incomplete, ro
 from bids_app.design.subject_groups import exchangeability_blocks, variance_groups
 from bids_app.errors import DataError, Warned
 from bids_app.inputs.columns import Participants
-from bids_app.inputs.participants import left_out
+from bids_app.inputs.participants import not_analysed
 from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.settings import effect_names
 from bids_app.model.specification import NodeSpec
@@ -92,7 +92,7 @@ def _design_of(maps: InputMaps, node: NodeSpec, participants: Participants | Non
             *_notes(contrasts, node, replaced, between.n_cells),
             *block_notes,
             *group_notes,
-            *((*participants.notes, *left_out(participants, maps.subjects)) if participants else ()),
+            *((*participants.notes, *not_analysed(participants, maps.subjects)) if participants else ()),
         ),
         blocks=blocks,
         groups=between.groups,

@@ -1,7 +1,7 @@
-"""A first model file: which conditions there are, and the model of them that a user would start from.
+"""A first model file: the conditions found, and the model of them that a user would start from.
 
 With factors it is a repeated-measures ANOVA of the cells, otherwise a one-sample test of each condition. The model is
-read back, and its maps are found, before anybody sees it.
+read back and its maps are searched for before it is returned.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bids_app.console.text import natural, shortened
+from bids_app.console.text import listed_in_order, natural
 from bids_app.drafting.cell_names import check_cells, find_pattern
 from bids_app.errors import DataError, ModelError, UsageError
 from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, known_entities, narrow
@@ -29,9 +29,9 @@ from bids_app.model.read_model import read_model
 from bids_app.model.read_node import TOOL
 from bids_app.model.settings import FactorSettings, GroupLevelSettings, factor_cells
 
-EFFECT_STATS = ("effect", "cope", "beta")  # what programs call the map of a contrast's estimate, ours first
+EFFECT_STATS = ("effect", "cope", "beta")  # names of the map of a contrast's estimate, preferred first
 WIDTH = 110  # of a line of the model file
-# What a first model shows of the settings; the others are for those who look them up.
+# The settings that a first model shows; the others are rarely needed.
 EVERYWHERE: dict[str, Any] = {
     **dict.fromkeys(("select", "missing", "runs", "sided", "parametric", "report"), True),
     "permutation": {"n", "statistics", "cluster_forming_p", "connectivity", "shuffle", "alpha"},
@@ -41,13 +41,13 @@ WITH_FACTORS = dict.fromkeys(("factors", "cell_name", "effects", "error_term", "
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What lies in a dataset under the options that narrow it."""
+    """The maps of a dataset, as selected."""
 
     selection: Selection
     queries: dict[str, Query]  # of --bids-filter-file
     found: Found
-    maps: tuple[ImageFile, ...]  # those that may be analysed
-    stat: tuple[str, ...]  # what they show; empty with --maps, which does not say
+    maps: tuple[ImageFile, ...]  # those that can be analysed
+    stat: tuple[str, ...]  # their statistics; empty with --maps, which does not give them
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class Inventory:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Say what was found: one line for all, and one for each condition."""
+        """What was found: one line for all maps, and one for each condition."""
         n_subjects, n_conditions = len({image.subject for image in self.maps}), len(self.conditions)
         shared = "; ".join(f"{e}: {tally(self.maps, e)}" for e in ("task", "space", "stat") if self._is_named(e))
         head = (
@@ -78,21 +78,21 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class FirstModel:
-    """A model file, and what is to be said about it."""
+    """A model file, and notes about it."""
 
     text: str
     notes: tuple[str, ...]
 
 
 def look(selection: Selection) -> Inventory:
-    """List the maps that may be analysed.
+    """Return the maps that can be analysed.
 
     Raises
     ------
     NothingMatchedError
-        If there is no map, or none is left after a filter.
+        There is no map, or none is left after a filter.
     DataError
-        If the maps are of several kinds and none is an effect.
+        The maps are of several kinds, none of which is an effect.
     """
     queries = read_filter_file(selection.filter_file)
     found = search(selection)
@@ -104,58 +104,58 @@ def look(selection: Selection) -> Inventory:
 
 
 def _wanted_stat(maps: Sequence[ImageFile], query: Query) -> tuple[str, ...]:
-    """Choose the kind of map: what the filter file names, else effects, else the only kind there is."""
-    there = sorted({image.stat for image in maps if image.stat}, key=natural)
+    """Return the kinds of maps: those that the filter file names, otherwise effects, otherwise the only kind."""
+    present = sorted({image.stat for image in maps if image.stat}, key=natural)
     if asked := query.get("stat"):
-        return tuple(there) if asked == ("*",) else asked
+        return tuple(present) if asked == ("*",) else asked
     for stat in EFFECT_STATS:
-        if stat in there:
+        if stat in present:
             return (stat,)
-    if len(there) > 1:
+    if len(present) > 1:
         raise DataError(
-            f"The maps show {tally(maps, 'stat')}, and none of that is an effect ({', '.join(EFFECT_STATS)}). Name "
-            'what is to be analysed by --bids-filter-file, a file that holds {"statmap": {"stat": "<one of them>"}}'
+            f"The maps show {tally(maps, 'stat')}, none of which is an effect ({', '.join(EFFECT_STATS)}). Choose "
+            'one with --bids-filter-file, a file that holds {"statmap": {"stat": "<one of them>"}}'
         )
-    return tuple(there)
+    return tuple(present)
 
 
 def first_model(
     inventory: Inventory, within: Mapping[str, tuple[str, ...]], pattern: str | None, name: str
 ) -> FirstModel:
-    """Write a first model.
+    """Return a first model.
 
     Parameters
     ----------
     inventory : Inventory
-        What there is.
+        The maps found.
     within : mapping of str to tuple of str
         Levels of each within-subject factor; without any, every condition gets a one-sample test.
     pattern : str or None
-        How levels make the name of a condition, as in ``CellName``; None: found out from the conditions.
+        How levels form the name of a condition, as in ``CellName``; None: inferred from the conditions.
     name : str
-        Name of the model; empty: of the task, otherwise of the folder.
+        Name of the model; empty: that of the task, otherwise of the folder.
 
     Raises
     ------
     UsageError
-        If factors or pattern are not what the model file takes.
+        Factors or pattern are not valid in a model file.
     DataError
-        If cells have no maps, a subject lacks one, or the maps are of several spaces; names them.
+        Cells have no maps, a subject lacks one, or the maps are in several spaces; the message names them.
     """
     notes: list[str] = []
     factors = _factors(within)
     if factors and pattern is None:
         pattern = find_pattern(factors, inventory.conditions)
-        notes.append(f"--cell: {pattern} fits the conditions found and was taken")
+        notes.append(f"--cell: {pattern} matches the conditions found and is used")
     settings = _settings(_select(inventory), factors, pattern)
     if factors:
         labels = check_cells(settings, inventory.conditions)
     else:
         labels = {condition: condition for condition in inventory.conditions if not _is_joint(condition)}
         joint = [condition for condition in inventory.conditions if condition not in labels]
-        notes += [f"left out: {one}, a joint F test, whose map has no direction to test" for one in joint]
+        notes += [f"excluded: {each}, a joint F test, whose map has no direction to test" for each in joint]
     if not labels:
-        raise DataError(f"No condition for a one-sample test: {shortened(inventory.conditions)} only.")
+        raise DataError(f"No condition for a one-sample test: {listed_in_order(inventory.conditions)} only.")
     maps = [image for image in inventory.maps if image.condition in labels.values()]
     entities = _input(inventory, maps)
     title = name or "-".join(entities.get("task", ())) or inventory.found.datasets[0].name
@@ -164,7 +164,7 @@ def first_model(
 
 
 def how_to_run(selection: Selection, queries: Mapping[str, Query]) -> str:
-    """Write the command that shows what the model would do, with the options that a model cannot hold."""
+    """Return the command that shows what the model would do, with the options that a model cannot hold."""
     again: list[str] = []
     if selection.derivatives:
         again += ["-d", *(f"{name}={path}" if name else str(path) for name, path in selection.derivatives)]
@@ -180,12 +180,12 @@ def how_to_run(selection: Selection, queries: Mapping[str, Query]) -> str:
 
 
 def _is_joint(condition: str) -> bool:
-    """Tell whether a condition is the F test of all regressors, which some programs save as an effect too."""
+    """Return whether a condition is the F test of all regressors, which some programs save as an effect too."""
     return fold(condition) == "effectsofinterest"
 
 
 def _factors(within: Mapping[str, tuple[str, ...]]) -> tuple[FactorSettings, ...]:
-    """Check the factors as the model file would."""
+    """Return the factors, checked as in a model file."""
     try:
         return tuple(FactorSettings(name=name, levels=levels) for name, levels in within.items())
     except ValidationError as error:
@@ -195,7 +195,7 @@ def _factors(within: Mapping[str, tuple[str, ...]]) -> tuple[FactorSettings, ...
 def _settings(
     select: Mapping[str, tuple[str, ...]], factors: tuple[FactorSettings, ...], pattern: str | None
 ) -> GroupLevelSettings:
-    """Check the pattern as the model file would."""
+    """Return the settings, with the pattern checked as in a model file."""
     try:
         return GroupLevelSettings(select=dict(select), factors=factors, cell_name=pattern)
     except ValidationError as error:
@@ -203,24 +203,24 @@ def _settings(
 
 
 def _reason(error: ValidationError) -> str:
-    """Take the message out of a schema error."""
+    """Return the message of a schema error."""
     first = error.errors()[0]
     return str(first.get("ctx", {}).get("error", first["msg"]))
 
 
 def _select(inventory: Inventory) -> dict[str, tuple[str, ...]]:
-    """Write down what narrowed the maps, so that the model does it by itself; --maps needs none of it."""
+    """Return the filters that selected the maps, for the model to apply; none with --maps."""
     if inventory.selection.maps_table:
         return {}
     query = inventory.queries.get("statmap", {})
-    wishes = {entity: labels for entity, labels in query.items() if labels is not None}
+    labels_of = {entity: labels for entity, labels in query.items() if labels is not None}
     space = inventory.selection.space
     named = bool(space) and all("space" in image.entities for image in inventory.maps)
-    return {**wishes, **({"space": (space,)} if space and named else {}), "stat": inventory.stat}
+    return {**labels_of, **({"space": (space,)} if space and named else {}), "stat": inventory.stat}
 
 
 def _input(inventory: Inventory, maps: Sequence[ImageFile]) -> dict[str, tuple[str, ...]]:
-    """Name the tasks of the maps, and the sessions and subjects that were asked for."""
+    """Return the tasks of the maps, and the requested sessions and subjects."""
     selection = inventory.selection
     if selection.maps_table:
         return {}
@@ -233,7 +233,7 @@ def _input(inventory: Inventory, maps: Sequence[ImageFile]) -> dict[str, tuple[s
 def _document(
     name: str, entities: Mapping[str, Any], settings: GroupLevelSettings, conditions: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Put the model together."""
+    """Return the model as JSON."""
     is_anova = bool(factor_cells(settings))
     include = EVERYWHERE | WITH_FACTORS if is_anova else EVERYWHERE
     block = settings.model_dump(by_alias=True, mode="json", include=include)
@@ -253,7 +253,7 @@ def _document(
 
 
 def _checked(inventory: Inventory, text: str) -> tuple[str, ...]:
-    """Read the model back and find its maps, as the analysis will; return what that has to say."""
+    """Return the notes of reading the model back and finding its maps, as the analysis will."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
         path.write_text(text, encoding="utf-8")
@@ -261,18 +261,20 @@ def _checked(inventory: Inventory, text: str) -> tuple[str, ...]:
             model = read_model(path)
         except ModelError as error:
             problem = str(error).replace(f"{path}: ", "")
-            raise DataError(f"These conditions make no valid model; rename them in the table.\n{problem}") from error
+            raise DataError(
+                f"These conditions do not make a valid model; rename them in the table.\n{problem}"
+            ) from error
     try:
         maps = find_maps(inventory.selection, model, model.nodes[0], inventory.found)
     except DataError as error:
         hint = '{"statmap": {"<entity>": "<label>"}}'
-        choose = f"\nHere --bids-filter-file does what Select does in a model: a file that holds {hint}."
+        choose = f"\nHere --bids-filter-file takes the place of Select in a model: a file that holds {hint}."
         raise type(error)(f"{error}{choose if 'Select' in str(error) else ''}") from error
     return (*model.notes, *maps.notes)
 
 
 def written(value: Any, indent: int = 0, lead: int = 0) -> str:  # noqa: ANN401
-    """Write JSON as a person would: what fits on a line stands on it.
+    """Return JSON as a person would write it: what fits on a line is on one line.
 
     `indent` is that of the line on which the value begins, and `lead` the length of the key before it.
     """
@@ -293,7 +295,7 @@ def written(value: Any, indent: int = 0, lead: int = 0) -> str:  # noqa: ANN401
 
 
 def _wrapped(words: Sequence[str], column: int) -> str:
-    """Fill lines with the members of a list that begins in a column."""
+    """Return the members of a list, wrapped in lines that begin in a column."""
     lines = [words[0]]
     for word in itertools.islice(words, 1, None):
         if column + len(lines[-1]) + len(word) + 4 > WIDTH:

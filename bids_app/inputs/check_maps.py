@@ -1,4 +1,4 @@
-"""The maps of a node: one for each subject and condition, or its runs, in the row order of all that follows."""
+"""Checks of the chosen maps: complete, of one kind, one for each subject and condition, and on disk."""
 
 from __future__ import annotations
 
@@ -7,67 +7,68 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bids_app.console.text import indented, listed, natural, shortened
+from bids_app.console.text import indented, listed, listed_in_order, natural
 from bids_app.errors import DataError, Warned
 from bids_app.inputs.filters import Filter, keep
 from bids_app.inputs.naming import ImageFile, tally
 
-# Entities that say nothing of what a map shows, and those whose difference is judged elsewhere.
+# Entities that do not say what a map shows, and those whose differences are checked elsewhere.
 NOT_A_KIND = frozenset({"subject", "suffix", "extension", "datatype", "scans", "fmap", "space", "res"})
 
 
 def cut_list(pairs: Iterable[str]) -> str:
-    """Say what is read of labels with underscores, and what can be done."""
-    told = [f"{pair} is read as {pair.partition('-')[2].partition('_')[0]}" for pair in dict.fromkeys(pairs)]
+    """Return how labels with underscores are read, and what can be done about it."""
+    readings = [f"{pair} is read as {pair.partition('-')[2].partition('_')[0]}" for pair in dict.fromkeys(pairs)]
     return (
-        f"Labels end at an underscore: {listed(told)}. Rename the files (faces_gt_houses to facesGtHouses, say), or "
+        f"Labels end at an underscore: {listed(readings)}. Rename the files (faces_gt_houses to facesGtHouses), or "
         "list the maps in a table and give it with --maps"
     )
 
 
 def check_whole(maps: Sequence[ImageFile]) -> list[str]:
-    """Stop where maps of one condition differ in what follows an underscore, and is not read; else say what is not."""
-    lost: dict[tuple[str, str], str] = {}  # key and what is not read of its label -> an example
+    """Raise DataError if maps of a condition differ after an underscore, which is not read; otherwise return notes."""
+    unread: dict[tuple[str, str], str] = {}  # key and the unread end of its label -> an example
     of_condition: dict[str | None, set[frozenset[tuple[str, str]]]] = {}
     for image in maps:
-        own = {(pair.partition("-")[0], pair.partition("_")[2]): pair for pair in image.cut_labels}
-        lost |= {what: lost.get(what, pair) for what, pair in own.items()}
-        # what follows the subject's label may be another in each of them
-        of_condition.setdefault(image.condition, set()).add(frozenset(what for what in own if what[0] != "sub"))
+        ends = {(pair.partition("-")[0], pair.partition("_")[2]): pair for pair in image.cut_labels}
+        unread |= {end: unread.get(end, pair) for end, pair in ends.items()}
+        # what follows the subject's label may differ between subjects
+        of_condition.setdefault(image.condition, set()).add(frozenset(end for end in ends if end[0] != "sub"))
     for condition, names in of_condition.items():
         if len(names) > 1:
-            pairs = [lost[what] for what in sorted(frozenset[tuple[str, str]]().union(*names))]
-            raise DataError(f"The names of the maps of {condition} are not alike. {cut_list(pairs)}.")
-    return [Warned(f"{cut_list(lost.values())}.")] if lost else []
+            pairs = [unread[end] for end in sorted(frozenset[tuple[str, str]]().union(*names))]
+            raise DataError(f"The names of the maps of {condition} do not match. {cut_list(pairs)}.")
+    return [Warned(f"{cut_list(unread.values())}.")] if unread else []
 
 
 def check_kinds(
     cells: Mapping[tuple[str, str], Sequence[ImageFile]], filters: Sequence[Filter], *, is_table: bool
 ) -> list[str]:
-    """Stop where subjects have maps of different kinds that nobody asked to take together; else say which.
+    """Raise DataError if subjects have maps of different kinds, not requested together; otherwise return notes.
 
-    Asked for is what a table of maps lists, and an entity of which a filter names several labels, or any ("*").
+    A table of maps requests what it lists; a filter with several labels, or any ("*"), requests these.
     """
     mixed = _mixed(cells)
-    asked = {wish.entity for wish in filters if wish.values and (len(wish.values) > 1 or wish.values == ("*",))}
-    wrong = {} if is_table else {name: images for name, images in mixed.items() if name not in {*asked, "run"}}
+    requested = {each.entity for each in filters if each.values and (len(each.values) > 1 or each.values == ("*",))}
+    wrong = {} if is_table else {name: images for name, images in mixed.items() if name not in {*requested, "run"}}
     if wrong:
         rows = [f"{entity}: {tally(images, entity)}" for entity, images in wrong.items()]
         whole = {entity: ["*"] for entity, images in wrong.items() if all(image.label(entity) for image in images)}
-        alone = f'"Select": {json.dumps(whole)} in Model.Software.grouplevel takes them together' if whole else ""
+        by_select = f'"Select": {json.dumps(whole)} in Model.Software.grouplevel uses them together' if whole else ""
         raise DataError(
             f"The maps of a condition are not of one kind for all subjects:\n{indented(rows)}\n"
             f"{' '.join(_advice(entity, images) for entity, images in wrong.items())}\n"
-            f"If they belong together, {f'{alone}, as does' if alone else 'list them in'} a table given with --maps."
+            f"If they belong together, {f'{by_select}, as does' if by_select else 'list them in'} a table given with "
+            "--maps."
         )
     return [
-        Warned(f"subjects differ in {entity}, and are analysed together: {tally(images, entity)}")
+        Warned(f"subjects differ in {entity} and are analysed together: {tally(images, entity)}")
         for entity, images in mixed.items()
     ]
 
 
 def _mixed(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> dict[str, list[ImageFile]]:
-    """Find the entities in which subjects differ within a condition, each with the maps of these conditions."""
+    """Return the entities in which subjects differ within a condition, each with the maps of these conditions."""
     of_condition: dict[str, list[ImageFile]] = {}
     for (_, condition), images in cells.items():
         of_condition.setdefault(condition, []).extend(images)
@@ -77,20 +78,20 @@ def _mixed(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> dict[str, li
         for entity in dict.fromkeys(differing):
             if entity not in NOT_A_KIND:
                 mixed.setdefault(entity, []).extend(images)
-    # several runs of a subject are averaged, which is said elsewhere
+    # several runs of a subject are averaged, which another note says
     return {e: images for e, images in mixed.items() if e != "run" or all(len(runs) == 1 for runs in cells.values())}
 
 
 def check_shared(maps: Sequence[ImageFile], entity: str, advice: str) -> None:
-    """Stop on maps of more than one space or resolution."""
+    """Raise DataError for maps in more than one space or resolution."""
     if len({image.label(entity) for image in maps}) > 1:
-        raise DataError(f"The maps are of more than one {entity}: {tally(maps, entity)}. {advice}")
+        raise DataError(f"The maps have more than one {entity}: {tally(maps, entity)}. {advice}")
 
 
 def absent_maps(
     subjects: Sequence[str], cells: Mapping[tuple[str, str], Sequence[ImageFile]]
 ) -> dict[str, tuple[str, ...]]:
-    """List the conditions of which a subject has no map, for each subject that lacks some."""
+    """Return the conditions without a map of each subject who lacks some."""
     absent: dict[str, list[str]] = {subject: [] for subject in subjects}
     for (subject, name), images in cells.items():
         if not images:
@@ -98,12 +99,12 @@ def absent_maps(
     return {subject: tuple(names) for subject, names in absent.items() if names}
 
 
-def incomplete_words(
+def incomplete_message(
     subjects: Sequence[str],
     cells: Mapping[tuple[str, str], Sequence[ImageFile]],
     absent: Mapping[str, tuple[str, ...]],
 ) -> str:
-    """Say which maps are missing, and what can be done."""
+    """Return the message on missing maps, with what can be done."""
     n_conditions = len(cells) // len(subjects)
     rows = [
         f"sub-{subject}: " + (f"all {n_conditions} conditions" if len(names) == n_conditions > 1 else ", ".join(names))
@@ -112,21 +113,23 @@ def incomplete_words(
     complete = [subject for subject in subjects if subject not in absent]
     return (
         f"{sum(map(len, absent.values()))} maps of {len(absent)} subjects are missing:\n{indented(rows)}\n"
-        'Add them; or let each contrast go without the subjects who lack what it needs ("Missing": "drop" in '
+        'Add them; or exclude subjects from the contrasts that need their missing maps ("Missing": "drop" in '
         "Model.Software.grouplevel); or restrict the analysis to the complete subjects: "
-        f"--participant-label {' '.join(complete) if complete else '(there is none)'}"
+        f"--participant-label {' '.join(complete) if complete else '(there are none)'}"
     )
 
 
 def absence_notes(absent: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Say which maps are missing where that stops nothing."""
-    named = [f"sub-{subject} ({', '.join(names)})" for subject, names in absent.items()]
+    """Return a warning on the missing maps, where they are allowed."""
+    by_subject = [f"sub-{subject} ({', '.join(names)})" for subject, names in absent.items()]
     n_absent = sum(map(len, absent.values()))
-    return [Warned(f"{n_absent} map{'s are' if n_absent > 1 else ' is'} missing: {listed(named)}")] if absent else []
+    return (
+        [Warned(f"{n_absent} map{'s are' if n_absent > 1 else ' is'} missing: {listed(by_subject)}")] if absent else []
+    )
 
 
 def check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> None:
-    """Stop on several maps of a subject and condition that are not its runs."""
+    """Raise DataError if a subject and condition has several maps that are not its runs."""
     wrong = {cell: images for cell, images in cells.items() if len(images) > 1 and not _are_runs(images)}
     if not wrong:
         return
@@ -139,7 +142,7 @@ def check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> No
         advice = " ".join(_advice(e, images) for e in differing if e != "run" or differing == ["run"])
     elif first.path.parent != second.path.parent:
         what = "they are in different folders"
-        advice = "Leave one of the folders out, or list the maps in a table and give it with --maps."
+        advice = "Exclude one of the folders, or list the maps in a table and give it with --maps."
     else:
         what = "their names do not differ in any label"
         advice = "Rename or move one of them, or list the maps in a table and give it with --maps."
@@ -151,29 +154,29 @@ def check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> No
 
 
 def _twins(images: Sequence[ImageFile]) -> tuple[ImageFile, ImageFile] | None:
-    """Find two maps that have the same name in different places."""
+    """Return two maps with the same name in different places; None if there are none."""
     pairs = itertools.combinations(images, 2)
     return next(((a, b) for a, b in pairs if a.dataset != b.dataset or a.entities == b.entities), None)
 
 
 def _differing(images: Sequence[ImageFile]) -> list[str]:
-    """List the entities whose labels are not the same in all the names."""
+    """Return the entities whose labels differ between the names."""
     entities = dict.fromkeys(entity for image in images for entity in image.entities if entity not in ("scans", "fmap"))
     return [entity for entity in entities if len({image.entities.get(entity) for image in images}) > 1]
 
 
 def _are_runs(images: Sequence[ImageFile]) -> bool:
-    """Tell whether maps are runs; a map without run beside them may already be their mean."""
+    """Return whether maps are runs; a map without a run label beside them may already be their mean."""
     named = all(image.entities.get("run", "").isdecimal() for image in images)
     return named and _differing(images) == ["run"] and _twins(images) is None
 
 
 def _advice(entity: str, images: Sequence[ImageFile]) -> str:
-    """Say how to keep the maps with one label of an entity."""
+    """Return advice on how to keep the maps with one label of an entity."""
     labels = sorted({label for image in images if (label := image.entities.get(entity))}, key=natural)
     if option := {"session": "--session-label", "task": "--task-id"}.get(entity):
         return f"Choose one with {option} {labels[-1]}."
-    # Subject level before run level: it is what a group analysis takes.
+    # A group analysis usually takes maps of the subject level rather than the run level.
     label = next((label for label in labels if "subject" in label.casefold()), labels[-1])
     text = f'Choose with "Select": {{"{entity}": ["{label}"]}} in Model.Software.grouplevel'
     if any(entity not in image.entities for image in images):
@@ -182,38 +185,38 @@ def _advice(entity: str, images: Sequence[ImageFile]) -> str:
 
 
 def in_run_order(images: Sequence[ImageFile]) -> list[ImageFile]:
-    """Sort runs by number, whatever the order on disk."""
+    """Return runs sorted by number."""
     return sorted(images, key=lambda image: natural(image.entities.get("run", "")))
 
 
 def check_fetched(paths: Iterable[Path]) -> None:
-    """Stop on links to nothing: files of a dataset whose contents have not been fetched."""
+    """Raise DataError for dangling links: files of a dataset whose content has not been fetched."""
     dangling = [str(path) for path in paths if path.is_symlink() and not path.exists()]
     if dangling:
         raise DataError(
-            f"{len(dangling)} files are links to nothing, so their contents are not fetched (git-annex). "
-            f"Get them with: datalad get <file>\n{indented(dangling)}"
+            f"{len(dangling)} files are links to content that has not been fetched (git-annex). "
+            f"Get it with: datalad get <file>\n{indented(dangling)}"
         )
 
 
 def unused_notes(kept: Sequence[ImageFile], labels: Mapping[str, str]) -> list[str]:
-    """Say which conditions the model does not name."""
+    """Return notes on the conditions that the model does not name."""
     unused = [image for image in kept if image.condition not in labels.values()]
     notes = [f"{len(unused)} maps of conditions not in X are not used: {tally(unused, 'condition')}"] if unused else []
     if any(image.condition == "subject" for image in unused):
-        notes.append(Warned('there are maps of a condition called subject, but "subject" in X stands for the subjects'))
+        notes.append(Warned('there are maps of a condition named subject, but "subject" in X stands for the subjects'))
     return notes
 
 
-def left_out_notes(maps: Sequence[ImageFile], filters: Iterable[Filter], subjects: Sequence[str]) -> list[str]:
-    """Say which subjects have maps, but none that the filters leave: a warning unless others were asked for."""
-    asked = list(maps)
-    for wish in filters:
-        asked = keep(asked, wish) if wish.entity == "subject" else asked
-    wanted = {image.subject for image in asked}
+def excluded_notes(maps: Sequence[ImageFile], filters: Iterable[Filter], subjects: Sequence[str]) -> list[str]:
+    """Return notes on subjects whose maps are all excluded by filters: a warning unless others were requested."""
+    requested = list(maps)
+    for criterion in filters:
+        requested = keep(requested, criterion) if criterion.entity == "subject" else requested
+    wanted = {image.subject for image in requested}
     lost, others = wanted - set(subjects), {image.subject for image in maps} - wanted
-    said = "subjects with maps that the filters leave out"
+    head = "subjects with maps, all excluded by the filters"
     return [
-        *([f"{said}: {shortened(others)}"] if others else []),
-        *([Warned(f"{said}: {shortened(lost)}")] if lost else []),
+        *([f"{head}: {listed_in_order(others)}"] if others else []),
+        *([Warned(f"{head}: {listed_in_order(lost)}")] if lost else []),
     ]

@@ -1,7 +1,4 @@
-"""The participants table: which file belongs to the maps, and one of its columns for the subjects of an analysis.
-
-Group factors, covariates and exchangeability blocks all come from here.
-"""
+"""Columns of the participants table for the subjects of an analysis: as text, as the levels of a factor, as numbers."""
 
 from __future__ import annotations
 
@@ -17,17 +14,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.console.text import listed, nearest, shortened, shown
+from bids_app.console.text import listed, listed_in_order, nearest, shown
 from bids_app.errors import DataError
 
-# BIDS has n/a alone; nothing and nan are what tools leave that do not know it.
+# BIDS allows n/a only; tools that do not know it write nothing or nan.
 MISSING = frozenset({"", "n/a", "nan"})
-# What R, pandas, databases, spreadsheets and people write instead. Of None this spelling only: none may be a level.
+# Written instead by R, pandas, databases, spreadsheets and people. Only None in this case: none may be a level.
 MARKS = frozenset(
     {"na", "n.a.", "<na>", "null", "#n/a", "#na", "#null!", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "?"}
 )
-NINES = re.compile(r"-9|-?9{2,5}")  # -999 and its like, where programs know no missing values
-# A number but for its decimal mark, its thousands, its minus or its unit
+NINES = re.compile(r"-9|-?9{2,5}")  # -999 and so on, from programs without missing values
+# A number except for its decimal mark, thousands separator, minus sign or unit
 ALMOST_NUMBER = re.compile(
     r"[<>=~\u2248\u2264\u2265]*\s*[-+\u2212\u2013]?\s*\d[\d.,'\u2019_\s]*(?:[eE][-+\u2212]?\d+)?\s*"
     r"(?P<unit>[^\W\d_][^\d,;:_]{0,19}[23]?|[%\u00b0][^\d]{0,3})?"
@@ -36,17 +33,17 @@ ALMOST_NUMBER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Participants:
-    """What is known of the participants."""
+    """The participants table."""
 
     source: Path
     table: pd.DataFrame
-    """(n_participants, n_columns) text, None where there is n/a or nothing; the index are labels without sub-."""
+    """(n_participants, n_columns) text, None for n/a or empty; the index holds labels without sub-."""
     notes: tuple[str, ...] = ()
     """Lines for the log."""
 
 
 def column(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str, ...]:
-    """Take a column as text.
+    """Return a column as text.
 
     Parameters
     ----------
@@ -63,7 +60,7 @@ def column(participants: Participants, name: str, subjects: Sequence[str]) -> tu
     Raises
     ------
     DataError
-        No such column, no row for a subject, or no value.
+        There is no such column, or a subject has no row or no value.
     """
     source, table = participants.source, participants.table
     if name not in table.columns:
@@ -72,40 +69,40 @@ def column(participants: Participants, name: str, subjects: Sequence[str]) -> tu
         raise DataError(f"{source} has no column {shown(name)}, which the model names; {hint}")
     labels = [subject.removeprefix("sub-") for subject in subjects]
     check_rows(participants, labels)
-    found: dict[str, str | None] = dict(zip(table.index, table[name], strict=True))
-    values = {label: None if text is None or _is_mark(text) else text for label, text in found.items()}
+    cells: dict[str, str | None] = dict(zip(table.index, table[name], strict=True))
+    values = {label: None if text is None or _is_mark(text) else text for label, text in cells.items()}
     if all(values[label] is None for label in labels):
         raise DataError(
             f"{source}: {in_columns([name])} is n/a for all {len(labels)} subjects of this analysis. Fill it in, "
-            "or take it out of the model."
+            "or remove it from the model."
         )
     if missing := [label for label in labels if values[label] is None]:
         rest = " ".join(label for label in labels if values[label] is not None)
         raise DataError(
-            f"{source}: {in_columns([name])} has no value for {subjects_of(missing)}{_marked(found, missing)}. Fill it "
-            f"in, or restrict the analysis to the others: --participant-label {rest}"
+            f"{source}: {in_columns([name])} has no value for {subjects_of(missing)}{_marks_found(cells, missing)}. "
+            f"Fill it in, or restrict the analysis to the others: --participant-label {rest}"
         )
     return tuple(value for label in labels if (value := values[label]) is not None)
 
 
 def _is_mark(text: str) -> bool:
-    """Tell whether a cell says that nothing is known."""
+    """Return whether a cell is a mark for a missing value."""
     return text == "None" or text.casefold() in MARKS
 
 
-def _marked(found: Mapping[str, str | None], missing: Iterable[str]) -> str:
-    """Say which marks of missing values stand where there is no n/a."""
-    marks = dict.fromkeys(text for label in missing if (text := found[label]) is not None)
+def _marks_found(cells: Mapping[str, str | None], missing: Iterable[str]) -> str:
+    """Return a remark on marks of missing values other than n/a, if there are any."""
+    marks = dict.fromkeys(text for label in missing if (text := cells[label]) is not None)
     if not marks:
         return ""
     return (
-        f" (it holds {listed(list(map(shown, marks)))}, which marks a missing value, n/a in BIDS; a level that is "
-        "called so needs another name)"
+        f" (it holds {listed(list(map(shown, marks)))}, which marks a missing value, n/a in BIDS; a level of "
+        "that name must be renamed)"
     )
 
 
 def levels_column(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str, ...]:
-    """Take a column as the levels of a factor.
+    """Return a column as the levels of a factor.
 
     Parameters
     ----------
@@ -120,7 +117,7 @@ def levels_column(participants: Participants, name: str, subjects: Sequence[str]
     Raises
     ------
     DataError
-        As for `column`, and where levels differ in case or blanks only, or are one number in two spellings.
+        As for `column`, and if levels differ only in case or spaces, or are the same number spelled differently.
     """
     values = column(participants, name, subjects)
     spellings: dict[str, Counter[str]] = {}
@@ -128,16 +125,16 @@ def levels_column(participants: Participants, name: str, subjects: Sequence[str]
         spellings.setdefault(_plain(value), Counter())[value] += 1
     for counts in spellings.values():
         if len(counts) > 1:
-            said = ", ".join(f"{shown(value)} ({count})" for value, count in sorted(counts.items()))
+            spelled = ", ".join(f"{shown(value)} ({count})" for value, count in sorted(counts.items()))
             raise DataError(
-                f"{participants.source}: {in_columns([name])} has levels that differ in case or blanks only, or are "
-                f"one number: {said}. Each would be a group of its own. Spell them alike."
+                f"{participants.source}: {in_columns([name])} has levels that differ only in case or spaces, or "
+                f"are the same number: {spelled}. Each would be a separate group. Spell them the same way."
             )
     return values
 
 
 def text_column(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str, ...]:
-    """Take a covariate of text as the levels of a factor.
+    """Return a covariate of text as the levels of a factor.
 
     Parameters
     ----------
@@ -152,20 +149,21 @@ def text_column(participants: Participants, name: str, subjects: Sequence[str]) 
     Raises
     ------
     DataError
-        As for `levels_column`, and where the text would be numbers but for a unit, a sign or a decimal mark.
+        As for `levels_column`, and if the text would be numbers except for a unit, a symbol or a decimal mark.
     """
     values = levels_column(participants, name, subjects)
     if disguised := numbers_in_disguise(values):
         raise DataError(
-            f"{participants.source}: {in_columns([name])} of Covariates is text, and most of it would be numbers but "
-            f"for a unit, a sign or a decimal mark: {listed(list(map(shown, disguised)))}. Write plain numbers such as "
-            "23 or 1.5, with a point and without a unit; names of groups need a letter in front, such as g1."
+            f"{participants.source}: {in_columns([name])} of Covariates is text, but most of it would be numbers "
+            f"except for a unit, a symbol or a decimal mark: {listed(list(map(shown, disguised)))}. Write plain "
+            "numbers such as 23 or 1.5, with a decimal point and without a unit; names of groups must begin with a "
+            "letter, such as g1."
         )
     return values
 
 
 def _plain(level: str) -> str:
-    """Strip a level of what the eye does not tell apart: case, blanks, signs that are not seen, forms of a number."""
+    """Return a level without case, spaces and invisible characters; numbers in one spelling."""
     if not math.isnan(number := _number(level)):
         return repr(number)
     letters = unicodedata.normalize("NFKC", level).casefold()
@@ -173,9 +171,9 @@ def _plain(level: str) -> str:
 
 
 def numbers_in_disguise(texts: Iterable[str]) -> tuple[str, ...]:
-    """List the distinct texts if most of them would be numbers but for a decimal mark, a sign or the unit they share.
+    """Return the distinct texts if most would be numbers except for a decimal mark, a symbol or a shared unit.
 
-    Two texts that share a unit may be names of groups, such as 3T and 7T: these are let through.
+    Two texts that share a unit may be names of groups, such as 3T and 7T: these are accepted.
     """
     distinct = tuple(dict.fromkeys(texts))
     matches = [match for text in distinct if (match := ALMOST_NUMBER.fullmatch(text))]
@@ -187,7 +185,7 @@ def numbers_in_disguise(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def nines(numbers: Sequence[float]) -> tuple[float, ...]:
-    """List the values like -999 that lie farther from all others than these from each other."""
+    """Return the values like -999 that are farther from all others than these are from each other."""
     marks = {number for number in numbers if NINES.fullmatch(f"{number:g}")}
     others = [number for number in numbers if number not in marks]
     if not others:
@@ -197,7 +195,7 @@ def nines(numbers: Sequence[float]) -> tuple[float, ...]:
 
 
 def numeric_column(participants: Participants, name: str, subjects: Sequence[str]) -> NDArray[np.float64]:
-    """Take a column as numbers.
+    """Return a column as numbers.
 
     Parameters
     ----------
@@ -212,7 +210,7 @@ def numeric_column(participants: Participants, name: str, subjects: Sequence[str
     Raises
     ------
     DataError
-        As for `column`, and where a value is not a finite number.
+        As for `column`, and if a value is not a finite number.
     """
     texts = column(participants, name, subjects)
     numbers = np.array([_number(text) for text in texts], dtype=np.float64)
@@ -224,52 +222,52 @@ def numeric_column(participants: Participants, name: str, subjects: Sequence[str
     if wrong:
         raise DataError(
             f"{participants.source}: {in_columns([name])} holds text where a number is needed: {listed(wrong)}. "
-            "Expected numbers such as 23 or 1.5 (with a point), and n/a where there is none."
+            "Expected numbers such as 23 or 1.5 (with a decimal point), and n/a for missing values."
         )
     return numbers
 
 
 def is_numeric(participants: Participants, name: str, subjects: Sequence[str]) -> bool:
-    """Whether a column holds numbers: at least one, so that a slip of the pen makes no factor of a covariate."""
+    """Return whether a column holds any number; one is enough, so that a typo makes no factor of a covariate."""
     return any(not math.isnan(_number(text)) for text in column(participants, name, subjects))
 
 
 def check_rows(participants: Participants, labels: Sequence[str]) -> None:
-    """Stop on subjects without a row, and name the row that may be meant: a spreadsheet makes 1 of 01."""
-    there = participants.table.index
-    absent = [label for label in labels if label not in there]
+    """Raise DataError for subjects without a row, with the row that may be meant: spreadsheets turn 01 into 1."""
+    present = participants.table.index
+    absent = [label for label in labels if label not in present]
     if not absent:
         return
-    plain = {label.lstrip("0").casefold(): label for label in there}
+    plain = {label.lstrip("0").casefold(): label for label in present}
     meant = {label: near for label in absent if (near := plain.get(label.lstrip("0").casefold()))}
     pairs = [f"{near} for sub-{label}" for label, near in meant.items()]
-    hint = f" It has {listed(pairs)}: labels must be spelt as in the file names." if pairs else ""
+    hint = f" It has {listed(pairs)}: labels must be spelled as in the file names." if pairs else ""
     raise DataError(
-        f"{participants.source} has no row for {subjects_of(absent)}, of whom there are maps.{hint} Its participants "
-        f"are {shortened(there)}."
+        f"{participants.source} has no row for {subjects_of(absent)}, who have maps.{hint} Its participants "
+        f"are {listed_in_order(present)}."
     )
 
 
 def _number(text: str) -> float:
-    """Read a finite number; nan where there is none."""
+    """Return the finite number that a text is; nan if it is none."""
     try:
         number = float(text)
     except ValueError:
         return math.nan
-    # Python takes 1_000 for a number, tables do not
+    # Python reads 1_000 as a number, tables do not
     return number if math.isfinite(number) and "_" not in text else math.nan
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a number as it stands."""
+    """Return whether a text is a number."""
     return not math.isnan(_number(text))
 
 
 def in_columns(names: Sequence[str]) -> str:
-    """Name columns in a message."""
+    """Return the names of columns for a message."""
     return f"{'columns' if len(names) > 1 else 'column'} {', '.join(map(shown, names))}"
 
 
 def subjects_of(labels: Sequence[str]) -> str:
-    """Name subjects in a message, the first of them where there are many."""
+    """Return subjects as listed in a message."""
     return listed([f"sub-{label}" for label in labels])

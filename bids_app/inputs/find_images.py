@@ -1,6 +1,6 @@
-"""Discovery: which images there are, by searching folders with pybids, and what each one shows.
+"""Discovery: the images in the dataset folders, searched with pybids.
 
-Nothing is chosen here: every image of the datasets becomes one value, which says what its name says about it.
+Nothing is chosen here: every image becomes one value that holds what its name says about it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
-from bids_app.console.text import SHOWN, natural, shortened
+from bids_app.console.text import MAX_LISTED, listed_in_order, natural
 from bids_app.errors import InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
 from bids_app.inputs.naming import ENTITIES_FILE, SURFACES, VOLUMES, ImageFile, SourceDataset, read_name
 from bids_app.inputs.selection import Selection
@@ -26,12 +26,12 @@ DESCRIPTION = "dataset_description.json"
 DESCRIPTION_EXAMPLE = '{"Name": "First-level maps", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}'
 MAP_NAMES = "sub-01_contrast-<condition>_stat-effect_statmap.nii.gz or sub-01_desc-<condition>_effect.nii.gz"
 NOT_WALKED = re.compile(r"/(sourcedata|code|logs|derivatives|figures|\.[^/]*)(/|$)")
-NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python writes bytes of a name that are none
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # surrogates, by which Python writes bytes that are not UTF-8
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What lies in the datasets, before any filter."""
+    """The images in the datasets, before any filter."""
 
     datasets: tuple[SourceDataset, ...]
     maps: tuple[ImageFile, ...]
@@ -40,7 +40,12 @@ class Found:
 
 
 def search_datasets(selection: Selection) -> Found:
-    """List every NIfTI file of the derivatives named, or of BIDS_DIR where none is named."""
+    """Return every NIfTI file of the derivatives, or of BIDS_DIR if none are named.
+
+    Raises
+    ------
+    InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError
+    """
     check_folder(selection.bids_dir, "BIDS_DIR")
     named = selection.derivatives or ((None, selection.bids_dir),)
     roots = [root for _, root in named]
@@ -64,22 +69,22 @@ def search_datasets(selection: Selection) -> Found:
 
 
 def check_folder(path: Path, option: str) -> None:
-    """Stop on a folder that is not there."""
+    """Raise MissingPathError unless the folder exists."""
     if not path.is_dir():
         what = "is a file, not a folder" if path.exists() else "does not exist"
         raise MissingPathError(f"{option}: {path} {what}. Give the folder that holds the first-level maps.")
 
 
 def _link_names(named: Sequence[tuple[str | None, Path]]) -> list[str]:
-    """Name each dataset as given, otherwise after its folder, made unique."""
+    """Return the name of each dataset: as given, otherwise that of its folder, made unique."""
     given = [name for name, _ in named if name]
     for name, count in Counter(given).items():
         if count > 1:
-            raise UsageError(f"--derivatives: the name {name} is given to {count} folders. Give each its own name.")
+            raise UsageError(f"--derivatives: {count} folders are named {name}. Give each its own name.")
     names: list[str] = []
     for given_name, root in named:
         taken = {*names, *given}
-        # os.path.abspath knows the name of ".." too, and unlike Path.resolve follows no link.
+        # unlike Path.name, os.path.abspath resolves "..", and unlike Path.resolve it follows no link
         folder = re.sub(r"[^0-9a-zA-Z_-]", "", Path(os.path.abspath(root)).name) or "input"  # noqa: PTH100
         numbered = (f"{folder}{number}" for number in itertools.count(2))
         names.append(given_name or next(n for n in itertools.chain([folder], numbered) if n not in taken))
@@ -87,37 +92,37 @@ def _link_names(named: Sequence[tuple[str | None, Path]]) -> list[str]:
 
 
 def _read_description(root: Path) -> dict[str, object]:
-    """Read dataset_description.json, with what pybids needs of it checked."""
+    """Return dataset_description.json, checked for what pybids needs."""
     path = root / DESCRIPTION
     advice = (
-        f"Write one there that holds at least {DESCRIPTION_EXAMPLE}, or list the maps in a table and give it "
+        f"Write one that holds at least {DESCRIPTION_EXAMPLE}, or list the maps in a table and give it "
         "with --maps, which needs none."
     )
     if not path.is_file():
         inner = [folder for folder in _subfolders(root) if (folder / DESCRIPTION).is_file()]
-        hint = f" Or was one of these meant: {', '.join(map(str, inner[:SHOWN]))}?" if inner else ""
+        hint = f" Did you mean one of these: {', '.join(map(str, inner[:MAX_LISTED]))}?" if inner else ""
         raise InvalidDatasetError(f"{root} is not a BIDS dataset: it has no {DESCRIPTION}. {advice}{hint}")
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as err:
         raise InvalidDatasetError(f"{path} cannot be read as JSON: {err}. {advice}") from err
     if not isinstance(description, dict):
-        raise InvalidDatasetError(f"{path} holds a JSON {type(description).__name__}, not an object. {advice}")
+        raise InvalidDatasetError(f"{path} holds a JSON {type(description).__name__}; expected an object. {advice}")
     makers = description.get("GeneratedBy", [])
     if not isinstance(makers, list) or not all(isinstance(maker, dict) for maker in makers):
-        raise InvalidDatasetError(f'{path}: GeneratedBy must be a list of objects, as [{{"Name": "nilearn"}}].')
+        raise InvalidDatasetError(f'{path}: GeneratedBy must be a list of objects, such as [{{"Name": "nilearn"}}].')
     if not isinstance(description.get("PipelineDescription", {}), dict):
-        raise InvalidDatasetError(f'{path}: PipelineDescription must be an object, as {{"Name": "FitLins"}}.')
+        raise InvalidDatasetError(f'{path}: PipelineDescription must be an object, such as {{"Name": "FitLins"}}.')
     return description
 
 
 def _subfolders(root: Path) -> list[Path]:
-    """List the folders in a folder that are not of one subject and not hidden."""
+    """Return the folders in a folder, except those of subjects and hidden ones."""
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(("sub-", ".")))
 
 
 def _description_notes(dataset: SourceDataset) -> list[str]:
-    """Say what is unusual about a derivative dataset and does not matter."""
+    """Return a note if the dataset is not declared as a derivative, which changes nothing."""
     kind = dataset.description.get("DatasetType")
     if kind == "derivative":
         return []
@@ -126,9 +131,9 @@ def _description_notes(dataset: SourceDataset) -> list[str]:
 
 
 def _index(root: Path) -> tuple[list[str], list[str]]:
-    """List the images of a dataset, relative to its root, and what pybids warned of."""
+    """Return the paths of the images of a dataset, relative to its root, and the warnings of pybids."""
     root = root.absolute()
-    passed_over = _PassedOver(root)
+    skipped = _Skipped(root)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         layout = BIDSLayout(
@@ -136,7 +141,7 @@ def _index(root: Path) -> tuple[list[str], list[str]]:
             validate=False,
             is_derivative=True,
             config=["bids", "derivatives", str(ENTITIES_FILE)],
-            indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[passed_over]),
+            indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[skipped]),
         )
         # by name, since for pybids the extension of contrast-a.1_statmap.nii begins at the first point
         paths = sorted((path for path in layout.get_files() if path.endswith(VOLUMES + SURFACES)), key=natural)
@@ -144,24 +149,24 @@ def _index(root: Path) -> tuple[list[str], list[str]]:
         layout.session.close()
         layout.connection_manager.engine.dispose()
     messages = dict.fromkeys(str(warning.message).replace("\n", " ") for warning in caught)
-    notes = [*(f"{root}: {text}" for text in messages), *passed_over.notes()]
+    notes = [*(f"{root}: {text}" for text in messages), *skipped.notes()]
     return [Path(path).relative_to(root).as_posix() for path in paths], notes
 
 
-class _PassedOver:
-    """Takes the place of a pattern of what pybids shall not walk, and keeps what people should know of it."""
+class _Skipped:
+    """Tells pybids, in place of a pattern, what to skip, and keeps a record of what may have been wanted."""
 
     def __init__(self, root: Path) -> None:
-        """Take the folder that the paths begin in."""
+        """Take the folder that the paths are relative to."""
         self._root = root
         self._unreadable: list[str] = []
         self._folders: list[str] = []
 
     def search(self, path: str) -> bool:
-        """Tell whether a path, from the root, is passed over."""
+        """Return whether a path, from the root, is skipped."""
         if NOT_WALKED.search(path):
             return True
-        if NOT_UTF8.search(path):  # no database takes such a name
+        if NOT_UTF8.search(path):  # the database of pybids cannot hold such a name
             self._unreadable.append(os.fsencode(path).decode(errors="backslashreplace"))
             return True
         if path.endswith((".nii", ".nii.gz")) and (self._root / path[1:]).is_dir():
@@ -170,19 +175,19 @@ class _PassedOver:
         return False
 
     def notes(self) -> Iterator[str]:
-        """Say what was passed over though it may have been meant."""
+        """Yield a warning for what was skipped but may have been wanted."""
         for what, paths in (
             ("names that are not UTF-8", self._unreadable),
-            ("folders that are called like images", self._folders),
+            ("folders named like images", self._folders),
         ):
             if paths:
-                yield Warned(f"{self._root}: passed over, {what}: {shortened(paths)}")
+                yield Warned(f"{self._root}: skipped {what}: {listed_in_order(paths)}")
 
 
 def _declare_space(images: list[ImageFile], space: str | None) -> list[ImageFile]:
-    """Put the images of a dataset into a space, if none of its maps names one.
+    """Return the images with the declared space, if none of the maps names one.
 
-    Beside maps that do, one without a space is native, as a rule, and must not pass for another.
+    Beside maps that name a space, one without is usually in native space, and must not pass for another.
     """
     if space is None or any(image.is_map and image.space for image in images):
         return images
@@ -192,26 +197,30 @@ def _declare_space(images: list[ImageFile], space: str | None) -> list[ImageFile
 def _no_maps(
     selection: Selection, roots: Sequence[Path], images: Sequence[ImageFile], n_surfaces: int
 ) -> NothingMatchedError:
-    """Explain that there is no map at all, and where there may be some."""
+    """Return the error that there is no map at all, with where there may be some."""
     where = ", ".join(map(str, roots))
     nameless = sum(image.condition is not None and image.stat is not None for image in images)
-    seen = f"{len(images)} NIfTI files seen" + (f", {nameless} of them maps without sub-<label>" if nameless else "")
+    n_files = f"{len(images)} NIfTI files found" + (
+        f", {nameless} of them maps without sub-<label>" if nameless else ""
+    )
     if n_surfaces:
         return NothingMatchedError(
-            f"No first-level map of volumes in {where}. {n_surfaces} CIFTI/GIFTI maps seen: surface data is not "
-            "analysed here. Give maps in a volume space (NIfTI)."
+            f"No volumetric first-level map in {where}. {n_surfaces} CIFTI/GIFTI maps found: surface data cannot be "
+            "analysed. Give maps in a volume space (NIfTI)."
         )
-    start = f"No first-level map in {where} ({seen}). A map is called, for example, {MAP_NAMES}."
+    start = f"No first-level map in {where} ({n_files}). Maps have names such as {MAP_NAMES}."
     folders = [] if selection.derivatives else _folders_with_maps(selection.bids_dir / "derivatives")
     if folders:
-        advice = "Maps are in its derivatives; add " + " or ".join(f"-d {folder}" for folder in folders[:SHOWN])
+        advice = "There are maps in its derivatives; add " + " or ".join(
+            f"-d {folder}" for folder in folders[:MAX_LISTED]
+        )
     else:
-        advice = "Name the folder with the maps by -d, or list them in a table and give it with --maps"
+        advice = "Give the folder with the maps by -d, or list them in a table and give it with --maps"
     return NothingMatchedError(f"{start} {advice}.")
 
 
 def _folders_with_maps(derivatives: Path) -> list[Path]:
-    """Find, for each folder in derivatives/ that holds maps, the dataset of the first of them."""
+    """Return, for each folder in derivatives/ that holds maps, the dataset of the first map."""
     folders = []
     for child in _subfolders(derivatives) if derivatives.is_dir() else []:
         if first := next(_walk_maps(child), None):
@@ -221,7 +230,7 @@ def _folders_with_maps(derivatives: Path) -> list[Path]:
 
 
 def _walk_maps(root: Path) -> Iterator[Path]:
-    """Walk over the maps below a folder, without an index because the first one will do."""
+    """Yield the maps below a folder, without an index because only the first one is needed."""
     dataset = SourceDataset("", root, {})
     for folder, inner, names in os.walk(root):
         inner[:] = sorted(name for name in inner if not NOT_WALKED.search(f"/{name}"))

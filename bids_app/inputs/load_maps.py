@@ -1,4 +1,4 @@
-"""Voxels in and out of memory: grid check, mask, stack, unmask."""
+"""Loading of a node's maps: the analysis mask, and the values of its voxels in all maps."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from bids_app.arrays import Booleans, Stack
+from bids_app.console.text import listed
 from bids_app.errors import DataError, Warned
-from bids_app.inputs import doubts
 from bids_app.inputs.map_notes import (
     FEW,
+    MAX_NAMES,
     nothing_left,
     on_empty,
     on_few_missing,
@@ -33,7 +34,7 @@ from bids_app.inputs.select_maps import InputMaps
 from bids_app.runtime.memory import Room
 from bids_app.spaces.volume import Grid, Image, VolumeData, read_volume, unmask
 
-MASK_ROUNDING = 1e-3  # what interpolation and scaling leave of 0 and 1 in a mask
+MASK_ROUNDING = 1e-3  # deviations from 0 and 1 that interpolation and scaling leave in a mask
 
 
 def load_maps(
@@ -44,28 +45,28 @@ def load_maps(
     *,
     coverage: float = 1.0,
 ) -> MaskedMaps:
-    """Read every map once, compare the grids, and stack the voxels of the analysis mask.
+    """Read the maps of a node and return the values of the voxels of the analysis mask.
 
     Parameters
     ----------
     maps : InputMaps
-    mask_paths : masks to intersect; where there are none, the mask is the voxels that every map has
-    n_jobs : threads that read
+    mask_paths : masks to intersect; without any, the mask consists of the voxels that every map has
+    n_jobs : reading threads
     room : where the values are held; None: in memory
-    coverage : least share of the subjects that a voxel of the mask needs, with all maps that they have; where a subject
-        has a map without the voxel, the value is NaN
+    coverage : smallest share of the subjects who must have a voxel in all their maps for it to be in the mask; where a
+        map lacks the voxel, its value is NaN
 
     Raises
     ------
     DataError
-        For an unreadable file, another grid than that of the first map, one file for two maps, a mask that is none, a
-        background that is not zero, or an empty mask.
+        For an unreadable file, a grid other than that of the first map, one file for two maps, a mask file that is not
+        a mask, a background that is not zero, or an empty mask.
 
     Notes
     -----
-    A voxel counts as missing in a map where it is not finite or, unless masks are given, exactly zero, and leaves the
-    mask when any map misses it. Without a mask it is lost to a subject if any other map has it. Values of voxels that
-    the first map misses cannot be needed and are never kept; but for a coverage below 1, where the maps are read twice.
+    A voxel is missing in a map where it is not finite or, unless masks are given, exactly zero; it is excluded from the
+    mask if any map lacks it. Without a mask it counts as lost to a subject if any other map has it. With full coverage,
+    voxels that the first map lacks are never kept; with coverage below 1 the maps are read twice.
     """
     _check_paths_differ(maps.table)
     room = room or Room()
@@ -78,27 +79,27 @@ def load_maps(
     if reader.rounded and (n_rounded := count_rounded(loaded.values)):
         loaded = load(reader, n_jobs, np.float64)
         precision = (
-            f"the maps are held in double precision: single precision would round what varies between them in "
-            f"{n_rounded} voxels, whose values are large and differ little",
+            f"the maps are held in double precision, because in {n_rounded} voxels their values are large and differ "
+            "too little for single precision",
         )
     return replace(loaded, notes=(*loaded.notes, *precision, *on_files(reader), *on_values(loaded, reader)))
 
 
 def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> MaskedMaps:
-    """Keep the voxels that all maps have."""
+    """Return the maps in the voxels that all of them have."""
     inside = np.flatnonzero(reader.given & reader.has(reader.first.data))
     values = reader.room.array((len(reader.paths), inside.size), dtype)
 
     def fill(row: int) -> MapRow:
-        """Average the files of a row into place."""
+        """Store the mean of the files of a row."""
         total = np.zeros(inside.size)
 
         def add(volume: VolumeData) -> None:
             np.add(total, volume.data.ravel()[inside], out=total)
 
-        found = reader.survey(row, add)
+        surveyed = reader.survey(row, add)
         reader.keep(total / len(reader.paths[row]), values, row)
-        return found
+        return surveyed
 
     rows = Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(reader.paths)))
     shape = reader.given.shape
@@ -113,7 +114,7 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
     if n_lost := int(start.sum()) - int(mask.sum()):
         named = ", ".join(f"sub-{subject} {n}" for subject, n in lost.items() if n)
         much = bool(reader.masks) and n_lost > FEW * int(start.sum())  # without one, most of it is background
-        notes.append(warned_if(much, f"{n_lost} voxels left the mask because a map misses them; by subject: {named}"))
+        notes.append(warned_if(much, f"{n_lost} voxels left the mask because a map lacks them; by subject: {named}"))
     missing = () if reader.masks else on_few_missing(rows, start, mask, "left the mask")
     return MaskedMaps(
         values=reader.room.columns(values, mask.ravel()[inside]),
@@ -128,13 +129,13 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
 
 
 def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], coverage: float) -> MaskedMaps:
-    """Read the maps once for the mask of the voxels that enough subjects have, and once for their values there."""
+    """Return the maps in the voxels that enough subjects have, reading them first for the mask, then for the values."""
     paths, shape = reader.paths, reader.given.shape
     rows = Parallel(n_jobs, backend="threading")(delayed(reader.survey)(row) for row in range(len(paths)))
     of_subject = _by_subject(reader.subjects, [row.present for row in rows])
     count = np.zeros(shape, np.int32)
-    for own in of_subject.values():
-        count += unpack_bits(own, shape)
+    for bits in of_subject.values():
+        count += unpack_bits(bits, shape)
     start = reader.given if reader.masks else count > 0
     n_least = max(2, math.ceil(coverage * len(of_subject) - 1e-9))
     mask = start & (count >= n_least)
@@ -145,9 +146,9 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
     values = reader.room.array((len(paths), int(mask.sum())), dtype)
 
     def fill(row: int) -> None:
-        there = unpack_bits(rows[row].present, shape)[mask]
+        present = unpack_bits(rows[row].present, shape)[mask]
         volumes = (read_volume(path, reader.room.of_one_map) for path in paths[row])
-        total = sum(np.where(there, volume.data[mask], np.nan).astype(np.float64) for volume in volumes)
+        total = sum(np.where(present, volume.data[mask], np.nan).astype(np.float64) for volume in volumes)
         reader.keep(np.asarray(total / len(paths[row])), values, row)
 
     Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(paths)))
@@ -155,8 +156,8 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
     masked = f"{', '.join(reader.masks)}, " if reader.masks else ""
     note = (
         f"analysis mask: {int(mask.sum())} voxels that at least {n_least} of {len(of_subject)} subjects have "
-        f"({masked}VoxelCoverage {coverage:g}); {n_partial} of them miss some subjects, and are tested in the "
-        "others, with fewer degrees of freedom (stat-dof)"
+        f"({masked}VoxelCoverage {coverage:g}); in {n_partial} of them some subjects have no data, and the others are "
+        "tested, with fewer degrees of freedom (stat-dof)"
     )
     notes = [note, *on_too_few(reader, start, mask, n_least)]
     empty = [subject for subject, bits in of_subject.items() if not (unpack_bits(bits, shape) & mask).any()]
@@ -176,13 +177,13 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
 
 
 def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: Room | None = None) -> MaskedMaps:
-    """Take voxels out of the mask; `keep` is (n_voxels,), `reason` completes "N voxels left the mask: ..."."""
+    """Return the maps without some voxels; `keep` is (n_voxels,), `reason` completes "N voxels left the mask: ..."."""
     if keep.all():
         return maps
     if not keep.any():
         raise DataError(
-            f"No voxel is left in the analysis mask: {reason}. Check that every condition of every subject has a map "
-            "of its own."
+            f"No voxel remains in the analysis mask: {reason}. Check that every condition of every subject has its "
+            "own map."
         )
     mask = maps.mask.copy()
     mask[maps.mask] = keep
@@ -193,33 +194,35 @@ def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: Room | None
 
 
 def as_image(values: NDArray[np.floating], maps: MaskedMaps) -> Image:
-    """Make an image in memory of (n_voxels,) values, single precision, 0 outside the mask."""
+    """Return an image in memory of (n_voxels,) values, in single precision, 0 outside the mask."""
     return nib.Nifti1Image(unmask(values.astype(np.float32), maps.mask), maps.affine)
 
 
 def _intersect(mask_paths: Sequence[Path], grid: Grid, room: Room) -> tuple[Booleans, tuple[str, ...]]:
-    """Intersect the masks given, on the grid of the maps, with what is to be said; without any, all of the grid."""
+    """Return the intersection of the given masks on the grid of the maps, and notes; without any, the whole grid."""
     mask = np.ones(grid.shape, np.bool_)
     notes: list[str] = []
     for path in mask_paths:
         volume = read_volume(path, room.of_one_map)
         if not volume.grid.same_as(grid):
             raise DataError(
-                f"The mask {path} is on another grid than the maps.\n  mask: {volume.grid}\n  maps: {grid}\n"
-                "Nothing is resampled: give a mask on the grid of the maps."
+                f"The mask {path} is not on the grid of the maps.\n  mask: {volume.grid}\n  maps: {grid}\n"
+                "Masks are not resampled here: give a mask on the grid of the maps."
             )
         mask &= _inside(path, volume.data)
         if n_nan := int(np.isnan(volume.data).sum()):
-            notes.append(Warned(f"the mask {path.name} is NaN in {n_nan} voxels; they are taken to be outside of it"))
+            notes.append(Warned(f"the mask {path.name} is NaN in {n_nan} voxels, which are treated as outside"))
     if not mask.any():
-        raise DataError(f"The analysis mask is empty: {', '.join(map(str, mask_paths))} share no voxel above zero.")
+        raise DataError(
+            f"The analysis mask is empty: {', '.join(map(str, mask_paths))} have no voxel above zero in common."
+        )
     return mask, tuple(notes)
 
 
 def _inside(path: Path, data: Stack) -> Booleans:
-    """Find the inside of a mask, which holds zero and one value above it; nilearn refuses others, too.
+    """Return the inside of a mask, which must hold zero and one value above it, as nilearn requires too.
 
-    A probability map or an atlas is no mask: where it is cut, or which region is meant, nobody has said.
+    A probability map or an atlas is not a mask: it does not say where to cut it, or which region is meant.
     """
     values = data[~np.isnan(data)].astype(np.float64)
     top = float(values.max(initial=0))
@@ -227,28 +230,28 @@ def _inside(path: Path, data: Stack) -> Booleans:
         return np.asarray(data > top / 2)
     distinct = np.unique(values)
     raise DataError(
-        f"The mask {path} is no mask: it holds {distinct.size} different values from {distinct[0]:g} to "
+        f"The mask {path} is not a mask: it holds {distinct.size} different values from {distinct[0]:g} to "
         f"{distinct[-1]:g}; expected 0 outside and one value above it inside. A probability map needs a threshold, and "
-        "an atlas a choice of regions: make a mask of it first (such as: fslmaths IN -thr 0.5 -bin OUT)."
+        "an atlas a choice of regions: make a mask first (for example: fslmaths IN -thr 0.5 -bin OUT)."
     )
 
 
 def _check_paths_differ(table: pd.DataFrame) -> None:
-    """Stop on one file for two maps: a slip in a table, by which a subject would count twice or a difference vanish."""
+    """Raise DataError if one file is used for two maps, by which a subject would count twice or a difference vanish."""
     owners: dict[Path, list[str]] = {}
     for subject, condition, paths in table[["subject", "condition", "paths"]].itertuples(index=False):
         for path in paths:
             owners.setdefault(path.absolute(), []).append(f"sub-{subject} {condition}")
-    shared = [f"{path}: {doubts.listed(names)}" for path, names in owners.items() if len(names) > 1]
+    shared = [f"{path}: {listed(names, MAX_NAMES)}" for path, names in owners.items() if len(names) > 1]
     if shared:
         raise DataError(
-            f"Files that are named as more than one map ({len(shared)}):\n{doubts.listed(shared, between=chr(10))}\n"
-            "Every condition of every subject needs a map of its own: put right which file belongs to which."
+            f"Files used for more than one map ({len(shared)}):\n{listed(shared, MAX_NAMES, chr(10))}\n"
+            "Every condition of every subject needs its own map: correct which file belongs to which."
         )
 
 
 def _by_subject(subjects: Sequence[str], present: Sequence[Bits]) -> dict[str, Bits]:
-    """Voxels that all maps of a subject have, as bits."""
+    """Return the voxels that all maps of a subject have, as bits."""
     of_subject: dict[str, Bits] = {}
     for subject, bits in zip(subjects, present, strict=True):
         of_subject[subject] = of_subject[subject] & bits if subject in of_subject else bits
@@ -256,7 +259,7 @@ def _by_subject(subjects: Sequence[str], present: Sequence[Bits]) -> dict[str, B
 
 
 def _coverage(start: Booleans, of_subject: Iterable[Bits]) -> NDArray[np.uint16]:
-    """Count the subjects that have each voxel of the starting mask."""
+    """Return the number of subjects who have each voxel of the starting mask."""
     counts = np.zeros(start.shape, np.uint16)
     for bits in of_subject:
         counts += unpack_bits(bits, start.shape)
@@ -264,5 +267,5 @@ def _coverage(start: Booleans, of_subject: Iterable[Bits]) -> NDArray[np.uint16]
 
 
 def _lost(start: Booleans, of_subject: Mapping[str, Bits]) -> dict[str, int]:
-    """Count the voxels of the starting mask that each subject misses."""
+    """Return the number of voxels of the starting mask that each subject lacks."""
     return {subject: int((start & ~unpack_bits(bits, start.shape)).sum()) for subject, bits in of_subject.items()}

@@ -1,4 +1,4 @@
-"""Voxels in and out of memory: grid check, mask, stack, unmask."""
+"""Notes on the maps that were read: which voxels are lost and why, zeros, copies, and what makes them implausible."""
 
 from __future__ import annotations
 
@@ -8,48 +8,50 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bids_app.arrays import Booleans
+from bids_app.console.text import listed
 from bids_app.errors import Warned
-from bids_app.inputs import doubts
+from bids_app.inputs import plausibility
 from bids_app.inputs.map_reader import MapReader, MapRow, MaskedMaps, checksums, unpack_bits
 
-FEW = 0.05  # share of the mask up to which voxels that go missing are nothing unusual
+FEW = 0.05  # share of the mask; a loss of fewer voxels is nothing unusual
+MAX_NAMES = 5
 
 
 def nothing_left(n_start: int, lost: dict[str, int], where: str, reader: MapReader) -> str:
-    """Explain an empty mask: how many voxels it began with, and which subjects miss most of them."""
+    """Return the message for an empty mask: how many voxels it began with, and which subjects lack most of them."""
     worst = sorted(lost, key=lambda subject: -lost[subject])[:3]
-    named = ", ".join(f"sub-{subject} misses {lost[subject]}" for subject in worst)
+    named = ", ".join(f"sub-{subject} lacks {lost[subject]}" for subject in worst)
     return (
         f"The analysis mask is empty: none of its {n_start} voxels has a finite{'' if reader.masks else ', non-zero'} "
         f"value in {where} ({named}). "
-        "Check these subjects' maps; to leave subjects out, name the others with --participant-label."
+        "Check these subjects' maps; to exclude subjects, list the others with --participant-label."
     )
 
 
 def on_empty(subjects: Sequence[str]) -> Iterator[str]:
-    """Name the subjects of whom nothing is in the analysis."""
+    """Yield a warning that names the subjects who have no voxel in the analysis."""
     names = [f"sub-{subject}" for subject in subjects]
     if names:
         yield Warned(
-            f"no voxel of the analysis mask is in all maps of {doubts.listed(names)}, so that no test has any data of "
-            "such a subject. Check the maps; to leave subjects out, name the others with --participant-label"
+            f"no voxel of the analysis mask has data in all maps of {listed(names, MAX_NAMES)}, so that no test "
+            "includes them. Check the maps; to exclude subjects, list the others with --participant-label"
         )
 
 
 def on_too_few(reader: MapReader, start: Booleans, mask: Booleans, n_least: int) -> Iterator[str]:
-    """Count the voxels that too few subjects have."""
+    """Yield the number of voxels excluded because too few subjects have them."""
     if n_gone := int((start & ~mask).sum()):
         much = bool(reader.masks) and n_gone > FEW * int(start.sum())
         yield warned_if(much, f"{n_gone} voxels left the mask because fewer than {n_least} subjects have them")
 
 
 def warned_if(much: bool, note: str) -> str:  # noqa: FBT001
-    """Make a note a warning where it concerns much."""
+    """Return the note, as a warning if it concerns many voxels."""
     return Warned(note) if much else note
 
 
 def on_few_missing(rows: Sequence[MapRow], start: Booleans, complete: Booleans, fate: str) -> Iterator[str]:
-    """Warn where many voxels are missing in less than half of the maps, so that they are no common background."""
+    """Yield a warning if many voxels are missing in fewer than half of the maps, and so are not background."""
     count = np.zeros(start.shape, np.int32)
     for row in rows:
         count += unpack_bits(row.present, start.shape)
@@ -60,17 +62,17 @@ def on_few_missing(rows: Sequence[MapRow], start: Booleans, complete: Booleans, 
     by_zeros = np.zeros_like(few)
     for row in rows:
         by_zeros |= unpack_bits(row.zero, few.shape)
-    words = f"{n_few} of {n_most} voxels that most maps have {fate} because the other maps miss them"
+    words = f"{n_few} of {n_most} voxels that most maps have {fate} because the other maps lack them"
     if n_zero := int((few & by_zeros).sum()):
         words += (
-            f", {n_zero} of them by an exact zero. Without a mask zeros are taken to be missing: if they are values, "
-            "give a mask (--mask), inside which they count"
+            f"; in {n_zero} of them the value is exactly zero, which is treated as missing unless a mask is given. If "
+            "these zeros are data, give a mask (--mask)"
         )
     yield Warned(words)
 
 
 def on_zeros(reader: MapReader, rows: Sequence[MapRow], mask: Booleans) -> Iterator[str]:
-    """Say how many zeros inside a given mask are data; those of the common background leave it later."""
+    """Yield how many zeros inside a given mask count as data; zeros in all maps are excluded later."""
     if not reader.masks:
         return
     common = unpack_bits(np.bitwise_and.reduce([row.zero for row in rows]), mask.shape)
@@ -78,31 +80,31 @@ def on_zeros(reader: MapReader, rows: Sequence[MapRow], mask: Booleans) -> Itera
     if not any(counts):
         return
     share = max(counts) / int(mask.sum())
-    named = doubts.listed([f"{label} {n}" for label, n in zip(reader.labels, counts, strict=True) if n])
-    words = f"exact zeros inside the mask that is given are data; voxels: {named}"
+    per_map = listed([f"{label} {n}" for label, n in zip(reader.labels, counts, strict=True) if n], MAX_NAMES)
+    words = f"exact zeros inside the given mask are treated as data; voxels: {per_map}"
     if share <= FEW:
         yield words
         return
-    yield Warned(f"{words}, up to {100 * share:.0f} % of the mask. If they stand for missing values, write NaN there")
+    yield Warned(f"{words}, up to {100 * share:.0f} % of the mask. If they mark missing values, replace them by NaN")
 
 
 def on_files(reader: MapReader) -> Iterator[str]:
-    """Say of the files what makes them doubtful as maps."""
+    """Yield warnings about files: no position, implausible content, copies."""
     named = [
         (label, reader.files[path]) for label, row in zip(reader.labels, reader.paths, strict=True) for path in row
     ]
     if lost := [path for path in checksums(reader) if not reader.files[path].has_position]:
         yield Warned(
-            f"the headers of {len(lost)} of {len(reader.files)} maps hold no position (both codes of NIfTI are 0, or "
-            f"an Analyze image has no .mat file), such as {lost[0]}: coordinates in mm are a guess, left and right may "
-            "be swapped"
+            f"the headers of {len(lost)} of {len(reader.files)} maps hold no position (qform_code and sform_code are "
+            f"0, or an Analyze image has no .mat file), such as {lost[0]}: coordinates in mm are a guess, and left and "
+            "right may be swapped"
         )
-    yield from doubts.on_looks([(label, file.looks_like) for label, file in named])
-    yield from doubts.on_copies("files with the same content", [(label, file.sha256) for label, file in named])
+    yield from plausibility.on_looks([(label, file.looks_like) for label, file in named])
+    yield from plausibility.on_copies("files with the same content", [(label, file.sha256) for label, file in named])
 
 
 def on_values(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
-    """Say of the values what makes them doubtful as those of a brain."""
+    """Yield warnings about values: identical maps, a non-zero background, a mask beyond the brain."""
     low, high = maps.values[0].copy(), maps.values[0].copy()
     prints = []
     for row in maps.values:
@@ -112,7 +114,7 @@ def on_values(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
     # copies of a file are named as such
     of_row = [tuple(reader.files[path].sha256 for path in paths) for paths in reader.paths]
     first = dict(zip(reversed(of_row), reversed(reader.labels), strict=True))
-    yield from doubts.on_copies(
+    yield from plausibility.on_copies(
         "maps with the same values",
         [
             (label, same)
@@ -121,5 +123,5 @@ def on_values(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
         ],
     )
     if len(maps.values) > 1:
-        yield from doubts.on_background(low[low == high], low.size, masked=bool(reader.masks))
-    yield from doubts.on_faces(maps.mask, masked=bool(reader.masks))
+        yield from plausibility.on_background(low[low == high], low.size, masked=bool(reader.masks))
+    yield from plausibility.on_faces(maps.mask, masked=bool(reader.masks))

@@ -1,4 +1,4 @@
-"""Voxels in and out of memory: grid check, mask, stack, unmask."""
+"""Reading of single map files: grid, missing voxels, checksums and precision; and the maps inside the mask."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from bids_app.arrays import Booleans, Floats, Stack
 from bids_app.errors import DataError
-from bids_app.inputs import doubts
+from bids_app.inputs import plausibility
 from bids_app.runtime.memory import Room
 from bids_app.spaces.volume import Grid, VolumeData, read_volume
 
 Bits = NDArray[np.uint8]
-LEAST_PRECISION = 1e-4  # what rounding to single precision may be of a voxel's spread over the maps
-BLOCK = 4096  # voxels that are sorted at a time
+MAX_ROUNDING = 1e-4  # rounding to single precision, as a share of a voxel's spread over the maps
+BLOCK = 4096  # voxels sorted at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class MaskedMaps:
     """All maps inside the analysis mask."""
 
     values: Stack
-    """(n_maps, n_voxels), voxels in C order of the mask; in double precision where single would round what varies."""
+    """(n_maps, n_voxels), voxels in C order of the mask; in double precision if single would round away what varies."""
     mask: Booleans
     """(i, j, k)."""
     affine: Floats
@@ -34,13 +34,13 @@ class MaskedMaps:
     checksums: dict[Path, str]
     """sha256 of every file read."""
     n_lost: dict[str, int]
-    """Subject -> voxels of the starting mask that at least one of its maps misses."""
+    """Subject -> voxels of the starting mask missing in at least one of its maps."""
     notes: tuple[str, ...] = ()
     """Lines for the log."""
     coverage: NDArray[np.uint16] | None = None
-    """(i, j, k) how many subjects have each voxel of the starting mask in all their maps; None: not counted."""
+    """(i, j, k) number of subjects who have the voxel, of the starting mask, in all their maps; None: not counted."""
     has_position: bool = True
-    """Whether the headers of all maps say where the voxels are."""
+    """Whether the headers of all maps give the position of the voxels."""
 
     def __post_init__(self) -> None:
         n_voxels = int(self.mask.sum())
@@ -55,17 +55,17 @@ class MaskedMaps:
 
 @dataclass(frozen=True, slots=True)
 class MapFile:
-    """What is kept of a file that was read."""
+    """Facts about a file that was read."""
 
     sha256: str
     has_position: bool
     looks_like: str
-    """What its values look like, where not like estimates; otherwise empty."""
+    """What it holds, if its values do not look like estimates; otherwise empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class MapRow:
-    """Voxels of the grid that a row of the table has in all its files, and those that are exactly zero in one."""
+    """Voxels of the grid present in all files of a row of the table, and those that are exactly zero in one of them."""
 
     present: Bits
     zero: Bits
@@ -73,21 +73,21 @@ class MapRow:
 
 @dataclass(frozen=True, slots=True)
 class MapReader:
-    """Reads the files of a node's maps, and compares them with the first."""
+    """Reads the map files of a node and compares each with the first."""
 
     table: pd.DataFrame
     first: VolumeData
     given: Booleans
-    """(i, j, k) the masks that are given; without any all of the grid."""
+    """(i, j, k) intersection of the given masks; without any, the whole grid."""
     masks: tuple[str, ...]
-    """Names of their files."""
+    """Names of the mask files."""
     notes: tuple[str, ...]
     """About the masks."""
     room: Room
     files: dict[Path, MapFile]
     """Filled by reading."""
     rounded: set[int]
-    """Rows whose array did not hold what was read; filled by reading."""
+    """Rows that were rounded when stored; filled by reading."""
 
     @property
     def paths(self) -> list[tuple[Path, ...]]:
@@ -101,28 +101,28 @@ class MapReader:
 
     @property
     def labels(self) -> list[str]:
-        """What a row is called."""
+        """Name of each row in messages."""
         return [f"sub-{subject} {condition}" for subject, condition in self.table[["subject", "condition"]].to_numpy()]
 
     def has(self, data: Stack) -> Booleans:
-        """Find the voxels that a map has: without a mask zeros are background, inside a given one they are data."""
+        """Return the voxels that a map has: without a mask zeros are background, inside a given one they are data."""
         finite = np.isfinite(data)
         return finite if self.masks else finite & (data != 0)
 
     def keep(self, values: Floats, stack: Stack, row: int) -> None:
-        """Put values into a row of the stack, and remember whether that rounded them."""
+        """Store values in a row of the stack, and record whether that rounded them."""
         with np.errstate(over="ignore"):
             stack[row] = values
         if not np.array_equal(stack[row], values, equal_nan=True):
             self.rounded.add(row)
 
     def survey(self, row: int, take: Callable[[VolumeData], None] | None = None) -> MapRow:
-        """Read the files of a row; each is handed to `take`."""
+        """Read the files of a row, pass each to `take`, and return which voxels are present and which are zero."""
         present, zero = self.given.copy(), np.zeros_like(self.given)
         for path in self.paths[row]:
             volume = self.first if path == self.first.path else read_volume(path, self.room.of_one_map)
             check_grid(path, volume.grid, self.first.path, self.first.grid)
-            self.files[path] = MapFile(volume.sha256, volume.has_position, doubts.looks_like(volume.data))
+            self.files[path] = MapFile(volume.sha256, volume.has_position, plausibility.looks_like(volume.data))
             present &= self.has(volume.data)
             zero |= volume.data == 0
             if take:
@@ -131,10 +131,10 @@ class MapReader:
 
 
 def count_rounded(values: Stack) -> int:
-    """Count the voxels of (n_maps, n_voxels) that single precision rounds by more than `LEAST_PRECISION` of a spread.
+    """Return how many voxels of (n_maps, n_voxels) single precision rounds by more than `MAX_ROUNDING` of their spread.
 
-    The spread is that within the narrowest groups of maps, whatever groups or conditions they are: of the sorted
-    values, the gap that a quarter of the gaps are below, times their number. It is rather too small than too large.
+    The spread is that within the narrowest groups of maps, whichever groups or conditions they are: the lower quartile
+    of the gaps between sorted values, times their number. It errs on the small side.
     """
     n_rounded = 0
     for start in range(0, values.shape[1], BLOCK):
@@ -143,25 +143,25 @@ def count_rounded(values: Stack) -> int:
         n_gaps = np.sum(~np.isnan(gaps), axis=0)
         gap = np.take_along_axis(gaps, (n_gaps // 4)[None], axis=0)[0]
         rounding = 2.0**-24 * np.nanmax(np.abs(block), axis=0)
-        n_rounded += int(np.sum((n_gaps > 0) & (rounding > LEAST_PRECISION * gap * n_gaps)))
+        n_rounded += int(np.sum((n_gaps > 0) & (rounding > MAX_ROUNDING * gap * n_gaps)))
     return n_rounded
 
 
 def unpack_bits(bits: Bits, shape: tuple[int, ...]) -> Booleans:
-    """Unpack one bit per voxel into a volume of booleans."""
+    """Return one bit per voxel unpacked into a volume of booleans."""
     n_voxels = int(np.prod(shape))
     return np.unpackbits(bits, count=n_voxels).astype(np.bool_).reshape(shape)
 
 
 def check_grid(path: Path, grid: Grid, first_path: Path, first: Grid) -> None:
-    """Refuse a map that is not on the grid of the first one."""
+    """Raise DataError for a map that is not on the grid of the first one."""
     if not grid.same_as(first):
         raise DataError(
-            f"The maps are not on one grid.\n  {first_path}: {first}\n  {path}: {grid}\n"
-            "Nothing is resampled: bring all the maps to one grid, or choose with --space or Select.res."
+            f"The maps are not on the same grid.\n  {first_path}: {first}\n  {path}: {grid}\n"
+            "Maps are not resampled here: resample them to one grid, or choose maps with --space or Select.res."
         )
 
 
 def checksums(reader: MapReader) -> dict[Path, str]:
-    """Checksums in the order of the rows, whichever thread was first."""
+    """Return the checksums in the order of the rows, regardless of the order in which threads read them."""
     return {path: reader.files[path].sha256 for row in reader.paths for path in row}

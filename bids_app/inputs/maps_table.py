@@ -1,4 +1,4 @@
-"""The table of --maps: a row per first-level map, which takes the place of searching folders."""
+"""The table of --maps, with a row per first-level map, which replaces the search of folders."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from bids_app.inputs.selection import Selection
 from bids_app.inputs.tsv import read_tsv
 
 MAPS_COLUMNS = ("participant_id", "condition", "path")
-LONGEST_SHOWN = 200  # signs of a path in a message
+MAX_CHARACTERS = 200  # of a path in a message
 
 
 def read_maps_table(path: Path, selection: Selection) -> Found:
-    """Read the table of --maps."""
+    """Return the images that the table of --maps lists.
+
+    Raises
+    ------
+    DataError, MissingPathError, NothingMatchedError, UsageError
+    """
     check_folder(selection.bids_dir, "BIDS_DIR")
     _check_usage_with_table(selection)
     rows, unused = _read_rows(path)
@@ -32,7 +37,7 @@ def read_maps_table(path: Path, selection: Selection) -> Found:
 
 
 def _check_usage_with_table(selection: Selection) -> None:
-    """Stop on filters that a table cannot answer: to pass over them would analyse what was not asked for."""
+    """Raise UsageError for filters that cannot be applied to a table: ignoring them would analyse unwanted maps."""
     given = {
         "--session-label": selection.sessions,
         "--task-id": selection.tasks,
@@ -41,8 +46,8 @@ def _check_usage_with_table(selection: Selection) -> None:
     wrong = [name for name, value in given.items() if value]
     if wrong:
         raise UsageError(
-            f"{' and '.join(wrong)} cannot be used with --maps: {selection.maps_table} says which maps are taken. "
-            "Leave the option out and keep only the wanted rows in the table."
+            f"{' and '.join(wrong)} cannot be used with --maps: {selection.maps_table} lists the maps to use. "
+            "Omit the option, and keep only the wanted rows in the table."
         )
 
 
@@ -61,7 +66,7 @@ def _read_rows(path: Path) -> tuple[dict[int, dict[str, str]], list[str]]:
 
 
 def _read_row(dataset: SourceDataset, row: Mapping[str, str], declared_space: str | None) -> ImageFile:
-    """Describe a row; task, space and what else there is come from the file's name where it has them."""
+    """Return the image of a row; task, space and other entities come from the file's name if it has them."""
     path = dataset.root / row["path"]
     entities = read_entities(path.name)
     return ImageFile(
@@ -76,19 +81,19 @@ def _read_row(dataset: SourceDataset, row: Mapping[str, str], declared_space: st
 
 
 def _other_subjects(table: Path, images: Mapping[int, ImageFile]) -> list[Warned]:
-    """Say which rows name a file that is called after another subject."""
+    """Return a warning if rows name files that are named after another subject."""
     wrong = [
         f"line {line} (sub-{image.subject}: {image.path.name})"
         for line, image in images.items()
         if (named := read_entities(image.path.name).get("subject")) and named.lstrip("0") != image.subject.lstrip("0")
     ]
-    return [Warned(f"{table}: files are called after another subject than their row: {listed(wrong)}")] if wrong else []
+    return [Warned(f"{table}: file names give another subject than their rows: {listed(wrong)}")] if wrong else []
 
 
 def _check_rows_are_files(table: Path, images: Mapping[int, ImageFile]) -> None:
-    """Stop on rows whose file is not there; a dangling link is there, and is judged with the others."""
+    """Raise MissingPathError for rows whose file does not exist; dangling links are checked later."""
     paths = {line: image.path for line, image in images.items()}
-    missing = [f"line {n}: {_short(path)}" for n, path in paths.items() if not _is_there(path)]
+    missing = [f"line {n}: {_short(path)}" for n, path in paths.items() if not _exists(path)]
     if missing:
         raise MissingPathError(
             f"--maps: {table} names {len(missing)} files that do not exist (paths are relative to the "
@@ -96,8 +101,8 @@ def _check_rows_are_files(table: Path, images: Mapping[int, ImageFile]) -> None:
         )
 
 
-def _is_there(path: Path) -> bool:
-    """Tell whether a path may be opened; one that is too long for a file system is not there."""
+def _exists(path: Path) -> bool:
+    """Return whether a path exists, dangling links included; one too long for the file system does not."""
     try:
         return path.is_file() or path.is_symlink()
     except OSError:
@@ -106,11 +111,11 @@ def _is_there(path: Path) -> bool:
 
 def _short(path: Path) -> str:
     text = str(path)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}... ({len(text):,} signs)"
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}... ({len(text):,} characters)"
 
 
 def _check_rows_differ(table: Path, images: Mapping[int, ImageFile]) -> None:
-    """Stop on two rows for one subject and condition."""
+    """Raise DataError if a subject and condition has more than one row."""
     cells: dict[tuple[str, str | None], list[int]] = {}
     for line, image in images.items():
         cells.setdefault((image.subject, image.condition), []).append(line)
@@ -121,6 +126,6 @@ def _check_rows_differ(table: Path, images: Mapping[int, ImageFile]) -> None:
     ]
     if repeated:
         raise DataError(
-            f"--maps: {table} has more than one row for a participant and condition. Keep one row of each "
-            f"(average the runs beforehand):\n{indented(repeated)}"
+            f"--maps: {table} has more than one row for a participant and condition. Keep one row for each "
+            f"(average runs beforehand):\n{indented(repeated)}"
         )

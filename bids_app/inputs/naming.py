@@ -1,6 +1,6 @@
-"""Discovery: which images there are, by searching folders with pybids, and what each one shows.
+"""Names of images: the entities in them, and the condition, statistic and space that they stand for.
 
-Nothing is chosen here: every image of the datasets becomes one value, which says what its name says about it.
+The keys that pybids does not know are in entities.json.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pathlib import Path
 
 from bids.layout import Config
 
-from bids_app.console.text import SHOWN, natural
+from bids_app.console.text import listed, natural
 
 ENTITIES_FILE = Path(__file__).with_name("entities.json")
-# Suffixes that name a statistic by themselves, as in sub-01_desc-IniFF_effect.nii.gz.
+# Suffixes that name a statistic, as in sub-01_desc-IniFF_effect.nii.gz.
 STAT_SUFFIXES = frozenset({"effect", "variance", "t", "F", "z", "p", "stat", "dof", "cope", "varcope", "beta"})
 VOLUMES = (".nii", ".nii.gz")
 SURFACES = (".gii", ".func.gii", ".shape.gii", ".dscalar.nii", ".pscalar.nii", ".dtseries.nii", ".ptseries.nii")
 PAIR = re.compile(r"([0-9a-zA-Z]+)-(.+)")
-# What no key of a name may be taken for: it comes from elsewhere, or stands for something else in a filter.
+# Entities that no key of a name stands for: they are found otherwise, or mean something else in a filter.
 NOT_A_KEY = frozenset({"condition", "subject", "suffix", "extension", "datatype", "scans", "fmap"})
 
 
 @dataclass(frozen=True, slots=True)
 class SourceDataset:
-    """A dataset that maps were read from, for provenance."""
+    """A dataset that holds maps."""
 
     name: str  # link name in BIDS URIs: bids:<name>:path
     root: Path
@@ -37,7 +37,7 @@ class SourceDataset:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A NIfTI file and what its name says about it."""
+    """An image file and what its name says about it."""
 
     path: Path
     relative_path: str  # posix, from the root of its dataset
@@ -45,43 +45,43 @@ class ImageFile:
     entities: dict[str, str]
     condition: str | None
     stat: str | None
-    space: str | None  # of the name, with its cohort, or as declared by --space where the name has none
+    space: str | None  # from the name, with its cohort; if the name has none, as declared by --space
 
     def label(self, entity: str) -> str | None:
-        """Label of an entity, a condition or a stat."""
+        """Return the label of an entity, condition or stat; None if the name has none."""
         if entity in ("condition", "stat", "space"):
             return str(value) if (value := getattr(self, entity)) is not None else None
         return self.entities.get(entity)
 
     @property
     def subject(self) -> str:
-        """Label without sub-."""
+        """The subject's label without sub-."""
         return self.entities["subject"]
 
     @property
     def cut_labels(self) -> tuple[str, ...]:
-        """Pairs of its name that go on after their label has ended, as it does at an underscore."""
+        """Pairs of the name whose label is cut at an underscore, with what follows it."""
         return _cut_labels(self.path.name)
 
     @property
     def is_map(self) -> bool:
-        """Whether it can be a row: a condition and a stat of a subject."""
+        """Whether it is a map: the name gives a subject, a condition and a statistic."""
         return None not in (self.condition, self.stat, self.entities.get("subject"))
 
 
 @functools.cache
 def entity_patterns() -> dict[str, re.Pattern[str]]:
-    """Load every entity that pybids and our own configuration know."""
+    """Return the pattern of every entity known to pybids and to our own configuration."""
     configs = [Config.load(config) for config in ("bids", "derivatives", str(ENTITIES_FILE))]
     return {name: entity.regex for config in configs for name, entity in config.entities.items()}
 
 
 def read_entities(relative_path: str) -> dict[str, str]:
-    """Read the entities of a path.
+    """Return the entities in a path.
 
-    pybids searches the absolute path, so that a dataset in /data/sub-99/ would consist of subject 99: here
-    the file name comes first and the folders inside the dataset second. A label ends at a separator, so that
-    `a-b` is not taken for `a`. A pair of the file name whose key pybids does not know is an entity named by its key.
+    pybids searches the absolute path, so that every map of a dataset in /data/sub-99/ would belong to subject 99: here
+    the file name comes first, and the folders inside the dataset second. A label ends at a separator, so that `a-b` is
+    not cut to `a`. A pair of the file name whose key pybids does not know is an entity named by its key.
     """
     path = f"/{relative_path}"
     name = path[path.rindex("/") :]
@@ -93,25 +93,25 @@ def read_entities(relative_path: str) -> dict[str, str]:
                 entities[entity] = match[1] + rest
                 break
     pairs = [pair for piece in _pieces(name[1:]) if (pair := PAIR.fullmatch(piece)) and pair[1] not in NOT_A_KEY]
-    # of two pairs with one key the first counts, as for pybids
+    # of two pairs with the same key the first counts, as in pybids
     return entities | {_entity_of_key().get(pair[1], pair[1]): pair[2] for pair in reversed(pairs)}
 
 
 @functools.cache
 def _entity_of_key() -> dict[str, str]:
-    """Map the keys of file names to entities, as acq to acquisition."""
+    """Return the entity of each key of file names, such as acquisition for acq."""
     patterns = entity_patterns().items()
     return {key: entity for entity, pattern in patterns for key in re.findall(r"([a-zA-Z]+)-\(", pattern.pattern)}
 
 
 def _pieces(name: str) -> list[str]:
-    """Split a file's name at its underscores, without its extension."""
+    """Return the parts of a file's name between underscores, without its extension."""
     extension = max((end for end in VOLUMES + SURFACES if name.endswith(end)), key=len, default="")
     return name.removesuffix(extension).split("_")
 
 
 def _cut_labels(name: str) -> tuple[str, ...]:
-    """List the pairs of a file's name that are followed by what is neither a pair nor the suffix."""
+    """Return the pairs of a file's name that are followed by what is neither a pair nor the suffix."""
     pieces = _pieces(name)
     suffix = [] if PAIR.fullmatch(pieces[-1]) else pieces[-1:]
     pairs: list[list[str]] = []
@@ -124,13 +124,13 @@ def _cut_labels(name: str) -> tuple[str, ...]:
 
 
 def space_of(entities: Mapping[str, str]) -> str | None:
-    """Name the space with its cohort, as TemplateFlow does: each cohort of a template is a space of its own."""
+    """Return the space with its cohort, as in TemplateFlow: each cohort of a template is a space of its own."""
     space, cohort = entities.get("space"), entities.get("cohort")
     return f"{space}+{cohort}" if space and cohort and "+" not in space else space
 
 
 def read_name(dataset: SourceDataset, relative_path: str) -> ImageFile:
-    """Describe a file by its name."""
+    """Return what the name of a file says about it."""
     entities = read_entities(relative_path)
     suffix = entities.get("suffix", "")
     named_stat = suffix if suffix in STAT_SUFFIXES else None
@@ -148,9 +148,10 @@ def read_name(dataset: SourceDataset, relative_path: str) -> ImageFile:
 
 
 def tally(images: Iterable[ImageFile], entity: str) -> str:
-    """Count the images of each label of an entity."""
+    """Return how many images have each label of an entity, as text for a message."""
     counts = Counter(image.label(entity) for image in images)
     absent = counts.pop(None, 0)
     parts = [f"{label} ({counts[label]})" for label in sorted(filter(None, counts), key=natural)]
-    more = [f"{len(parts) - SHOWN} more"] if len(parts) > SHOWN else []
-    return ", ".join(parts[:SHOWN] + more + ([f"no {entity} in the name ({absent})"] if absent else []))
+    return ", ".join(
+        [*([listed(parts)] if parts else []), *([f"no {entity} in the name ({absent})"] if absent else [])]
+    )

@@ -39,7 +39,12 @@ def _without_prefix(labels: Iterable[str], prefix: str) -> tuple[str, ...]:
 
 
 def read_filter_file(path: Path | None) -> dict[str, Query]:
-    """Read the filter file: query -> entity -> labels, None where the entity must be absent."""
+    """Return the queries of the filter file; an empty dictionary if there is no file.
+
+    Raises
+    ------
+    DataError, MissingPathError
+    """
     if path is None:
         return {}
     if not path.is_file():
@@ -50,10 +55,10 @@ def read_filter_file(path: Path | None) -> dict[str, Query]:
     except (ValueError, RecursionError) as err:
         raise DataError(f"{source} cannot be read as JSON: {err}.") from err
     if not isinstance(document, dict) or not all(isinstance(query, dict) for query in document.values()):
-        raise DataError(f"{source} does not hold an object of objects. {EXAMPLE}")
+        raise DataError(f"{source} must hold an object of objects. {EXAMPLE}")
     for query in document:
         if query not in ("statmap", "mask"):
-            raise DataError(f"{source}: there is no query {query}, only statmap and mask. {EXAMPLE}")
+            raise DataError(f"{source}: unknown query {query}; known are statmap and mask. {EXAMPLE}")
     return {
         query: {entity: _read_labels(entity, value, f"{source}: {query}") for entity, value in wishes.items()}
         for query, wishes in document.items()
@@ -61,7 +66,7 @@ def read_filter_file(path: Path | None) -> dict[str, Query]:
 
 
 def _read_labels(entity: str, value: object, source: str) -> tuple[str, ...] | None:
-    """Read one value of the filter file."""
+    """Return the labels of one entity of a query; None if the entity must be absent."""
     labels = value if isinstance(value, list) else [value]
     if value is None:
         return None

@@ -1,7 +1,4 @@
-"""Discovery: which images there are, by searching folders with pybids, and what each one shows.
-
-Nothing is chosen here: every image of the datasets becomes one value, which says what its name says about it.
-"""
+"""The BIDS validator, whose findings are reported and never stop a run."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ VALIDATOR_SECONDS = 600
 
 
 def advisory_validation(root: Path) -> tuple[str, ...]:
-    """Run the BIDS validator, where it is installed.
+    """Return the errors found by the BIDS validator, if it is installed.
 
     Parameters
     ----------
@@ -28,12 +25,12 @@ def advisory_validation(root: Path) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        A line per kind of error with the number of files, empty where there is none or no validator.
+        A line per kind of error with the number of files; empty if there is none, or no validator.
 
     Notes
     -----
-    Statistical maps have no place in BIDS yet, so every dataset of first-level maps has errors: told here,
-    never enforced. ImageFile headers are not looked at here, because every map is opened later.
+    BIDS does not cover statistical maps yet, so every dataset of first-level maps has errors: they are reported but
+    not enforced. NIfTI headers are not checked here, because every map is opened later.
     """
     beside = Path(sys.executable).with_name(VALIDATOR)
     program = shutil.which(VALIDATOR) or (str(beside) if beside.is_file() else None)
@@ -46,15 +43,15 @@ def advisory_validation(root: Path) -> tuple[str, ...]:
         )
         return _validator_lines(json.loads(done.stdout))
     except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as err:
-        return (f"BIDS validator: no verdict on {root} ({type(err).__name__})",)
+        return (f"BIDS validator: failed on {root} ({type(err).__name__})",)
 
 
 def _validator_lines(verdict: dict[str, Any]) -> tuple[str, ...]:
-    """Count errors by code, the most frequent first, each with its first file."""
+    """Return a line per error code, the most frequent first, with its first file."""
     first: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for issue in verdict["issues"]["issues"]:
         if issue.get("severity") == "error":
             counts[issue["code"]] += 1
             first.setdefault(issue["code"], issue.get("location", ""))
-    return tuple(f"BIDS validator: {code}: {n} files, {first[code]} first" for code, n in counts.most_common())
+    return tuple(f"BIDS validator: {code}: {n} files, such as {first[code]}" for code, n in counts.most_common())

@@ -1,6 +1,6 @@
 """The model file: a BIDS Stats Model is read, checked stage by stage and turned into a ModelSpec.
 
-Lenient spellings are put right first. Then come unknown keys, the kinds of the values and what they mean together.
+Lenient spellings are corrected first; then unknown keys, types of values and consistency are checked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_PROBLEMS = 8
 
 
 def read_model(path: Path) -> ModelSpec:
-    """Read and check a BIDS Stats Model.
+    """Return a BIDS Stats Model, read and checked.
 
     Parameters
     ----------
@@ -38,15 +38,15 @@ def read_model(path: Path) -> ModelSpec:
     Returns
     -------
     ModelSpec
-        Its Dataset nodes, with every default filled in.
+        The Dataset nodes, with all defaults filled in.
 
     Raises
     ------
     MissingPathError
-        If there is no such file.
+        There is no such file.
     ModelError
-        If it is not JSON, not a BIDS Stats Model, or asks for what is wrong or not done here. The message
-        has a line for each problem, led by its place in the file.
+        It is not JSON, not a BIDS Stats Model, or asks for something wrong or unsupported. The message has a line for
+        each problem, which begins with its path in the file.
     """
     text = _read_text(path)
     try:
@@ -58,20 +58,20 @@ def read_model(path: Path) -> ModelSpec:
 
 
 def _read_text(path: Path) -> str:
-    """Read the file, with or without a byte order mark."""
+    """Return the text of the file, with or without a byte order mark."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        state = "a link to content that is not here (fetch it)" if path.is_symlink() else "no such file"
+        state = "a link to content that has not been fetched (git-annex)" if path.is_symlink() else "no such file"
         raise MissingPathError(f"{path}: {state}; expected a BIDS Stats Model (JSON)") from error
     except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: not UTF-8 text, which JSON is (byte {error.start})") from error
+        raise ModelError(f"{path}: not UTF-8 text, as JSON must be (byte {error.start})") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _listed(path: Path, problems: list[str]) -> str:
-    """Write problems under the name of the file."""
+    """Return the problems under the name of the file."""
     if len(problems) == 1:
         return f"{path}: {problems[0]}"
     more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
@@ -79,14 +79,14 @@ def _listed(path: Path, problems: list[str]) -> str:
 
 
 def _model(document: dict[str, Any]) -> ModelSpec:
-    """Check the document stage by stage: spelling, keys, kinds of values, meaning."""
-    notes = _put_right(document)
+    """Return the model, checked stage by stage: spelling, keys, types of values, consistency."""
+    notes = _correct_spelling(document)
     strict = _without_other_levels(document)
     refuse([*unknown_keys(strict, BIDSStatsModel, ""), *_wrong_blocks(strict)])
     validated(BIDSStatsModel, strict, "")
     refuse([*wrong_filters(document.get("Input"), "Input"), *_wrong_graph(document)])
-    nodes = [(place, node) for place, node in objects(document, "Nodes") if node["Level"] == "Dataset"]
-    settings = gather(partial(read_settings, node, place) for place, node in nodes)
+    nodes = [(json_path, node) for json_path, node in objects(document, "Nodes") if node["Level"] == "Dataset"]
+    settings = gather(partial(read_settings, node, json_path) for json_path, node in nodes)
     specs = gather(partial(read_node, *pair, block) for pair, block in zip(nodes, settings, strict=True))
     for (_, node), block in zip(nodes, settings, strict=True):
         software = node["Model"].get("Software") or {}
@@ -95,58 +95,58 @@ def _model(document: dict[str, Any]) -> ModelSpec:
     return ModelSpec(document["Name"], read_filters(document.get("Input")), specs, document, tuple(notes))
 
 
-def _put_right(document: dict[str, Any]) -> list[str]:
-    """Change lenient spellings to strict ones, in place, and say so."""
+def _correct_spelling(document: dict[str, Any]) -> list[str]:
+    """Change lenient spellings to strict ones, in place, and return a note on each."""
     notes = _as_filters(document.get("Input"), "Input")
-    for place, edge in objects(document, "Edges"):
-        notes += _as_filters(edge.get("Filter"), f"{place}.Filter")
-    for place, node in objects(document, "Nodes"):
-        notes += _respelt(node, "Level", LEVELS, place)
+    for json_path, edge in objects(document, "Edges"):
+        notes += _as_filters(edge.get("Filter"), f"{json_path}.Filter")
+    for json_path, node in objects(document, "Nodes"):
+        notes += _respelt(node, "Level", LEVELS, json_path)
         if node.get("Level") != "Dataset":
             continue
         model = node.get("Model")
-        notes += _respelt(model, "Type", ("glm", "meta"), f"{place}.Model")
-        notes += _as_filters(dig(model, "Options", "Mask"), f"{place}.Model.Options.Mask")
-        notes += _as_filters(dig(model, "Software", TOOL, "Select"), f"{place}.Model.Software.{TOOL}.Select")
-        for where, contrast in objects(node, "Contrasts", f"{place}."):
+        notes += _respelt(model, "Type", ("glm", "meta"), f"{json_path}.Model")
+        notes += _as_filters(dig(model, "Options", "Mask"), f"{json_path}.Model.Options.Mask")
+        notes += _as_filters(dig(model, "Software", TOOL, "Select"), f"{json_path}.Model.Software.{TOOL}.Select")
+        for where, contrast in objects(node, "Contrasts", f"{json_path}."):
             notes += _as_one_row(contrast, where)
     return notes
 
 
-def _respelt(parent: Any, key: str, words: Sequence[str], place: str) -> list[str]:  # noqa: ANN401
-    """Give a word its proper case."""
+def _respelt(parent: Any, key: str, words: Sequence[str], json_path: str) -> list[str]:  # noqa: ANN401
+    """Correct the case of a word, and return a note on it."""
     found = dig(parent, key)
     for word in words:
         if isinstance(found, str) and found != word and found.casefold() == word.casefold():
             parent[key] = word
-            return [f"{place}.{key}: {shown(found)} read as {shown(word)}"]
+            return [f"{json_path}.{key}: {shown(found)} read as {shown(word)}"]
     return []
 
 
-def _as_filters(filters: Any, place: str) -> list[str]:  # noqa: ANN401
-    """Make every value a list of texts."""
+def _as_filters(filters: Any, json_path: str) -> list[str]:  # noqa: ANN401
+    """Turn every value into a list of texts, and return a note on each."""
     notes = []
     for entity, found in filters.items() if isinstance(filters, dict) else ():
         values = found if isinstance(found, list) else [found]
         proper = [str(v) if isinstance(v, int | float) and not isinstance(v, bool) else v for v in values]
         if found != proper:
             filters[entity] = proper
-            notes.append(f"{place}.{entity}: {shown(found)} read as {shown(proper)}")
+            notes.append(f"{json_path}.{entity}: {shown(found)} read as {shown(proper)}")
     return notes
 
 
-def _as_one_row(contrast: dict[str, Any], place: str) -> list[str]:
-    """Take the only row of a t contrast out of its list."""
+def _as_one_row(contrast: dict[str, Any], json_path: str) -> list[str]:
+    """Unwrap the only row of a t contrast, and return a note on it."""
     weights = contrast.get("Weights")
     rows = weights if isinstance(weights, list) else []
     if contrast.get("Test") != "t" or len(rows) != 1 or not isinstance(rows[0], list):
         return []
     contrast["Weights"] = rows[0]
-    return [f"{place}.Weights: a list of one row read as that row"]
+    return [f"{json_path}.Weights: a list of one row read as that row"]
 
 
 def _without_other_levels(document: dict[str, Any]) -> dict[str, Any]:
-    """Replace nodes that are not run by the least that is valid: how they are written is not our business."""
+    """Return the document with a minimal valid node in place of those that are not run, which are not checked."""
     if not isinstance(document.get("Nodes"), list):
         return document
     least = {"GroupBy": [], "Model": {"Type": "glm", "X": []}}
@@ -160,50 +160,50 @@ def _without_other_levels(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wrong_blocks(document: dict[str, Any]) -> Iterator[str]:
-    """Check the keys of our own blocks, and find blocks that were meant to be ours."""
-    for node_place, node in objects(document, "Nodes"):
-        place = f"{node_place}.Model.Software"
+    """Yield unknown keys of our blocks, and keys that were probably meant to name our block."""
+    for node_path, node in objects(document, "Nodes"):
+        json_path = f"{node_path}.Model.Software"
         software = dig(node, "Model", "Software")
         for tool in software if isinstance(software, dict) else ():
             folded = re.sub(r"[^a-z]|bids", "", tool.casefold())
             if tool == TOOL:
-                yield from unknown_keys(software[tool], GroupLevelSettings, f"{place}.{tool}")
+                yield from unknown_keys(software[tool], GroupLevelSettings, f"{json_path}.{tool}")
             elif difflib.get_close_matches(folded, [TOOL], cutoff=0.8):
-                yield f"{place}: unknown key {shown(tool)}; did you mean {shown(TOOL)}?"
+                yield f"{json_path}: unknown key {shown(tool)}; did you mean {shown(TOOL)}?"
 
 
 def _wrong_graph(document: dict[str, Any]) -> Iterator[str]:
-    """Check what holds the nodes together: names, levels, edges."""
+    """Yield problems of the graph: names, levels, edges."""
     nodes = [node for _, node in objects(document, "Nodes")]
     levels = {node["Name"]: node["Level"] for node in nodes}
-    for place, node in objects(document, "Nodes"):
+    for json_path, node in objects(document, "Nodes"):
         if not node["Name"].strip():
-            yield f"{place}.Name: empty; results are filed under the name of their node"
+            yield f"{json_path}.Name: empty; the folder of the results is named after the node"
     for name in duplicates(node["Name"] for node in nodes):
-        yield f"Nodes: two nodes are called {shown(name)}; give each its own name"
+        yield f"Nodes: two nodes are named {shown(name)}; give each its own name"
     if "Dataset" not in levels.values():
         found = ", ".join(sorted(set(levels.values()))) or "none"
-        yield f'Nodes: no node of level "Dataset", which is what this app runs; levels found: {found}'
-    for place, edge in objects(document, "Edges"):
+        yield f'Nodes: no node of level "Dataset", the only level that this app runs; levels found: {found}'
+    for json_path, edge in objects(document, "Edges"):
         for end in ("Source", "Destination"):
             if edge[end] not in levels:
-                yield f"{place}.{end}: no node is called {shown(edge[end])}{suggestion(edge[end], levels)}"
+                yield f"{json_path}.{end}: no node is named {shown(edge[end])}{suggestion(edge[end], levels)}"
         if levels.get(edge["Source"]) == levels.get(edge["Destination"]) == "Dataset":
-            yield f"{place}: Dataset nodes read first-level maps, not each other's results; take the edge out"
+            yield f"{json_path}: Dataset nodes read first-level maps, not each other's results; remove the edge"
 
 
 def _graph_notes(document: dict[str, Any]) -> Iterator[str]:
-    """Tell what of the file is not run or not used."""
+    """Yield notes on parts of the file that are not run or not used."""
     version = document["BIDSModelVersion"]
     if not version.startswith("1.0"):
-        yield f"BIDSModelVersion: {shown(version)} is taken for 1.0.0"
+        yield f"BIDSModelVersion: {shown(version)} is treated as 1.0.0"
     run = []
-    for place, node in objects(document, "Nodes"):
+    for json_path, node in objects(document, "Nodes"):
         if node["Level"] == "Dataset":
             run.append(node["Name"])
         else:
-            yield f"{place}: {shown(node['Name'])} is of level {node['Level']} and is not run"
-    for place, edge in objects(document, "Edges"):
+            yield f"{json_path}: {shown(node['Name'])} is of level {node['Level']} and is not run"
+    for json_path, edge in objects(document, "Edges"):
         for entity in edge.get("Filter") or () if edge["Destination"] in run else ():
             chooser = "X chooses the conditions" if entity == "contrast" else f"Software.{TOOL}.Select does that"
-            yield Warned(f"{place}.Filter.{entity}: not used; {chooser}")
+            yield Warned(f"{json_path}.Filter.{entity}: not used; {chooser}")

@@ -1,4 +1,4 @@
-"""What the user asked: options, settings, contrasts, nodes and model as values, with their defaults."""
+"""The settings of a node, the block Model.Software.grouplevel of the model file, with their defaults."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ CELL_FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 def _distinct(key: Callable[[Any], str] = str) -> AfterValidator:
-    """Make a validator that refuses a list in which two values share a key."""
+    """Return a validator that refuses a list in which two values share a key."""
 
     def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
         if repeated := duplicates(key(value) for value in values):
-            raise ValueError(f"{shown(repeated[0])} stands there twice; once is enough")
+            raise ValueError(f"{shown(repeated[0])} is listed twice; remove the duplicate")
         return values
 
     return AfterValidator(check)
 
 
-def _is_no_sign(column: str) -> str:
-    """Refuse names of columns that mean something else in a contrast or an effect."""
+def _is_no_operator(column: str) -> str:
+    """Refuse names of columns that have another meaning in a contrast or an effect."""
     if ":" in column or column in ("1", "intercept"):
-        what = 'holds ":", which joins factors' if ":" in column else "is what the intercept is called"
-        raise ValueError(f"{shown(column)} {what}; rename the column in the participants' table, and here")
+        what = 'holds ":", which joins factors' if ":" in column else "is the name of the intercept"
+        raise ValueError(f"{shown(column)} {what}; rename the column in the participants table and here")
     return column
 
 
@@ -57,7 +57,7 @@ class Settings(BaseModel):
 
 
 Text = Annotated[str, Field(min_length=1)]
-ColumnName = Annotated[Text, AfterValidator(_is_no_sign)]
+ColumnName = Annotated[Text, AfterValidator(_is_no_operator)]
 Filters = dict[str, Annotated[tuple[Text, ...], Field(min_length=1)]]
 Effects = Literal["all"] | tuple[Text, ...]
 Alpha = Annotated[float, Field(gt=0, lt=1)]
@@ -67,16 +67,16 @@ class FactorSettings(Settings):
     """A within-subject factor."""
 
     name: Text
-    """Name of the factor, as it stands in CellName and in the names of effects."""
+    """Name of the factor, as used in CellName and in the names of effects."""
     levels: Annotated[tuple[Text, ...], Field(min_length=2), _distinct()]
-    """Levels, spelt as they stand in the names of the conditions."""
+    """Levels, spelled as in the names of the conditions."""
 
     @field_validator("name")
     @classmethod
     def _fits_into_effects(cls, name: str) -> str:
-        """Keep the signs that mark interactions and fields out of factor names."""
+        """Refuse names with the characters that mark interactions and fields."""
         if set(name) & set(":{}"):
-            raise ValueError(f'the name of a factor holds no ":", "{{" or "}}"; found {shown(name)}')
+            raise ValueError(f'the name of a factor may not hold ":", "{{" or "}}"; found {shown(name)}')
         return name
 
 
@@ -84,55 +84,55 @@ class ParametricSettings(Settings):
     """A parametric threshold."""
 
     correction: Correction
-    """Correction for many voxels: none, Bonferroni, or the false discovery rate (Benjamini-Hochberg)."""
+    """Correction for multiple comparisons: none, Bonferroni, or the false discovery rate (Benjamini-Hochberg)."""
     alpha: Alpha = 0.05
     """Level of the corrected p-value."""
     extent: Annotated[int, Field(ge=0)] = 0
-    """Smallest cluster that is kept, in voxels; descriptive, it has no p-value."""
+    """Smallest cluster that is kept, in voxels; descriptive only, without a p-value."""
 
 
 class PermutationSettings(Settings):
-    """Familywise correction by shuffling."""
+    """Familywise correction by permutation (including sign-flips)."""
 
     n: Annotated[int, Field(ge=1)] = 5000
-    """Number of shuffles, the observed one included; fewer where fewer are distinct."""
+    """Number of permutations, including the observed one; fewer if fewer are distinct."""
     statistics: Annotated[tuple[Enhancement, ...], Field(min_length=1), _distinct()] = (
         "voxel",
         "cluster-size",
         "cluster-mass",
         "tfce",
     )
-    """What is maximised over the mask; each is corrected on its own."""
+    """Statistics whose maximum over the mask is taken; each is corrected separately."""
     cluster_forming_p: Annotated[float, Field(gt=0, le=0.05)] = 0.001
-    """Voxels form clusters where t or F lies beyond that of this uncorrected one-tailed p."""
+    """Cluster-forming threshold, as an uncorrected one-tailed p-value of t or F."""
     cluster_forming_t: Annotated[float, Field(gt=0)] | None = None
-    """The same bar as a t or F; where it is given, ClusterFormingP is not used."""
+    """Cluster-forming threshold as a t or F; if given, ClusterFormingP is not used."""
     connectivity: Literal[6, 18, 26] = 26
-    """Neighbours of a voxel: over faces; and edges; and corners."""
+    """Neighbours of a voxel: those that share a face (6), also an edge (18), also a corner (26)."""
     shuffle: Literal["auto", "sign-flip", "permute", "within", "free"] = "auto"
-    """What moves: the signs of subjects, whole subjects, cells inside a subject, all maps; "auto" follows from H0."""
+    """What is permuted: signs, whole subjects, cells within subjects, all maps; "auto" follows from the hypothesis."""
     exchangeability_blocks: Text | None = None
-    """Column of participants.tsv with families or sites: subjects swap places inside a block only; null: one block."""
+    """Column of participants.tsv with families or sites: subjects are permuted within a block only; null: one block."""
     flip_blocks: bool | None = None
-    """Whether sign-flips take whole blocks (families) or single subjects (sites); null: blocks, once they are named."""
+    """Whether whole blocks (families) are sign-flipped, or single subjects (sites); null: blocks, if they are named."""
     alpha: Alpha = 0.05
     """Level of the familywise p-value."""
     across_contrasts: bool = False
-    """Whether the maximum is taken over the contrasts of the node too."""
+    """Whether the maximum is also taken across the contrasts of the node."""
     tail: Literal["gpd"] | None = None
-    """How p below 0.10 are approximated: "gpd", by a generalised Pareto tail of the maxima; null: not at all."""
+    """Approximation of p-values below 0.10: "gpd", by a generalised Pareto tail of the maxima; null: none."""
 
     @field_validator("flip_blocks")
     @classmethod
     def _has_blocks(cls, flip_blocks: bool | None, info: ValidationInfo) -> bool | None:  # noqa: FBT001
-        """Refuse to say what flips do with blocks that nobody named."""
+        """Refuse FlipBlocks without blocks."""
         if flip_blocks is not None and info.data.get("exchangeability_blocks", "") is None:
             raise ValueError("there are no blocks; name their column of participants.tsv by ExchangeabilityBlocks")
         return flip_blocks
 
     @property
     def flips_whole_blocks(self) -> bool:
-        """Whether all the subjects of a block change sign together."""
+        """Whether all subjects of a block change sign together."""
         return self.exchangeability_blocks is not None and self.flip_blocks is not False
 
 
@@ -142,13 +142,13 @@ class ReportSettings(Settings):
     atlases: Annotated[tuple[AtlasName, ...], _distinct()] = ("aal", "desikan_killiany", "harvard_oxford")
     """Atlases that label peaks and clusters."""
     min_extent: Annotated[int, Field(ge=1)] = 1
-    """Smallest cluster in the tables, in voxels; the others are counted."""
+    """Smallest cluster in the tables, in voxels; smaller ones are only counted."""
     min_distance: Annotated[float, Field(ge=0)] = 8.0
-    """Least distance between two peaks of a cluster, in mm."""
+    """Smallest distance between two peaks of a cluster, in mm."""
     interactive: bool = True
-    """Whether the report has maps that can be turned and scrolled."""
+    """Whether the report has interactive maps."""
     nilearn: bool = False
-    """Whether nilearn's own report of the same design is made beside ours."""
+    """Whether nilearn's own report of the same design is added."""
 
 
 class WeightSettings(Settings):
@@ -164,7 +164,7 @@ class ContrastSettings(Settings):
     """Settings of one contrast, or a contrast between and within subjects."""
 
     name: Text
-    """Name of a contrast of the node, or of an effect; of this contrast where it has Within or Between."""
+    """Name of a contrast of the node, or of an effect; of this contrast, if it has Within or Between."""
     sided: Sided | None = None
     """Sidedness of this contrast; null: the node's. F is always "positive"."""
     test: Literal["t", "F"] | None = None
@@ -172,11 +172,11 @@ class ContrastSettings(Settings):
     within: WeightSettings | None = None
     """Weights over the conditions; null: their mean."""
     between: WeightSettings | None = None
-    """Weights over the columns of the between-subject design; null: the mean over subjects, each group alike."""
+    """Weights over the columns of the between-subject design; null: the mean over subjects, groups equally weighted."""
 
     @property
     def is_contrast(self) -> bool:
-        """Whether it states a contrast rather than settings of one that stands elsewhere."""
+        """Whether it defines a contrast rather than settings of one defined elsewhere."""
         return self.within is not None or self.between is not None
 
     @field_validator("between")
@@ -192,33 +192,33 @@ class GroupLevelSettings(Settings):
     """Settings of bids-grouplevel: the block Model.Software.grouplevel of a Dataset node."""
 
     select: Filters = {"stat": ("effect",)}
-    """Keeps maps by entities of their names, condition or stat; stat is ["effect"] unless named here."""
+    """Selects maps by entities of their names, condition or stat; stat is ["effect"] unless named here."""
     factors: Annotated[tuple[FactorSettings, ...], _distinct(attrgetter("name"))] = ()
-    """Within-subject factors, the slowest first."""
+    """Within-subject factors, the slowest-varying first."""
     cell_name: Annotated[str | None, Field(validate_default=True)] = None
-    """How levels make the name of a condition in X: "{presentation}{stimulus}", say; needed with Factors."""
+    """How levels form the name of a condition in X, such as "{presentation}{stimulus}"; needed with Factors."""
     between: Annotated[tuple[ColumnName, ...], _distinct()] = ()
-    """Columns of participants.tsv that are between-subject factors, the slowest first."""
+    """Columns of participants.tsv that are between-subject factors, the slowest-varying first."""
     covariates: Annotated[tuple[ColumnName, ...], _distinct()] = ()
-    """Columns of participants.tsv that are covariates; text becomes a factor without interactions among subjects."""
+    """Columns of participants.tsv that are covariates; text becomes a factor without between-subject interactions."""
     center: Literal["grand", "group", "none"] = "grand"
-    """What is taken off numeric covariates: their mean, the mean of each group of Between, or nothing."""
+    """What is subtracted from numeric covariates: their mean, the mean of each group of Between, or nothing."""
     effects: Annotated[Effects, Field(validate_default=True)] = "all"
     """Effects tested by F: "all" main effects and interactions, or a list such as ["a", "a:b"]."""
     error_term: ErrorTerm = "partitioned"
-    """Error of within-subject effects: of their own scores, or pooled over all of them."""
+    """Error of within-subject effects: that of the effect itself, or pooled over all of them."""
     sphericity: Sphericity = "greenhouse-geisser"
     """Correction of the df of F with several dimensions; "multivariate": Hotelling's T2 or Wilks' lambda instead."""
     variance_groups: Text | None = None
-    """Column of participants.tsv whose groups have variances of their own: Welch's t and F, residuals change sign."""
+    """Column of participants.tsv whose groups have separate variances: Welch's t and F, and sign-flipped residuals."""
     missing: Literal["error", "drop"] = "error"
-    """What a subject without all conditions does: it stops the run, or leaves the contrasts that need what it lacks."""
+    """Subjects without all conditions: an error, or excluded from the contrasts that need the missing maps."""
     voxel_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Least share of the subjects that a voxel needs; below 1 each voxel has its own, and nothing is shuffled."""
+    """Smallest share of the subjects who must have a voxel; below 1, subjects differ by voxel: no permutation."""
     runs: Literal["average"] = "average"
-    """What several runs of a condition become: their average."""
+    """How several runs of a condition are combined: averaged."""
     sided: Sided = "two"
-    """Sidedness of t, for parametric and permutation results alike."""
+    """Sidedness of t, for parametric and permutation results."""
     parametric: Annotated[tuple[ParametricSettings, ...], _distinct(attrgetter("correction"))] = (
         ParametricSettings(correction="bonferroni"),
         ParametricSettings(correction="fdr"),
@@ -226,7 +226,7 @@ class GroupLevelSettings(Settings):
     )
     """Parametric thresholds, one for each correction."""
     permutation: PermutationSettings | None = PermutationSettings()
-    """Familywise correction by shuffling; null: none."""
+    """Familywise correction by permutation; null: none."""
     report: ReportSettings = ReportSettings()
     """What the tables and figures show."""
     contrasts: Annotated[tuple[ContrastSettings, ...], _distinct(attrgetter("name"))] = ()
@@ -246,7 +246,7 @@ class GroupLevelSettings(Settings):
     @field_validator("cell_name")
     @classmethod
     def _names_each_cell(cls, cell_name: str | None, info: ValidationInfo) -> str | None:
-        """Check the pattern against the factors, where these are sound."""
+        """Check the pattern against the factors, if these are valid."""
         if "factors" in info.data:
             _check_cell_name(cell_name, info.data["factors"])
         return cell_name
@@ -264,14 +264,14 @@ class GroupLevelSettings(Settings):
             return effects
         ordered = tuple(":".join(_effect(name, known, info.data["covariates"])) for name in effects)
         if repeated := duplicates(ordered):
-            raise ValueError(f"the effect {shown(repeated[0])} stands there twice; once is enough")
+            raise ValueError(f"the effect {shown(repeated[0])} is listed twice; remove the duplicate")
         return ordered
 
 
 def factor_cells(settings: GroupLevelSettings) -> dict[str, tuple[str, ...]]:
-    """Map each condition that is a cell of the factors to its level of each factor, in factor order.
+    """Return the level of each factor, in factor order, for each condition that is a cell of the factors.
 
-    The last factor changes fastest; without factors there are no cells.
+    The last factor varies fastest; without factors there are no cells.
     """
     if not settings.factors or settings.cell_name is None:
         return {}
@@ -279,30 +279,30 @@ def factor_cells(settings: GroupLevelSettings) -> dict[str, tuple[str, ...]]:
 
 
 def effect_names(settings: GroupLevelSettings) -> tuple[tuple[str, ...], ...]:
-    """List the effects to generate, each as the factors that it involves, between factors first.
+    """Return the effects to test, each as the factors that it involves, between-subject factors first.
 
-    "all" is main effects first, then interactions of two, three and more factors, then each covariate, by itself and
-    with the within factors.
+    "all" gives main effects first, then interactions of two, three and more factors, then each covariate, by itself and
+    with the within-subject factors.
     """
     parts = _effect_parts(settings.factors, settings.between, settings.covariates)
     if settings.effects != "all":
         return tuple(_effect(name, parts, settings.covariates) for name in settings.effects)
     within = [factor.name for factor in settings.factors]
     effects = _combinations([*settings.between, *within])
-    for name in settings.covariates:  # in the model beside every within effect, and with no group
+    for name in settings.covariates:  # interacts with every within-subject effect, but with no group
         effects += [(name,), *((name, *effect) for effect in _combinations(within))]
     return tuple(effects)
 
 
 def json_schema() -> dict[str, Any]:
-    """Give the JSON Schema of the block Model.Software.grouplevel, for editors."""
+    """Return the JSON Schema of the block Model.Software.grouplevel, for editors."""
     schema = GroupLevelSettings.model_json_schema(by_alias=True)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return {**head, **schema, "title": "bids-grouplevel settings"}
 
 
 def _cells(cell_name: str, factors: Sequence[FactorSettings]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Form the name of every combination of levels."""
+    """Yield the name of every combination of levels, with the levels."""
     for levels in itertools.product(*(factor.levels for factor in factors)):
         level_of = {factor.name: level for factor, level in zip(factors, levels, strict=True)}
         # Every second piece is the name of a factor.
@@ -311,7 +311,7 @@ def _cells(cell_name: str, factors: Sequence[FactorSettings]) -> Iterator[tuple[
 
 
 def _check_cell_name(cell_name: str | None, factors: Sequence[FactorSettings]) -> None:
-    """Refuse a pattern without every factor once, with anything else, or with one name for two cells."""
+    """Raise ValueError for a pattern that lacks or repeats a factor, has other fields, or gives two cells one name."""
     wanted = [factor.name for factor in factors]
     if cell_name is None or not wanted:
         if wanted:
@@ -326,42 +326,42 @@ def _check_cell_name(cell_name: str | None, factors: Sequence[FactorSettings]) -
     if sorted(found) != sorted(wanted) or set("{}") & set(CELL_FIELD.sub("", cell_name)):
         raise ValueError(f"expected each of {', '.join(f'{{{name}}}' for name in wanted)} once")
     if repeated := duplicates(name for name, _ in _cells(cell_name, factors)):
-        raise ValueError(f"two cells get the name {shown(repeated[0])}; put a sign between the levels")
+        raise ValueError(f"two cells get the name {shown(repeated[0])}; put a separator between the levels")
 
 
 def _effect_parts(factors: Sequence[FactorSettings], between: Sequence[str], covariates: Sequence[str]) -> list[str]:
-    """List what may stand in the name of an effect, in the order in which it does."""
+    """Return the names that an effect may consist of, in their order."""
     return [*between, *covariates, *(factor.name for factor in factors)]
 
 
 def _name_twice(name: str, factors: Sequence[FactorSettings], between: Sequence[str]) -> str:
-    """Say where a name stands that two effects would have."""
+    """Return the message for a name that two effects would share."""
     if name not in {factor.name for factor in factors}:
-        return f"{shown(name)} stands in Between and in Covariates; take it out of one"
+        return f"{shown(name)} is in both Between and Covariates; remove it from one"
     column = "Between" if name in between else "Covariates"
     return f"{shown(name)} is a factor in Factors and a column in {column}; give the factor in Factors another name"
 
 
 def _combinations(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """List single names, pairs and so on."""
+    """Return single names, pairs and so on."""
     return [effect for size in range(1, len(names) + 1) for effect in itertools.combinations(names, size)]
 
 
 def _effect(name: str, known: Sequence[str], covariates: Sequence[str]) -> tuple[str, ...]:
-    """Split the name of an effect into its factors and put them in order."""
+    """Return the factors in the name of an effect, in order."""
     parts = name.split(":")
     if not known:
         raise ValueError(f"{shown(name)} needs Factors, Between or Covariates, and there are none")
     for part in parts:
         if part not in known:
-            raise ValueError(f"{shown(name)}: no factor is called {shown(part)}{suggestion(part, known)}")
+            raise ValueError(f"{shown(name)}: no factor is named {shown(part)}{suggestion(part, known)}")
     if duplicates(parts):
         raise ValueError(f"{shown(name)} names a factor twice")
-    found = [part for part in parts if part in covariates]
+    slopes = [part for part in parts if part in covariates]
     among_subjects = known[: known.index(covariates[-1]) + 1] if covariates else []
-    if found and sum(part in among_subjects for part in parts) > 1:
+    if slopes and sum(part in among_subjects for part in parts) > 1:
         raise ValueError(
-            f"{shown(name)}: the slope of {found[0]} is the same in all groups of this model; it has no interaction "
-            "between subjects"
+            f"{shown(name)}: the slope of {slopes[0]} is the same in all groups of this model; it cannot interact "
+            "with between-subject factors"
         )
     return tuple(sorted(parts, key=known.index))

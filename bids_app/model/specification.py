@@ -1,4 +1,4 @@
-"""What the user asked: options, settings, contrasts, nodes and model as values, with their defaults."""
+"""Contrasts, nodes and model, as the model file states them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from bids_app.model.settings import GroupLevelSettings, Sided
 
 @dataclass(frozen=True, slots=True)
 class ContrastSpec:
-    """One contrast as the model states it."""
+    """One contrast, as the model states it."""
 
     name: str
     test: Literal["t", "F"]
-    conditions: tuple[str, ...]  # those that have weights; none: the mean over all cells
+    conditions: tuple[str, ...]  # those with weights; none: the mean over all cells
     weights: tuple[tuple[float, ...], ...]  # one row for t, one or more for F; a weight per condition
     sided: Sided  # F: always "positive"
-    where: str  # place in the file, for messages: Nodes[0].Contrasts[1]
+    where: str  # path in the file, for messages: Nodes[0].Contrasts[1]
     columns: tuple[str, ...] = ()  # of the between-subject design; none: the mean over subjects
     column_weights: tuple[tuple[float, ...], ...] = ()  # a weight per column
 
     def __post_init__(self) -> None:
-        """Hold weights and conditions together."""
+        """Check that there is one weight per condition and per column."""
         if any(len(row) != len(self.conditions) for row in self.weights):
             raise ValueError("every row of weights needs one weight per condition")
         if any(len(row) != len(self.columns) for row in self.column_weights):
@@ -35,7 +35,7 @@ class NodeSpec:
 
     name: str
     conditions: tuple[str, ...]  # the conditions in X, in the order of X
-    has_subject: bool  # whether "subject" stands in X
+    has_subject: bool  # whether "subject" is in X
     contrasts: tuple[ContrastSpec, ...]  # explicit ones only; see effect_names for the others
     settings: GroupLevelSettings
     mask_filter: dict[str, tuple[str, ...]] | None = None  # Options.Mask
@@ -50,11 +50,11 @@ class ModelSpec:
     name: str
     input: dict[str, tuple[str, ...]]
     nodes: tuple[NodeSpec, ...]
-    document: dict[str, Any]  # the JSON as it was run: spellings put right, our defaults filled in
-    notes: tuple[str, ...] = field(default=())  # log lines: spellings put right, nodes not run
+    document: dict[str, Any]  # the JSON as it is run: spellings corrected, defaults filled in
+    notes: tuple[str, ...] = field(default=())  # log lines: corrected spellings, nodes that are not run
 
 
 def participant_columns(settings: GroupLevelSettings) -> tuple[str, ...]:
-    """List the columns of participants.tsv that the settings name, each once."""
+    """Return the columns of participants.tsv that the settings name, each once."""
     others = (settings.variance_groups, settings.permutation and settings.permutation.exchangeability_blocks)
     return tuple(dict.fromkeys([*settings.between, *settings.covariates, *(name for name in others if name)]))

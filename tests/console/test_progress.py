@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bids_app.console.progress import _duration, shuffling
+from bids_app.console.progress import shuffling
 from builders.terminals import left_on_screen, on_a_terminal, plain
 
 # Ten steps of a tenth of a second, log lines in between
@@ -50,7 +50,7 @@ def test_a_terminal_gets_a_bar_with_count_rate_and_time_left(drawn: str) -> None
     assert re.search(r"left 0:00:\d\d", text)
     rates = [int(rate) for rate in re.findall(r"(\d+)/s", text)]
     assert rates
-    # 20 shuffles in 0.1 s; a busy machine is slower. The 200 done before would show as thousands.
+    # 20 permutations in 0.1 s; a busy machine is slower. The 200 done before would show as thousands.
     assert all(20 <= rate <= 210 for rate in rates)
 
 
@@ -103,7 +103,7 @@ def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_elsewhere_there_is_a_line_for_every_tenth(clock: list[float], lines: pytest.LogCaptureFixture) -> None:
-    """5000 shuffles in batches of 64, 100 per second after 6 s of compiling, which count less and less."""
+    """5000 permutations in batches of 64, 100 per second after 6 s of compiling, which count less and less."""
     clock[0] = 100.0
     with shuffling("fame", 5000, 0, quiet=False) as advance:
         clock[0] += 6 - 0.64
@@ -112,10 +112,10 @@ def test_elsewhere_there_is_a_line_for_every_tenth(clock: list[float], lines: py
             advance(min(64, 5000 - done))
     messages = lines.messages
     assert len(messages) == 10
-    assert messages[0] == "fame: 512 of 5000 shuffles (10 %), 49 per second, 1 min 32 s left"
-    assert messages[-2].startswith("fame: 4544 of 5000 shuffles (90 %), 89 per second, 5 s left")
-    # the last batch is of 8 shuffles and took as long as the others
-    assert re.fullmatch(r"fame: 5000 of 5000 shuffles \(100 %\), (88|89) per second", messages[-1])
+    assert messages[0] == "fame: 512 of 5000 permutations (10 %), 49 per second, 1 min 32 s left"
+    assert messages[-2].startswith("fame: 4544 of 5000 permutations (90 %), 89 per second, 5 s left")
+    # the last batch is of 8 permutations and took as long as the others
+    assert re.fullmatch(r"fame: 5000 of 5000 permutations \(100 %\), (88|89) per second", messages[-1])
 
 
 def test_a_batch_over_several_tenths_gives_one_line(clock: list[float], lines: pytest.LogCaptureFixture) -> None:
@@ -125,8 +125,8 @@ def test_a_batch_over_several_tenths_gives_one_line(clock: list[float], lines: p
             clock[0] += 3200
             advance(32)
     assert lines.messages == [
-        "fame: 32 of 64 shuffles (50 %), 0.01 per second, 53 min 20 s left",
-        "fame: 64 of 64 shuffles (100 %), 0.01 per second",
+        "fame: 32 of 64 permutations (50 %), 0.01 per second, 53 min 20 s left",
+        "fame: 64 of 64 permutations (100 %), 0.01 per second",
     ]
 
 
@@ -139,8 +139,8 @@ def test_what_an_earlier_run_did_counts_as_done_and_not_for_the_rate(
             clock[0] += 1
             advance(1)
     assert lines.messages == [
-        "fame: 90 of 100 shuffles (90 %), 1 per second, 10 s left",
-        "fame: 100 of 100 shuffles (100 %), 1 per second",
+        "fame: 90 of 100 permutations (90 %), 1 per second, 10 s left",
+        "fame: 100 of 100 permutations (100 %), 1 per second",
     ]
 
 
@@ -173,19 +173,3 @@ def test_a_file_gets_no_bar_even_where_colours_are_forced(
     with shuffling("fame", 10, 0, quiet=False) as advance:
         advance(10)
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (0.2, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 0 s"),
-        (3599.4, "59 min 59 s"),
-        (3600, "1 h 0 min"),
-        (7500, "2 h 5 min"),
-    ],
-)
-def test_a_duration_has_its_two_largest_units(seconds: float, expected: str) -> None:
-    """Seconds, minutes and hours."""
-    assert _duration(seconds) == expected

@@ -253,7 +253,7 @@ def test_blocks_are_those_of_the_subjects_whatever_the_order_of_the_table() -> N
     note, rest = design.notes
     assert 'column "family" of participants.tsv, 3 in all (2 of 1 subject, 1 of 2 subjects)' in note
     assert "sign-flips act on whole blocks" in note
-    assert rest == "in participants.tsv and not in this analysis: 9"
+    assert rest == "in participants.tsv but not in this analysis: 9"
     singly = build_design(inputs(4), node(Permutation={**block, "FlipBlocks": False}), participants)
     assert "sign-flips act on single subjects" in singly.notes[0]
     assert build_design(inputs(4), node(Permutation=None), participants).blocks == ()

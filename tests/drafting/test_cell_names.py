@@ -84,17 +84,17 @@ def test_every_cell_finds_its_condition() -> None:
     assert spelt["Del_SF"] == "delsf"
 
 
-def test_a_misspelt_level_is_named_with_the_nearest() -> None:
+def test_a_misspelled_level_is_named_with_the_nearest() -> None:
     """One wrong level does not become three wrong conditions."""
     message = complaint("{presentation}{stimulus}", NINE, STIMULUS, factor("presentation", "Ini", "Inm", "Del"))
     assert "--within presentation: no condition has the level Inm (InmFF, InmUF, InmSF; nearest: Imm)" in message
     assert "--within stimulus" not in message
 
 
-def test_a_factor_without_any_right_level_is_told_what_stands_in_its_place() -> None:
+def test_a_factor_without_any_right_level_is_named_with_what_is_found_in_its_position() -> None:
     """No level of it is near, so all that are there are listed."""
     message = complaint("{presentation}{stimulus}", NINE, STIMULUS, factor("presentation", "x1", "x2"))
-    assert "the level x1 (x1FF, x1UF, x1SF; in its place there are Del, Imm, Ini)" in message
+    assert "the level x1 (x1FF, x1UF, x1SF; found in its position: Del, Imm, Ini)" in message
     assert "the level x2" in message
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -138,7 +139,7 @@ def test_another_shape_is_named(three: tuple[InputMaps, np.ndarray]) -> None:
 def test_a_mask_on_another_grid_is_refused(tmp_path: Path, three: tuple[InputMaps, np.ndarray]) -> None:
     """The mask is not resampled either."""
     path = save(tmp_path / "mask.nii.gz", np.ones(SHAPE), np.diag([2.0, 2.0, 2.0, 1.0]))
-    with pytest.raises(DataError, match="another grid"):
+    with pytest.raises(DataError, match=r"mask\.nii\.gz .*(?s:.)*affine \[2 .*(?s:.)*affine \[3 "):
         load_maps(three[0], (path,))
 
 
@@ -182,7 +183,7 @@ def test_an_empty_mask_stops_the_run_and_names_who_misses_most(
     with pytest.raises(DataError, match=r"empty.*mask\.nii"):
         load_maps(three[0], (empty,))
     replace_map(three[0], 1, np.zeros(SHAPE))
-    with pytest.raises(DataError, match="sub-1 misses 24"):
+    with pytest.raises(DataError, match="sub-1 lacks 24"):
         load_maps(three[0], ())
 
 
@@ -280,7 +281,7 @@ def test_few_zeros_inside_a_given_mask_are_said_and_no_warning(tmp_path: Path, r
     data, ball = brains(5, rng)
     data[2][tuple(np.argwhere(ball)[7])] = 0
     loaded = load_maps(on_disk(tmp_path, data), (save(tmp_path / "mask.nii", ball),))
-    assert "exact zeros inside the mask that is given are data; voxels: sub-2 A 1" in loaded.notes
+    assert any("zeros" in note and note.endswith("voxels: sub-2 A 1") for note in loaded.notes)
     assert warned(loaded.notes) == []
 
 
@@ -324,7 +325,7 @@ def test_scattered_zeros_without_a_mask_are_a_warning(
     many[1][tuple(np.argwhere(ball)[:30].T)] = 0
     (note,) = warned(load_maps(on_disk(tmp_path, many), (), coverage=coverage).notes)
     assert note.startswith(f"30 of {ball.sum()} voxels that most maps have")
-    assert "30 of them by an exact zero" in note
+    assert "in 30 of them the value is exactly zero" in note
     assert "--mask" in note
     many[1][many[1] == 0] = np.nan
     (note,) = warned(load_maps(on_disk(tmp_path, many), (), coverage=coverage).notes)
@@ -341,10 +342,10 @@ def test_a_subject_without_any_voxel_is_named_under_coverage(tmp_path: Path, rng
     assert np.isnan(loaded.values[3]).all()
     assert np.array_equal(np.delete(loaded.values, 3, 0), np.delete(data[:, ball], 3, 0))
     first, second = warned(loaded.notes)
-    assert "no voxel of the analysis mask is in all maps of sub-3," in first
+    assert re.search("no voxel .* sub-3,.*--participant-label", first)
     assert second.startswith("maps that hold only NaN: sub-3 A")
     for coverage in (1.0, 0.9):
-        with pytest.raises(DataError, match=f"sub-3 misses {ball.sum()}.*--participant-label"):
+        with pytest.raises(DataError, match=f"sub-3 lacks {ball.sum()}.*--participant-label"):
             load_maps(maps, (), coverage=coverage)
 
 
@@ -380,7 +381,7 @@ def test_a_mask_may_be_rounded_and_nan_outside(tmp_path: Path, three: tuple[Inpu
     rounded[0, 0] = np.nan
     loaded = load_maps(three[0], (save(tmp_path / "mask.nii", rounded),))
     assert np.array_equal(loaded.mask, inside)
-    assert "the mask mask.nii is NaN in 2 voxels; they are taken to be outside of it" in warned(loaded.notes)
+    assert any("mask.nii is NaN in 2 voxels" in note for note in warned(loaded.notes))
 
 
 # Maps that may not be what is meant
@@ -414,7 +415,7 @@ def test_masks_among_the_maps_and_boxes_without_background_are_named(tmp_path: P
     data, ball = brains(3, rng)
     data[1] = ball
     (note,) = warned(load_maps(on_disk(tmp_path, data), ()).notes)
-    assert note.startswith("maps that hold only 0 and 1, as masks do: sub-1 A")
+    assert note.startswith("maps that hold only 0 and 1, like a mask: sub-1 A")
     (note,) = warned(load_maps(on_disk(tmp_path, rng.standard_normal((3, 5, 5, 5))), ()).notes)
     assert "six faces" in note
 
@@ -430,7 +431,7 @@ def test_a_background_that_is_not_zero_needs_a_mask(value: float, tmp_path: Path
         load_maps(maps, ())
     assert warned(load_maps(maps, (save(tmp_path / "mask.nii", ball),)).notes) == []
     (note, _) = warned(load_maps(maps, (save(tmp_path / "mask.nii", np.ones_like(ball)),)).notes)
-    assert f"hold {value:g} in every map, inside the mask" in note
+    assert f"hold {value:g} in every map, inside the given mask" in note
 
 
 @pytest.mark.parametrize("coverage", [1.0, 0.5])

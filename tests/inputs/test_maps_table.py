@@ -68,7 +68,7 @@ def test_a_row_with_the_file_of_another_subject_is_told(tmp_path: Path) -> None:
     notes = find(tmp_path, ("A",), maps_table=table(tmp_path, HEADER + f"1\tA\t{names[0]}\n3\tA\t{names[1]}\n")).notes
     assert len(notes) == 1
     assert isinstance(notes[0], Warned)
-    assert f"called after another subject than their row: line 3 (sub-3: {names[1]})" in notes[0]
+    assert f"another subject than their rows: line 3 (sub-3: {names[1]})" in notes[0]
 
 
 def test_maps_of_unlike_kinds_in_a_table_are_told(tmp_path: Path) -> None:
@@ -77,8 +77,10 @@ def test_maps_of_unlike_kinds_in_a_table_are_told(tmp_path: Path) -> None:
     write(tmp_path, names, None)
     file = table(tmp_path, HEADER + "".join(f"{i}\tA\t{name}\n" for i, name in enumerate(names, start=1)))
     notes = find(tmp_path, ("A",), maps_table=file).notes
-    assert notes == ("subjects differ in contrast, and are analysed together: x (2), y (1)",)
-    assert isinstance(notes[0], Warned)
+    (note,) = notes
+    assert isinstance(note, Warned)
+    assert note.startswith("subjects differ in contrast ")
+    assert note.endswith(": x (2), y (1)")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_files_that_a_table_names_must_exist(tmp_path: Path) -> None:
         find(tmp_path, ("A",), maps_table=table(tmp_path, HEADER))
     (tmp_path / "s9").mkdir()
     (tmp_path / "s9" / "con_0001.nii").symlink_to("nowhere")
-    with pytest.raises(DataError, match="not fetched"):
+    with pytest.raises(DataError, match=r"(?s)fetched.*s9/con_0001\.nii"):
         find(tmp_path, ("A",), maps_table=table(tmp_path, HEADER + "1\tA\ts1/con_0001.nii\n2\tA\ts9/con_0001.nii\n"))
 
 
@@ -122,6 +124,6 @@ def test_filters_that_a_table_cannot_answer_are_wrong_usage(tmp_path: Path) -> N
 
 def test_a_path_that_no_file_system_takes_is_missing_and_not_shown_whole(tmp_path: Path) -> None:
     """5,000 letters: a line of a message, and no error of the system."""
-    with pytest.raises(MissingPathError, match=r"line 2: .*\.\.\. \([0-9,]+ signs\)") as caught:
+    with pytest.raises(MissingPathError, match=r"line 2: .*\.\.\. \([0-9,]+ characters\)") as caught:
         find(tmp_path, ("A",), maps_table=table(tmp_path, f"{HEADER}1\tA\t{'x' * 5000}.nii\n"))
     assert max(map(len, str(caught.value).splitlines())) < 400

@@ -67,7 +67,7 @@ def test_unused_edge_filters_and_conditions_outside_the_factors_are_noted() -> N
     assert "Edges[0].Filter.contrast: not used; X chooses the conditions" in notes
     assert all(isinstance(note, Warned) for note in notes if "not used" in note)
     assert "Edges[0].Filter.run: not used; Software.grouplevel.Select does that" in notes
-    assert "Nodes[1]: not a cell of the factors: rest" in notes
+    assert "Nodes[1]: not cells of the factors: rest" in notes
 
 
 def test_lenient_spellings_are_put_right_with_a_note() -> None:
@@ -87,7 +87,7 @@ def test_lenient_spellings_are_put_right_with_a_note() -> None:
         'Nodes[0].Model.Options.Mask.desc: "brain" read as ["brain"]',
         f'{BLOCK}.Select.node: "subject" read as ["subject"]',
         "Nodes[0].Contrasts[0].Weights: a list of one row read as that row",
-        'BIDSModelVersion: "0.9" is taken for 1.0.0',
+        'BIDSModelVersion: "0.9" is treated as 1.0.0',
     )
 
 
@@ -165,7 +165,7 @@ def test_the_intercept_is_the_number_1_and_a_text_1_may_be_a_condition(
     assert node.conditions == ("1", "houses", "faces")
     assert [(c.conditions, c.columns) for c in node.contrasts] == [(("1", "houses"), ()), (("1",), ()), ((), ("1",))]
     document["Nodes"][0]["Model"]["X"] = ["1", "1", "houses"]
-    assert 'X: "1" stands there twice' in refusal(document)
+    assert 'X: "1" is listed twice' in refusal(document)
     per_condition = edited("minimal", "Nodes[0].GroupBy", ["contrast"])
     per_condition["Nodes"][0]["Model"]["X"] = ["1"]
     del per_condition["Nodes"][0]["Contrasts"]
@@ -189,7 +189,7 @@ def test_a_missing_file_is_a_missing_path(tmp_path: Path) -> None:
     with pytest.raises(MissingPathError, match=r"nowhere\.json: no such file"):
         read_model(tmp_path / "nowhere.json")
     (tmp_path / "annexed.json").symlink_to(tmp_path / "object")
-    with pytest.raises(MissingPathError, match=r"annexed\.json: a link to content that is not here"):
+    with pytest.raises(MissingPathError, match=r"annexed\.json: a link to content"):
         read_model(tmp_path / "annexed.json")
 
 
@@ -214,8 +214,8 @@ WRONG_IN_BLOCK: list[Any] = [
     (
         "Permutation.ClusterFormingP",
         0.1,
-        ".Permutation.ClusterFormingP: expected at most 0.05; found 0.1; a lower bar "
-        'has to be named as a statistic, "ClusterFormingT"',
+        ".Permutation.ClusterFormingP: expected at most 0.05; found 0.1; a lower threshold "
+        'must be given as a statistic, "ClusterFormingT"',
     ),
     (
         "Permutation.Shuffle",
@@ -226,31 +226,31 @@ WRONG_IN_BLOCK: list[Any] = [
     ("Permutation.FlipBlocks", False, ".Permutation.FlipBlocks: there are no blocks; name their column"),
     ("Permutation.Connectivity", 8, ".Permutation.Connectivity: expected 6, 18 or 26; found 8"),
     ("Permutation.Statistics", [], ".Permutation.Statistics: expected a list of at least 1; found []"),
-    ("Permutation.Statistics", ["tfce", "tfce"], '.Permutation.Statistics: "tfce" stands there twice'),
-    ("Parametric[1].Correction", "bonferroni", '.Parametric: "bonferroni" stands there twice'),
+    ("Permutation.Statistics", ["tfce", "tfce"], '.Permutation.Statistics: "tfce" is listed twice'),
+    ("Parametric[1].Correction", "bonferroni", '.Parametric: "bonferroni" is listed twice'),
     ("Parametric[0]", {}, '.Parametric[0]: the key "Correction" is missing'),
     ("Select", {"stat": []}, ".Select.stat: expected a list of at least 1; found []"),
     ("Effects", 3, '.Effects: expected "all" or a list of names; found 3'),
     (
         "Contrasts",
         [{"Name": "FaceScrambled"}],
-        '.Contrasts[0].Name: no contrast or effect is called "FaceScrambled"; did you mean "FacesScrambled"?',
+        '.Contrasts[0].Name: no contrast or effect is named "FaceScrambled"; did you mean "FacesScrambled"?',
     ),
     (
         "Contrasts",
         [{"Name": "stimulus", "Sided": "two"}],
-        '.Contrasts[0].Sided: "stimulus" is an F, which is always "positive"; found "two"',
+        '.Contrasts[0].Sided: "stimulus" is an F test, which is always "positive"; found "two"',
     ),
-    ("Contrasts", [{"Name": "a"}, {"Name": "a"}], '.Contrasts: "a" stands there twice'),
-    ("Factors[0].Name", "a:b", '.Factors[0].Name: the name of a factor holds no ":"'),
+    ("Contrasts", [{"Name": "a"}, {"Name": "a"}], '.Contrasts: "a" is listed twice'),
+    ("Factors[0].Name", "a:b", '.Factors[0].Name: the name of a factor may not hold ":"'),
     ("Factors[0].Name", "", '.Factors[0].Name: expected text that is not empty; found ""'),
-    ("Factors[0].Name", "presentation", '.Factors: "presentation" stands there twice'),
+    ("Factors[0].Name", "presentation", '.Factors: "presentation" is listed twice'),
     ("Factors[0].Levels", ["FF"], '.Factors[0].Levels: expected a list of at least 2; found ["FF"]'),
-    ("Factors[0].Levels[1]", "FF", '.Factors[0].Levels: "FF" stands there twice'),
+    ("Factors[0].Levels[1]", "FF", '.Factors[0].Levels: "FF" is listed twice'),
     (
         "Factors[0].Levels[1]",
         "UFF",
-        ".CellName: 3 of 9 cells are not in X: IniUFF, ImmUFF, DelUFF; IniUFF may be IniUF, misspelt in one of the two",
+        ".CellName: 3 of 9 cells are not in X: IniUFF, ImmUFF, DelUFF; IniUFF may be IniUF",
     ),
     ("CellName", REMOVED, '.CellName: needed with Factors, such as "{stimulus}{presentation}"'),
     ("CellName", "{stimulus}", ".CellName: expected each of {stimulus}, {presentation} once"),
@@ -266,12 +266,12 @@ WRONG_IN_BLOCK: list[Any] = [
         [{"Name": "stimulus", "Levels": ["F", "FF"]}, {"Name": "presentation", "Levels": ["I", "IF"]}],
         '.CellName: two cells get the name "IFF"',
     ),
-    ("Effects", ["stimuls"], '.Effects: "stimuls": no factor is called "stimuls"; did you mean "stimulus"?'),
+    ("Effects", ["stimuls"], '.Effects: "stimuls": no factor is named "stimuls"; did you mean "stimulus"?'),
     ("Effects", ["stimulus:stimulus"], '.Effects: "stimulus:stimulus" names a factor twice'),
     (
         "Effects",
         ["stimulus:presentation", "presentation:stimulus"],
-        '.Effects: the effect "stimulus:presentation" stands there twice',
+        '.Effects: the effect "stimulus:presentation" is listed twice',
     ),
 ]
 # The contrast of minimal: key, value, message after its place.
@@ -285,7 +285,7 @@ WRONG_IN_CONTRAST: list[Any] = [
     (
         "ConditionList[0]",
         "Face",
-        '.ConditionList[0]: "Face" is not a condition in X, which has "faces"; one of the two is misspelt',
+        '.ConditionList[0]: "Face" is not a condition in X, which has "faces"; one of the two is misspelled',
     ),
     (
         "ConditionList[0]",
@@ -293,11 +293,11 @@ WRONG_IN_CONTRAST: list[Any] = [
         '.ConditionList[0]: "rest" is not a condition in X; expected one of faces, houses',
     ),
     ("ConditionList[0]", 1, ".ConditionList[0]: 1 is not a condition in X"),
-    ("ConditionList[0]", "subject", '.ConditionList[0]: "subject" is no condition'),
-    ("ConditionList[0]", "houses", '.ConditionList: "houses" stands there twice'),
+    ("ConditionList[0]", "subject", '.ConditionList[0]: "subject" is not a condition'),
+    ("ConditionList[0]", "houses", '.ConditionList: "houses" is listed twice'),
     ("Weights", [1], ".Weights: expected 2 weights, one for each name in ConditionList; found 1"),
     ("Weights", [], ".Weights: expected 2 weights, one for each name in ConditionList; found 0"),
-    ("Weights", [[1, 0], [0, 1]], '.Weights: a t has one row; found 2; write "Test": "F"'),
+    ("Weights", [[1, 0], [0, 1]], '.Weights: a t contrast has one row; found 2; use "Test": "F"'),
     ("Weights[1]", "-1/0", '.Weights[1]: expected a number or a fraction such as "1/6"; found "-1/0"'),
     ("Weights[1]", "half", '.Weights[1]: expected a number or a fraction such as "1/6"; found "half"'),
     ("Weights[1]", float("inf"), ".Weights[1]: expected a number or a fraction"),
@@ -315,7 +315,7 @@ WRONG_IN_NODE: list[Any] = [
     (
         "GroupBy",
         ["contrast"],
-        '.Model.X: with "GroupBy": ["contrast"] every condition has its own model, and X holds 1 and columns of '
+        '.Model.X: with "GroupBy": ["contrast"] every condition has its own model, and X may hold 1 and columns of '
         'Between and Covariates; found "faces"',
     ),
     (
@@ -324,17 +324,17 @@ WRONG_IN_NODE: list[Any] = [
         '.GroupBy: expected [] (all maps together) or ["contrast"] (one model per condition); choose the maps of '
         "each group by Select",
     ),
-    ("Model.Type", "Meta", ".Model.Type: this version does no meta-analysis"),
+    ("Model.Type", "Meta", ".Model.Type: meta-analysis is not supported"),
     (
         "Model.Options",
         {"ReplaceVariables": {}},
-        ".Model.Options.ReplaceVariables: not done at the group level",
+        ".Model.Options.ReplaceVariables: not supported at the group level",
     ),
-    ("Model.X", [1], ".Model.X: expected the names of conditions; found [1]. One model for each condition takes"),
+    ("Model.X", [1], ".Model.X: expected the names of conditions; found [1]. "),
     ("Model.X", [], ".Model.X: expected the names of conditions; found []"),
     ("Model.X", ["subject"], '.Model.X: expected the names of conditions; found ["subject"]'),
     ("Model.X[0]", "fac*", '.Model.X[0]: expected the name of a condition, or "subject"; found "fac*"'),
-    ("Model.X[0]", "houses", '.Model.X: "houses" stands there twice'),
+    ("Model.X[0]", "houses", '.Model.X: "houses" is listed twice'),
     (
         "Model.Options",
         {"Mask": {"desc": []}},
@@ -354,7 +354,7 @@ WRONG_IN_FILE: list[Any] = [
         "minimal",
         "Nodes[0].Level",
         "Subject",
-        'Nodes: no node of level "Dataset", which is what this app runs; levels found: Subject',
+        'Nodes: no node of level "Dataset", the only level that this app runs; levels found: Subject',
     ),
     ("minimal", "Nodes", {}, "Nodes: expected a list; found {}"),
     ("minimal", "Nodes", [3], "Nodes[0]: expected a JSON object; found 3"),
@@ -366,18 +366,18 @@ WRONG_IN_FILE: list[Any] = [
         3,
         "Nodes[0].Model.Software.grouplevel: expected a JSON object; found 3",
     ),
-    ("minimal", "Nodes", load("minimal")["Nodes"] * 2, 'Nodes: two nodes are called "paired"'),
+    ("minimal", "Nodes", load("minimal")["Nodes"] * 2, 'Nodes: two nodes are named "paired"'),
     (
         "minimal",
         "Nodes",
         [],
-        'Nodes: no node of level "Dataset", which is what this app runs; levels found: none',
+        'Nodes: no node of level "Dataset", the only level that this app runs; levels found: none',
     ),
     (
         "full",
         "Edges[0].Destination",
         "anvoa",
-        'Edges[0].Destination: no node is called "anvoa"; did you mean "anova"?',
+        'Edges[0].Destination: no node is named "anvoa"; did you mean "anova"?',
     ),
     (
         "full",
@@ -397,7 +397,7 @@ WRONG_IN_FILE: list[Any] = [
         [0, 0, 0],
         "Nodes[1].Contrasts[2].Weights[1]: all weights are zero",
     ),
-    ("full", "Nodes[1].Contrasts[1].Name", "aRest", 'Nodes[1].Contrasts: two contrasts are called "aRest"'),
+    ("full", "Nodes[1].Contrasts[1].Name", "aRest", 'Nodes[1].Contrasts: two contrasts are named "aRest"'),
 ]
 WRONG = [
     *(("faces3x3", f"{BLOCK}.{key}", value, f"{BLOCK}{text}") for key, value, text in WRONG_IN_BLOCK),

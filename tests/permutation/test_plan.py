@@ -616,7 +616,7 @@ def test_infinite_missing_and_constant_voxels_leave_the_mask(make_study: Callabl
     for voxel in ((0, 0, 0), (0, 0, 1), (1, 1, 1), (2, 2, 2)):
         gone[voxel] = True
     assert np.array_equal(study.mask(), ~gone)
-    assert "2 voxels left the mask because a map misses them; by subject: sub-03 1, sub-05 1" in study.log()
+    assert "2 voxels left the mask because a map lacks them; by subject: sub-03 1, sub-05 1" in study.log()
     assert "2 voxels left the mask: there, some contrast does not vary over subjects" in study.log()
     differences = np.array([(smooth_map(i, 0) - smooth_map(i, 1))[~gone] for i in range(6)], float)
     flips = [np.array(flip)[:, None] for flip in product((1, -1), repeat=6) if flip[0] == 1]
@@ -629,7 +629,7 @@ def test_a_subject_of_zeros_is_named(make_study: Callable[..., Study], capsys: p
     """No voxel has a value in every map: exit code 65 and the subject to look at."""
     study = make_study(value=lambda i, j: smooth_map(i, j) * (i != 3))
     assert study.run({"N": 10}, "--quiet") == 65
-    assert "sub-04 misses 125" in capsys.readouterr().err
+    assert "sub-04 lacks 125" in capsys.readouterr().err
     assert not (study.folder / "out").exists()
 
 

@@ -503,7 +503,7 @@ def test_places_that_are_not_those_of_the_atlases_get_no_label(
     page, said = (tmp_path / "out" / "report.html").read_text(), capsys.readouterr().err
     assert words in page
     assert words in said
-    assert ("hold no position (both codes of NIfTI are 0" in said) == (edit is without_position)
+    assert ("hold no position (qform_code and sform_code are 0" in said) == (edit is without_position)
     (peaks,) = (tmp_path / "out").glob("group/*/*contrast-A_desc-uncorrected_peaks.tsv")
     table = pd.read_csv(peaks, sep="\t")
     assert len(table) > 3
@@ -656,7 +656,7 @@ def test_blocks_are_read_from_the_participants_of_the_dataset_or_of_the_option(
     said = capsys.readouterr().err
     assert f'column "family" of {root / "participants.tsv"}, 3 in all (1 of 1 subject, 1 of 2 subjects, ' in said
     assert f'column "family" of {own}, 4 in all (2 of 1 subject, 2 of 2 subjects)' in said
-    assert f"in {own} and not in this analysis: 07" in said
+    assert f"in {own} but not in this analysis: 07" in said
 
 
 def test_participants_that_no_node_asks_for_are_noted(
