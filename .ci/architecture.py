@@ -245,7 +245,8 @@ def _rows(of_package: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _other_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    there = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".py")
+    return [path for path in there if "__pycache__" not in path.parts]
 
 
 def _link(path: Path) -> str:

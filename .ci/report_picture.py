@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parent.parent
 REPORT = REPOSITORY / "demo" / "output" / "report.html"
 PICTURE = REPOSITORY / "docs" / "images" / "report.png"
 CONTRAST = "FacesScrambled"
-SIZE = {"width": 1180, "height": 648}  # the table of contents beside a contrast, down to its first map
+WIDTH, HEIGHT = 1180, 648  # the table of contents beside a contrast, down to its first map
 MARGIN = 24  # pixels above the heading
 
 
@@ -41,7 +41,7 @@ def photograph(executable: str) -> bytes:
     """Return a PNG of the page at its first contrast, once all pictures in view have been drawn."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport=SIZE, color_scheme="light")
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.context.set_offline(True)
         page.goto(REPORT.as_uri())
         heading = page.get_by_role("heading", name=CONTRAST, exact=True).last
