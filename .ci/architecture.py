@@ -264,13 +264,17 @@ def _first_words(path: Path) -> str:
 
 def question_list() -> Iterator[str]:
     """Yield the questions with links to where the answers are defined."""
+    wanted = {tuple(each.split(":")) for _, answers in QUESTIONS for each in answers.split() if ":" in each}
+    homes = {(package, name): find_homes(package, name) for package, name in sorted(wanted)}
+    if lost := [f"{':'.join(key)} ({len(paths)} modules)" for key, paths in homes.items() if len(paths) != 1]:
+        raise SystemExit(f"{__file__}: names of QUESTIONS, each expected in one module: {', '.join(lost)}")
     yield "| question | answer |"
     yield "| --- | --- |"
     for question, answers in QUESTIONS:
         names: dict[Path, list[str]] = {}
         for answer in answers.split():
             package, _, name = answer.partition(":")
-            path = home(package, name) if name else REPOSITORY / answer
+            path = homes[package, name][0] if name else REPOSITORY / answer
             names.setdefault(path, []).extend([f"`{name}`"] if name else [])
         cells = (
             f"{', '.join(of_path)} in {_link(path)}" if of_path else _link(path) for path, of_path in names.items()
@@ -278,14 +282,9 @@ def question_list() -> Iterator[str]:
         yield f"| {question} | {'; '.join(cells)} |"
 
 
-def home(package: str, name: str) -> Path:
-    """Return the one module of a package that defines a name."""
-    known = modules()
-    homes = [path for module, path in known.items() if module.split(".")[0] == package and defines(path, name)]
-    if len(homes) != 1:
-        where = ", ".join(str(path) for path in homes) or "no module"
-        raise SystemExit(f"{__file__}: {name} of QUESTIONS is defined in {where}, expected one module of {package}")
-    return homes[0]
+def find_homes(package: str, name: str) -> list[Path]:
+    """Return the modules of a package that define a name."""
+    return [path for module, path in modules().items() if module.split(".")[0] == package and defines(path, name)]
 
 
 def defines(path: Path, name: str) -> bool:

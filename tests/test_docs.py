@@ -326,15 +326,18 @@ def test_an_arrow_that_follows_from_others_is_not_drawn_and_one_against_the_flow
     assert ARCHITECTURE.figure(edges).count('marker-end="url(#along)"') == 2
 
 
-def test_an_answer_is_looked_up_where_it_is_defined_and_refused_where_it_is_gone(tmp_path: Path) -> None:
+def test_an_answer_is_looked_up_where_it_is_defined_and_refused_where_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = tmp_path / "module.py"
     module.write_text(
         "from x import borrowed\nSIZE: int = 3\nplain = 2\n\ndef act() -> None:\n    inner = 1\n\nclass It: ...\n"
     )
     assert [name for name in ("SIZE", "plain", "act", "It") if not ARCHITECTURE.defines(module, name)] == []
     assert [name for name in ("borrowed", "inner", "SI", "int") if ARCHITECTURE.defines(module, name)] == []
-    assert ARCHITECTURE.home("errors", "GroupLevelError").name == "errors.py"
-    with pytest.raises(SystemExit, match="nothing_like_this of QUESTIONS is defined in no module"):
-        ARCHITECTURE.home("errors", "nothing_like_this")
+    assert [path.name for path in ARCHITECTURE.find_homes("errors", "GroupLevelError")] == ["errors.py"]
+    monkeypatch.setattr(ARCHITECTURE, "QUESTIONS", (("Where?", "errors:gone errors:DataError model:also_gone"),))
+    with pytest.raises(SystemExit, match=r"one module: errors:gone \(0 modules\), model:also_gone \(0 modules\)$"):
+        list(ARCHITECTURE.question_list())
     with pytest.raises(SystemExit, match="expected the marks"):
         ARCHITECTURE.page("no marks here")
