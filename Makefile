@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | validate | fuzz | lock | descriptor | clean
+# make demo | test | lint | bench | validate | fuzz | lock | descriptor | architecture | picture | clean
 # Everything runs in a virtual environment of the locked dependencies, made on first use from $(PYTHON).
 
 PYTHON ?= python3
@@ -15,7 +15,7 @@ installed := $(VENV)/.installed
 compile := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS)
 
-.PHONY: demo test lint bench validate fuzz lock descriptor clean
+.PHONY: demo test lint bench validate fuzz lock descriptor architecture picture clean
 .DELETE_ON_ERROR:
 
 demo: $(installed)
@@ -55,6 +55,14 @@ lock: $(installed)
 descriptor: $(installed)
 	$(python) .ci/descriptor.py > boutiques.json.new
 	mv boutiques.json.new boutiques.json
+
+# After modules, their docstrings or their imports changed
+architecture: $(installed)
+	$(python) .ci/architecture.py
+
+# The README's picture of the report, from the page that `make demo` wrote; needs Chromium
+picture: $(installed)
+	$(python) .ci/report_picture.py
 
 # The virtual environment stays: it is a gigabyte to fetch, and `rm -r $(VENV)` is as short.
 clean:

@@ -1,4 +1,4 @@
-"""Arrays."""
+"""Names of the types of arrays that signatures use."""
 
 from __future__ import annotations
 
