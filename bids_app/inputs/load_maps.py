@@ -11,7 +11,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from bids_app.arrays import Booleans, Stack
@@ -30,7 +29,8 @@ from bids_app.inputs.map_notes import (
 )
 from bids_app.inputs.map_reader import Bits, MapReader, MapRow, MaskedMaps, checksums, count_rounded, unpack_bits
 from bids_app.inputs.select_maps import InputMaps
-from bids_app.runtime.memory import Room
+from bids_app.runtime.execution import Threads
+from bids_app.runtime.memory import MapStorage
 from bids_app.spaces.volume import Grid, Image, VolumeData, read_volume, unmask
 
 MASK_ROUNDING = 1e-3  # what interpolation and scaling leave of 0 and 1 in a mask
@@ -40,7 +40,7 @@ def load_maps(
     maps: InputMaps,
     mask_paths: Sequence[Path],
     n_jobs: int = 1,
-    room: Room | None = None,
+    room: MapStorage | None = None,
     *,
     coverage: float = 1.0,
 ) -> MaskedMaps:
@@ -68,7 +68,7 @@ def load_maps(
     the first map misses cannot be needed and are never kept; but for a coverage below 1, where the maps are read twice.
     """
     _check_paths_differ(maps.table)
-    room = room or Room()
+    room = room or MapStorage()
     first = read_volume(maps.table["paths"].iloc[0][0], room.of_one_map)
     given, notes = _intersect(mask_paths, first.grid, room)
     reader = MapReader(maps.table, first, given, tuple(path.name for path in mask_paths), notes, room, {}, set())
@@ -100,7 +100,7 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
         reader.keep(total / len(reader.paths[row]), values, row)
         return found
 
-    rows = Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(reader.paths)))
+    rows = list(Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(reader.paths))))
     shape = reader.given.shape
     of_subject = _by_subject(reader.subjects, [row.present for row in rows])
     mask = unpack_bits(np.bitwise_and.reduce([row.present for row in rows]), shape)
@@ -130,7 +130,7 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
 def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], coverage: float) -> MaskedMaps:
     """Read the maps once for the mask of the voxels that enough subjects have, and once for their values there."""
     paths, shape = reader.paths, reader.given.shape
-    rows = Parallel(n_jobs, backend="threading")(delayed(reader.survey)(row) for row in range(len(paths)))
+    rows = list(Threads(n_jobs).map_ordered(partial(reader.survey, row) for row in range(len(paths))))
     of_subject = _by_subject(reader.subjects, [row.present for row in rows])
     count = np.zeros(shape, np.int32)
     for own in of_subject.values():
@@ -150,7 +150,8 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
         total = sum(np.where(there, volume.data[mask], np.nan).astype(np.float64) for volume in volumes)
         reader.keep(np.asarray(total / len(paths[row])), values, row)
 
-    Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(paths)))
+    for _ in Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(paths))):
+        pass  # each fills its own row
     n_partial = int((count[mask] < len(of_subject)).sum())
     masked = f"{', '.join(reader.masks)}, " if reader.masks else ""
     note = (
@@ -175,7 +176,7 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
     )
 
 
-def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: Room | None = None) -> MaskedMaps:
+def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: MapStorage | None = None) -> MaskedMaps:
     """Take voxels out of the mask; `keep` is (n_voxels,), `reason` completes "N voxels left the mask: ..."."""
     if keep.all():
         return maps
@@ -188,7 +189,7 @@ def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: Room | None
     mask[maps.mask] = keep
     n_gone = int((~keep).sum())
     note = warned_if(n_gone > FEW * keep.size, f"{n_gone} voxels left the mask: {reason}")
-    values = (room or Room()).columns(maps.values, keep)
+    values = (room or MapStorage()).columns(maps.values, keep)
     return replace(maps, values=values, mask=mask, notes=(*maps.notes, note))
 
 
@@ -197,7 +198,7 @@ def as_image(values: NDArray[np.floating], maps: MaskedMaps) -> Image:
     return nib.Nifti1Image(unmask(values.astype(np.float32), maps.mask), maps.affine)
 
 
-def _intersect(mask_paths: Sequence[Path], grid: Grid, room: Room) -> tuple[Booleans, tuple[str, ...]]:
+def _intersect(mask_paths: Sequence[Path], grid: Grid, room: MapStorage) -> tuple[Booleans, tuple[str, ...]]:
     """Intersect the masks given, on the grid of the maps, with what is to be said; without any, all of the grid."""
     mask = np.ones(grid.shape, np.bool_)
     notes: list[str] = []

@@ -31,8 +31,9 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.design.subspaces import column_space, unit_rows
 from bids_app.permutation.kernels_multivariate import Sums, Welch, Wilks
-from bids_app.permutation.kernels_univariate import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products
+from bids_app.permutation.kernels_univariate import NUISANCE, TESTED, TOTAL, Products
 from bids_app.permutation.schemes import Scheme, Shuffles
+from bids_app.permutation.shuffled_sums import BLOCK, Moves
 from bids_app.statistics.fit import centred_maps, contrast_scores, error_df, error_space, map_space, statistic_kind
 from bids_app.statistics.multivariate import rao_root
 from bids_app.statistics.unequal_variances import variance_model

@@ -13,7 +13,8 @@ from bids_app.inference.cluster_tables import Brain, Limits, tabulate
 from bids_app.inference.corrections import familywise, parametric
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
-from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import sign_flips
 from bids_app.report import content
 from bids_app.report.figures.figure import Figure, Viewer

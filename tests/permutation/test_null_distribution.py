@@ -11,7 +11,8 @@ from scipy import ndimage, stats
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution
 from bids_app.permutation.schemes import Shuffles, make_shuffles, sign_flips
 from bids_app.spaces.clusters import Lattice
 

@@ -30,7 +30,7 @@ from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import permute, plan_permutations, seconds_per_shuffle
-from bids_app.runtime.memory import LEAST_MEMORY, Means
+from bids_app.runtime.memory import LEAST_MEMORY, ResourceBudget
 from bids_app.spaces.clusters import Lattice
 
 Floats = NDArray[np.float64]
@@ -271,7 +271,7 @@ def permuted(
     """Plan and permute everything."""
     lattice = Lattice.from_mask(np.ones(SHAPE, np.bool_), 26)
     plans = plan_permutations(node, design, lattice, seed)
-    means = Means(2, LEAST_MEMORY, work_dir, quiet=True)
+    means = ResourceBudget(2, LEAST_MEMORY, work_dir, quiet=True)
     return [(null, found) for null, found in permute(values, node, design, plans, means) if null is not None]
 
 

@@ -22,15 +22,10 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.corrections import familywise, uncorrected_p
 from bids_app.permutation import null_distribution as permutation
-from bids_app.permutation.null_distribution import (
-    NullDistribution,
-    PartialNull,
-    Work,
-    choose_enhancements,
-    null_distribution,
-    score_bytes,
-)
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution, score_bytes
 from bids_app.permutation.schemes import Scheme, Shuffles, make_shuffles
+from bids_app.permutation.summaries import PartialNull
 from bids_app.spaces.clusters import Lattice
 
 Floats = NDArray[np.float64]
@@ -288,7 +283,7 @@ class TestTheSameBits:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(permutation, "LARGEST_BATCH", batch)
             patch.setattr(permutation, "LARGEST_BATCH_OF_MAPS", batch)
-            work = Work(n_jobs, memory, scratch=folder)
+            work = Work(n_jobs, memory, folder)
             assert_same_bits(run(values, design, contrast, shuffles, work), plain)
         assert list(folder.iterdir()) == []
 
@@ -331,10 +326,10 @@ class TestTheSameBits:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(permutation, "LARGEST_BATCH_OF_MAPS", 1)
             whole = run(values, design, contrast, shuffles, Work(keeper=keeper))
-        assert {kept.n_done for kept in keeper.kept} == set(range(1, 13))
+        assert {len(kept.done) for kept in keeper.kept} == set(range(1, 13))
         for done in keeper.kept:
-            assert done.maxima.shape == (done.n_done, 4)
-            assert done.n_exceeding.max() <= done.n_done
+            assert done.summaries["maxima"].values.shape == (len(done.done), 4)
+            assert done.summaries["n_exceeding"].values.max() <= len(done.done)
             assert_same_bits(run(values, design, contrast, shuffles, Work(n_jobs, done=done)), whole)
 
 
@@ -345,7 +340,7 @@ class Snapshots:
     kept: list[PartialNull]
 
     def save(self, partial: PartialNull) -> None:
-        self.kept.append(replace(partial, n_exceeding=partial.n_exceeding.copy()))
+        self.kept.append(partial)
 
     def due(self) -> bool:
         return True
@@ -483,7 +478,7 @@ class TestMemory:
         enhancements = choose_enhancements(statistics, lattice, design, contrast, (0.001, forming_t))
         shuffles = make_shuffles(contrast, design, n_shuffles, 0)
         assert score_bytes(values, design, contrast, shuffles) > 32e6  # too much for half of 64 MB
-        work = Work(n_jobs, memory, scratch=folder)
+        work = Work(n_jobs, memory, folder)
         tracemalloc.start()
         null_distribution(values, design, contrast, shuffles, enhancements, work)
         peak = tracemalloc.get_traced_memory()[1]
