@@ -1,8 +1,8 @@
 """The statistics of a shuffle that small matrices make: Wilks' lambda, Hotelling's T2 among it, and Welch's t and F.
 
 As in `kernels_univariate`, the sums over units are formed block of voxels by block; what differs is how a statistic
-comes of them. Where that is a formula (Hotelling's T2 without nuisance, Welch's t of groups) it is evaluated for a whole
-block, otherwise voxel by voxel in double precision.
+comes of them. Where that is a formula (Hotelling's T2 without nuisance, Welch's t of groups) it is evaluated for a
+whole block, otherwise voxel by voxel in double precision.
 
 Wilks: the scores are whitened, so that their sums of squares and products are the identity, which no shuffle changes.
 With the rows a of products s_a (r,), tested ones first,
