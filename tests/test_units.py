@@ -24,7 +24,8 @@ from bids_app.design.design import Design
 from bids_app.inference.familywise import familywise
 from bids_app.inputs.columns import Participants
 from bids_app.model.settings import GroupLevelSettings
-from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import ContrastFit, fit_contrast, has_error

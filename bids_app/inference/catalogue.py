@@ -14,7 +14,7 @@ from bids_app.inference.evidence import Evidence
 from bids_app.inference.familywise import by_maximum
 from bids_app.inference.method import Column, Method, Wording
 from bids_app.model.settings import GroupLevelSettings
-from bids_app.permutation.null_distribution import KEYS
+from bids_app.permutation.enhancements import KEYS
 
 _OF_ITS_CLUSTER = (
     "It belongs to the cluster that the cluster-forming threshold makes around the peak voxel, not to the voxel; 1 "

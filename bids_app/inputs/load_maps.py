@@ -11,7 +11,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from bids_app.arrays import Booleans, Stack
@@ -31,7 +30,8 @@ from bids_app.inputs.map_notes import (
 )
 from bids_app.inputs.map_reader import Bits, MapReader, MapRow, MaskedMaps, checksums, count_rounded, unpack_bits
 from bids_app.inputs.select_maps import InputMaps
-from bids_app.runtime.memory import Room
+from bids_app.runtime.execution import Threads
+from bids_app.runtime.memory import MapStorage
 from bids_app.spaces.volume import Grid, Image, VolumeData, read_volume, unmask
 
 MASK_ROUNDING = 1e-3  # deviations from 0 and 1 that interpolation and scaling leave in a mask
@@ -41,7 +41,7 @@ def load_maps(
     maps: InputMaps,
     mask_paths: Sequence[Path],
     n_jobs: int = 1,
-    room: Room | None = None,
+    room: MapStorage | None = None,
     *,
     coverage: float = 1.0,
 ) -> MaskedMaps:
@@ -69,7 +69,7 @@ def load_maps(
     voxels that the first map lacks are never kept; with coverage below 1 the maps are read twice.
     """
     _check_paths_differ(maps.table)
-    room = room or Room()
+    room = room or MapStorage()
     first = read_volume(maps.table["paths"].iloc[0][0], room.of_one_map)
     given, notes = _intersect(mask_paths, first.grid, room)
     reader = MapReader(maps.table, first, given, tuple(path.name for path in mask_paths), notes, room, {}, set())
@@ -101,7 +101,7 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
         reader.keep(total / len(reader.paths[row]), values, row)
         return surveyed
 
-    rows = Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(reader.paths)))
+    rows = list(Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(reader.paths))))
     shape = reader.given.shape
     of_subject = _by_subject(reader.subjects, [row.present for row in rows])
     mask = unpack_bits(np.bitwise_and.reduce([row.present for row in rows]), shape)
@@ -131,7 +131,7 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
 def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], coverage: float) -> MaskedMaps:
     """Return the maps in the voxels that enough subjects have, reading them first for the mask, then for the values."""
     paths, shape = reader.paths, reader.given.shape
-    rows = Parallel(n_jobs, backend="threading")(delayed(reader.survey)(row) for row in range(len(paths)))
+    rows = list(Threads(n_jobs).map_ordered(partial(reader.survey, row) for row in range(len(paths))))
     of_subject = _by_subject(reader.subjects, [row.present for row in rows])
     count = np.zeros(shape, np.int32)
     for bits in of_subject.values():
@@ -151,7 +151,8 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
         total = sum(np.where(present, volume.data[mask], np.nan).astype(np.float64) for volume in volumes)
         reader.keep(np.asarray(total / len(paths[row])), values, row)
 
-    Parallel(n_jobs, backend="threading")(delayed(fill)(row) for row in range(len(paths)))
+    for _ in Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(paths))):
+        pass  # each fills its own row
     n_partial = int((count[mask] < len(of_subject)).sum())
     masked = f"{', '.join(reader.masks)}, " if reader.masks else ""
     note = (
@@ -176,7 +177,7 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
     )
 
 
-def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: Room | None = None) -> MaskedMaps:
+def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: MapStorage | None = None) -> MaskedMaps:
     """Return the maps without some voxels; `keep` is (n_voxels,), `reason` completes "N voxels left the mask: ..."."""
     if keep.all():
         return maps
@@ -189,7 +190,7 @@ def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: Room | None
     mask[maps.mask] = keep
     n_gone = int((~keep).sum())
     note = warned_if(n_gone > FEW * keep.size, f"{n_gone} voxels left the mask: {reason}")
-    values = (room or Room()).columns(maps.values, keep)
+    values = (room or MapStorage()).columns(maps.values, keep)
     return replace(maps, values=values, mask=mask, notes=(*maps.notes, note))
 
 
@@ -198,7 +199,7 @@ def as_image(values: NDArray[np.floating], maps: MaskedMaps) -> Image:
     return nib.Nifti1Image(unmask(values.astype(np.float32), maps.mask), maps.affine)
 
 
-def _intersect(mask_paths: Sequence[Path], grid: Grid, room: Room) -> tuple[Booleans, tuple[str, ...]]:
+def _intersect(mask_paths: Sequence[Path], grid: Grid, room: MapStorage) -> tuple[Booleans, tuple[str, ...]]:
     """Return the intersection of the given masks on the grid of the maps, and notes; without any, the whole grid."""
     mask = np.ones(grid.shape, np.bool_)
     notes: list[str] = []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bids_app.arrays import Booleans, Floats, Stack
 from bids_app.errors import DataError
 from bids_app.inputs import plausibility
-from bids_app.runtime.memory import Room
+from bids_app.runtime.memory import MapStorage
 from bids_app.spaces.volume import Grid, VolumeData, read_volume
 
 Bits = NDArray[np.uint8]
@@ -83,7 +83,7 @@ class MapReader:
     """Names of the mask files."""
     notes: tuple[str, ...]
     """About the masks."""
-    room: Room
+    room: MapStorage
     files: dict[Path, MapFile]
     """Filled by reading."""
     rounded: set[int]

@@ -1,8 +1,9 @@
 """What the shuffles of a contrast gave so far, kept in the work folder, so that a run that was stopped carries on.
 
-A checkpoint is a file of its own for each contrast: the partial null distribution, with the fingerprint of everything
-that it depends on and the version of the app. Where either differs it is not used. It is written beside its place,
-flushed to the disk and then renamed, so that whenever the machine stops the old one or the new one is there.
+A checkpoint is a file of its own for each contrast: which ranges of shuffles are done and the summaries of them, with
+the fingerprint of everything that they depend on and the version of the app. Where either differs it is not used. It is
+written beside its place, flushed to the disk and then renamed, so that whenever the machine stops the old one or the
+new one is there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 
 from bids_app import __version__
 from bids_app.errors import OutputError
-from bids_app.permutation.null_distribution import PartialNull
+from bids_app.permutation.summaries import NEEDED, SUMMARIES, PartialNull, Ranges, Size
 
 log = logging.getLogger("bids_app")
 
@@ -42,7 +43,9 @@ DAMAGE = (
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 OVERHEAD = 100_000  # bytes of a file beside its arrays, at most
-PARTS = ("version", "fingerprint", "n_done", "maxima", "n_exceeding", "digest")
+PARTS = ("version", "fingerprint", "ranges", "digest")
+"""Arrays of a file, beside one for each summary; ranges: (n_ranges, 2) first shuffle and the one after the last."""
+EARLIER_PART = "n_done"  # what files had in place of ranges, when shuffles were done in one order only
 
 
 @dataclass(slots=True)
@@ -57,6 +60,8 @@ class Checkpoint:
     """Shuffles in all, maxima of each, voxels: what is saved has to fit; None: not known."""
     every: float = 60.0
     """Seconds between saves."""
+    summaries: tuple[str, ...] = NEEDED
+    """Names of those that are kept."""
     _last: float = field(init=False)
     _has_warned: bool = field(default=False, init=False)
 
@@ -66,7 +71,7 @@ class Checkpoint:
     def load(self) -> PartialNull | None:
         """Return what an earlier run saved; None, with a warning, where it cannot be used, and where there is none."""
         try:
-            saved = _unpack(self.path, self._largest())
+            saved = _unpack(self.path, self._largest(), (*PARTS, *self.summaries))
         except FileNotFoundError:
             return None
         except DAMAGE:
@@ -76,53 +81,60 @@ class Checkpoint:
         if version != __version__:
             self._refuse(f"was written by version {version} of this app, and this is {__version__}")
             return None
+        if "ranges" not in saved:
+            self._refuse("has the format of an earlier version of this app")
+            return None
         if str(saved["fingerprint"]) != self.fingerprint:
             self._refuse("is of other data, another model or another seed")
             return None
-        if problem := self._problem(saved):
+        try:
+            partial = self._restored(saved)
+        except ValueError as problem:
             self._refuse(f"holds what no run saves ({problem})")
             return None
-        partial = PartialNull(int(saved["n_done"]), saved["maxima"], saved["n_exceeding"])
-        log.info("carrying on from a checkpoint after %d shuffles: %s", partial.n_done, self.path)
+        log.info("carrying on from a checkpoint after %d shuffles: %s", len(partial.done), self.path)
         return partial
 
     def _largest(self) -> float:
         """Bytes that the file can have at most."""
-        if self.size is None:
+        if self.size is None or self.summaries != NEEDED:
             return math.inf
         n_shuffles, n_keys, n_voxels = self.size
-        return 8 * (n_shuffles * n_keys + n_voxels) + OVERHEAD
+        return 8 * (n_shuffles * n_keys + n_voxels + n_shuffles + 1) + OVERHEAD
 
-    def _problem(self, saved: Mapping[str, NDArray[Any]]) -> str:
-        """Say what is wrong with the arrays of a file; empty where they are what the shuffles so far can give."""
-        done, maxima, reached = saved["n_done"], saved["maxima"], saved["n_exceeding"]
-        if done.shape != () or done.dtype.kind not in "iu" or maxima.dtype != np.float64 or reached.dtype != np.int64:
-            return "other types of numbers"
-        n_done = int(done)
-        n_shuffles, n_keys, n_voxels = self.size or (n_done, *maxima.shape[1:2], *reached.shape[:1])
-        if not 0 < n_done <= n_shuffles:
-            return f"{n_done} of {n_shuffles} shuffles"
-        if maxima.shape != (n_done, n_keys) or reached.shape != (n_voxels,):
-            return f"arrays of {maxima.shape} and {reached.shape}; expected {(n_done, n_keys)} and {(n_voxels,)}"
-        if not np.isfinite(maxima).all() or np.any(reached < 0) or np.any(reached > n_done):
-            return "values out of range"
-        if str(saved["digest"]) != _digest(self.fingerprint, n_done, maxima, reached):
-            return "another checksum"
-        return ""
+    def _restored(self, saved: Mapping[str, NDArray[Any]]) -> PartialNull:
+        """Return the state of which a file holds the arrays.
+
+        Raises
+        ------
+        ValueError
+            Where they are not what some of the shuffles can give.
+        """
+        ranges, size = saved["ranges"], Size(*self.size) if self.size else None
+        if ranges.dtype != np.int64 or ranges.ndim != 2 or ranges.shape[1:] != (2,) or not len(ranges):
+            raise ValueError("no ranges of shuffles")
+        done = Ranges(tuple((int(start), int(stop)) for start, stop in ranges))
+        if size and done.spans[-1][1] > size.n_shuffles:
+            raise ValueError(f"shuffles up to {done.spans[-1][1]} of {size.n_shuffles}")
+        parts = {name: SUMMARIES[name].restored(done, saved[name], size) for name in self.summaries}
+        if str(saved["digest"]) != _digest(self.fingerprint, ranges, {name: saved[name] for name in parts}):
+            raise ValueError("another checksum")
+        return PartialNull(parts)
 
     def save(self, partial: PartialNull) -> None:
         """Write the state in place of the one before; where the disk has no room, warn once and go on without."""
         try:
             with _uninterrupted():
                 content = io.BytesIO()
+                ranges = np.array(partial.done.spans, np.int64).reshape(-1, 2)
+                values: dict[str, Any] = {name: summary.values for name, summary in partial.summaries.items()}
                 np.savez(
                     content,
                     version=np.array(__version__),
                     fingerprint=np.array(self.fingerprint),
-                    n_done=np.array(partial.n_done),
-                    maxima=partial.maxima,
-                    n_exceeding=partial.n_exceeding,
-                    digest=np.array(_digest(self.fingerprint, partial.n_done, partial.maxima, partial.n_exceeding)),
+                    ranges=ranges,
+                    digest=np.array(_digest(self.fingerprint, ranges, values)),
+                    **values,
                 )
                 _replace(self.path, content.getbuffer())
         except OSError as error:
@@ -133,7 +145,7 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def due(self) -> bool:
-        """Tell whether it is time for a save."""
+        """Return whether it is time for a save."""
         return time.monotonic() - self._last >= self.every
 
     def _refuse(self, reason: str) -> None:
@@ -186,7 +198,7 @@ def open_work_dir(work_dir: Path) -> None:
 
 
 def has_checkpoints(work_dir: Path) -> bool:
-    """Tell whether a run could carry on from here."""
+    """Return whether a run could carry on from here."""
     return next(work_dir.glob(f"*{SUFFIX}"), None) is not None
 
 
@@ -228,30 +240,32 @@ def _uninterrupted() -> Iterator[None]:
         signal.raise_signal(heard)
 
 
-def _digest(analysis: str, n_done: int, maxima: NDArray[Any], n_exceeding: NDArray[Any]) -> str:
+def _digest(analysis: str, ranges: NDArray[Any], values: Mapping[str, NDArray[Any]]) -> str:
     """Checksum of a state with the analysis that it is of."""
-    return fingerprint(__version__, analysis, n_done, maxima, n_exceeding)
+    return fingerprint(__version__, analysis, ranges, values)
 
 
-def _unpack(path: Path, largest: float) -> dict[str, NDArray[Any]]:
+def _unpack(path: Path, largest: float, parts: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Return the arrays of an npz file whose checksums hold; no more memory is taken than the file has bytes.
 
     Parameters
     ----------
     path : Path
     largest : bytes that it can have
+    parts : names of the arrays; of a file of the earlier format only the version is read
     """
     size = path.stat().st_size
     if not path.is_file() or size > largest:
         raise ValueError(f"no file, or {size} bytes; expected {largest} at most")
     content = path.read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for name in PARTS:
+        names = ("version",) if f"{EARLIER_PART}.npy" in archive.namelist() else parts
+        for name in names:
             _check_member(archive, archive.getinfo(f"{name}.npy"))
         if archive.testzip() is not None:
             raise zipfile.BadZipFile
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in PARTS}
+        return {name: arrays[name] for name in names}
 
 
 def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:

@@ -31,8 +31,9 @@ from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.contrasts import Contrast
 from bids_app.design.subspaces import residuals_of, unit_rows
 from bids_app.permutation.kernels_multivariate import Sums, Welch, Wilks
-from bids_app.permutation.kernels_univariate import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products
+from bids_app.permutation.kernels_univariate import NUISANCE, TESTED, TOTAL, Products
 from bids_app.permutation.schemes import SCHEMES
+from bids_app.permutation.shuffled_sums import BLOCK, Moves
 from bids_app.permutation.shuffles import Scheme, Shuffles
 from bids_app.statistics.incomplete import INCOMPLETE, centred_maps, map_space
 from bids_app.statistics.multivariate import MULTIVARIATE, rao_root

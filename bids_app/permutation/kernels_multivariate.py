@@ -1,8 +1,8 @@
 """The statistics of a shuffle that small matrices make: Wilks' lambda, Hotelling's T2 among it, and Welch's t and F.
 
-As in `products`, the sums over units are formed block of voxels by block; what differs is how a statistic comes of
-them. Where that is a formula (Hotelling's T2 without nuisance, Welch's t of groups) it is evaluated for a whole block,
-otherwise voxel by voxel in double precision.
+As in `kernels_univariate`, the sums over units are formed block of voxels by block; what differs is how a statistic
+comes of them. Where that is a formula (Hotelling's T2 without nuisance, Welch's t of groups) it is evaluated for a
+whole block, otherwise voxel by voxel in double precision.
 
 Wilks: the scores are whitened, so that their sums of squares and products are the identity, which no shuffle changes.
 With the rows a of products s_a (r,), tested ones first,
@@ -14,29 +14,18 @@ sum of these over the groups, SSE_g = |e_g|^2 - 2 a' u_g + a' Q_g'Q_g a, and |e_
 
 References
 ----------
-See `multivariate` and `variancegroups`, which do the same once, for the observed maps.
+See `statistics.multivariate` and `statistics.unequal_variances`, which do the same once, for the observed maps.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from bids_app.arrays import Floats, Integers, Signs, Singles
-from bids_app.permutation.kernels_univariate import (
-    BLOCK,
-    LEAST_ERROR,
-    SMALL_ERROR,
-    Moves,
-    Scanned,
-    compare,
-    flip,
-    list_above,
-    move,
-    tabulate_products,
-)
+from bids_app.permutation.kernels_univariate import LEAST_ERROR, SMALL_ERROR, Scanned, compare, list_above
+from bids_app.permutation.shuffled_sums import BLOCK, Moves, compiled, flip, move, tabulate_products
 
 
 class Sums(NamedTuple):
@@ -69,10 +58,7 @@ class Welch(NamedTuple):
     is_plain: bool  # one column for each group and one row: Welch's t
 
 
-_compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-
-
-@_compiled
+@compiled
 def _determinant(matrix: Floats) -> tuple[float, float]:
     """Return the determinant of a symmetric positive matrix, which is overwritten, and its smallest pivot."""
     n = matrix.shape[0]
@@ -89,7 +75,7 @@ def _determinant(matrix: Floats) -> tuple[float, float]:
     return determinant, smallest
 
 
-@_compiled
+@compiled
 def _solve(matrix: Floats, right: Floats) -> None:
     """Put the solution of a symmetric positive system, (n, n) and (n, m), in the place of its right side."""
     n, m = right.shape
@@ -108,7 +94,7 @@ def _solve(matrix: Floats, right: Floats) -> None:
             right[i, k] /= max(matrix[i, i], 1e-300)
 
 
-@_compiled
+@compiled
 def _wilks_ratio(products: Floats, total: Floats, wilks: Wilks) -> tuple[float, float]:
     """(1 - lambda^(1/s)) / lambda^(1/s) of one voxel, and the smallest pivot on the way.
 
@@ -133,7 +119,7 @@ def _wilks_ratio(products: Floats, total: Floats, wilks: Wilks) -> tuple[float, 
     return (without / left) ** (1 / wilks.root) - 1, smallest
 
 
-@_compiled
+@compiled
 def _welch_ratio(products: Floats, total: Floats, welch: Welch) -> tuple[float, float]:
     """F q / df of one voxel, and the smallest share of a group's sum of squares that is error.
 
@@ -179,7 +165,7 @@ def _welch_ratio(products: Floats, total: Floats, welch: Welch) -> tuple[float, 
     return (-ratio if welch.signed and difference[0, 0] < 0 else ratio), smallest
 
 
-@_compiled
+@compiled
 def _james_term(covariance: Floats, variance: Floats, welch: Welch) -> float:
     """Return A, of the covariance (q, q) of the tested directions and the groups' variances (n_groups,)."""
     q = covariance.shape[0]
@@ -196,7 +182,7 @@ def _james_term(covariance: Floats, variance: Floats, welch: Welch) -> float:
     return a
 
 
-@_compiled
+@compiled
 def _block_of_wilks(products: Singles, wilks: Wilks, explained: Singles, error: Singles) -> None:
     """Fill in, (BLOCK,), what makes up the ratio; the error is small where single precision does not do."""
     if wilks.n_rows == 1:
@@ -217,9 +203,9 @@ def _block_of_wilks(products: Singles, wilks: Wilks, explained: Singles, error: 
         explained[v], error[v] = ratio * smallest, smallest
 
 
-@_compiled
+@compiled
 def _block_of_welch(products: Singles, totals: Floats, welch: Welch, explained: Singles, error: Singles) -> None:
-    """Do the same for Welch's t and F; totals (n_groups, BLOCK) are |e_g|^2."""
+    """Fill in, (BLOCK,), what makes up the ratio of Welch's t and F; totals (n_groups, BLOCK) are |e_g|^2."""
     n_groups = welch.df_residual.size
     if welch.is_plain:
         for v in range(BLOCK):
@@ -244,7 +230,7 @@ def _block_of_welch(products: Singles, totals: Floats, welch: Welch, explained: 
         explained[v], error[v] = ratio * smallest, smallest
 
 
-@_compiled
+@compiled
 def _precise_products(block: Singles, v: int, sums: Sums, place: Integers, sign: Signs, products: Floats) -> None:
     """Form the products of one shuffle at one voxel in double precision."""
     for p in range(products.size):
@@ -254,7 +240,7 @@ def _precise_products(block: Singles, v: int, sums: Sums, place: Integers, sign:
             products[p] += weight * np.float64(block[sums.dimension[p], u, v])
 
 
-@_compiled
+@compiled
 def _gram(block: Singles, v: int, total: Floats) -> None:
     """Form the sums of squares and products of the scores at one voxel, (n_dimensions, n_dimensions)."""
     for i in range(total.shape[0]):
@@ -264,7 +250,7 @@ def _gram(block: Singles, v: int, total: Floats) -> None:
                 total[i, j] += np.float64(block[i, u, v]) * np.float64(block[j, u, v])
 
 
-@_compiled
+@compiled
 def _totals(block: Singles, member: Integers, totals: Floats) -> None:
     """Sum of squares of each group's scores at each voxel, (n_groups, BLOCK)."""
     totals[:] = 0
@@ -273,8 +259,8 @@ def _totals(block: Singles, member: Integers, totals: Floats) -> None:
             totals[member[u], v] += np.float64(block[0, u, v]) ** 2
 
 
-@_compiled
-def _mend(
+@compiled
+def _recompute_small_errors(
     block: Singles,
     b: int,
     sums: Sums,
@@ -289,7 +275,7 @@ def _mend(
     reached: Integers,
     two_sided: bool,  # noqa: FBT001
 ) -> None:
-    """Compute a shuffle's ratios precisely where its error is small, and count them again."""
+    """Compute a shuffle's ratios in double precision where its error is small, and count them again."""
     products = np.empty(sums.dimension.size)
     gram = np.empty((block.shape[0], block.shape[0]))
     total = np.empty(totals.shape[0])
@@ -308,7 +294,7 @@ def _mend(
         reached[b, v] += np.int32((abs(ratio[v]) if two_sided else ratio[v]) >= bound[b, v])
 
 
-@_compiled
+@compiled
 def scan_matrices(
     blocks: Singles,
     n_voxels: int,
@@ -319,11 +305,14 @@ def scan_matrices(
     patterns: Integers | None,
     places: Integers | None,
     bound: Singles,
-    bar: float,
+    list_threshold: float,
     two_sided: bool,  # noqa: FBT001
     maps: Singles,
 ) -> Scanned:
-    """Pass once over the voxels with a batch of shuffles; like `products.scan`, with one of `wilks` and `welch`."""
+    """Pass once over the voxels with a batch of shuffles, as `kernels_univariate.scan`; returns what that gives.
+
+    Of `wilks` and `welch` one is None, and the kernel is compiled for the other.
+    """
     n_blocks, n_shuffles, n_units = blocks.shape[0], moves.sign.shape[0], moves.sign.shape[1]
     n_products = sums.dimension.size
     largest = np.full(n_shuffles, -np.inf, np.float32)
@@ -353,10 +342,10 @@ def scan_matrices(
                 _block_of_wilks(products, wilks, explained, error)
             if welch is not None:
                 _block_of_welch(products, totals, welch, explained, error)
-            lowest = min(largest[h], np.float32(bar))
+            lowest = min(largest[h], np.float32(list_threshold))
             n_above, n_small = compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
             if n_small > 0:
-                _mend(
+                _recompute_small_errors(
                     blocks[b], b, sums, wilks, welch, moves.place[h], moves.sign[h],
                     totals, error, ratio, bound, reached, two_sided,
                 )  # fmt: skip
@@ -366,7 +355,7 @@ def scan_matrices(
             if n_above + n_small == 0:
                 continue
             highest, n_listed, shuffle, voxel, listed = list_above(
-                ratio, np.float32(bar), two_sided, h, b, n_voxels, shuffle, voxel, listed, n_listed
+                ratio, np.float32(list_threshold), two_sided, h, b, n_voxels, shuffle, voxel, listed, n_listed
             )
             largest[h] = max(largest[h], highest)
     return Scanned(largest, reached, shuffle[:n_listed], voxel[:n_listed], listed[:n_listed])

@@ -1,32 +1,31 @@
 """The statistic of every shuffle, voxel block by voxel block: compiled kernels that never leave the cache.
 
-A shuffle costs, for each product p, the sum over units of w_pu e_u, with e the residual scores of one dimension and w a
-shuffled row of the design's basis. Of the sums come the explained and the error sum of squares, of these
+A shuffle forms sums over units of the residual scores, the products (see `shuffled_sums`). Of these come the explained
+and the error sum of squares, and of them
 
     ratio = explained / error    (t: with the sign of the effect),
 
-which rises with t and F. Where all that moves are signs, units are taken four or five at a time: the sums of all their
-sign patterns are tabulated once for a block of voxels, and each shuffle only adds up entries. Every number is computed
-voxel by voxel in one fixed order, so that it does not depend on how shuffles are shared out.
-
-References
-----------
-Arlazarov et al. 1970 (the tables, there for Boolean products: the method of the four Russians).
+which rises with t and F. Single precision does, but where the error is a small part of the total: there the ratio is
+computed again in double precision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from bids_app.arrays import Floats, Integers, Signs, Singles
-
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-
-BLOCK = 256  # voxels of a block: longer rows cost less per voxel; tables of 16 units, 64 kB, stay in the L2 cache
+from bids_app.permutation.shuffled_sums import (
+    BLOCK,
+    Moves,
+    add_four,
+    compiled,
+    compiled_inner,
+    flip,
+    move,
+    tabulate_products,
+)
 
 # What the square of a product adds to
 TESTED, NUISANCE, TOTAL = 0, 1, 2
@@ -47,122 +46,17 @@ class Products(NamedTuple):
     signed: bool  # whether the ratio takes the sign of the only tested product
 
 
-class Moves(NamedTuple):
-    """A batch of shuffles; with `patterns`, `unit` and `width` where only signs change, otherwise these are empty."""
-
-    place: Integers  # (n_shuffles, n_units) where each unit's scores go
-    sign: Signs  # (n_shuffles, n_units)
-    unit: Integers  # (n_units,) which units flip together
-    patterns: Integers  # (n_shuffles, n_groups) entry of each group's sign table
-    width: int  # units of a group
-
-
 class Scanned(NamedTuple):
     """What one pass over the voxels gives."""
 
     largest: Singles  # (n_shuffles,) largest ratio, absolute where two-sided
     reached: Integers  # (n_blocks, BLOCK) shuffles that reach the bound
-    shuffle: Integers  # (n_listed,) of each voxel above the bar: its shuffle, index and ratio
+    shuffle: Integers  # (n_listed,) of each voxel above the list threshold: its shuffle, index and ratio
     voxel: Integers
     ratio: Singles
 
 
-_compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-# Without the wrappers by which Python calls a function, it compiles faster
-_inner: Callable[[Kernel], Kernel] = cast("Any", numba.njit)(
-    nogil=True, cache=True, error_model="numpy", fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True
-)
-
-
-@_inner
-def _tabulate(rows: Singles, width: int, table: Singles) -> None:
-    """Fill (n_groups * 2^width, BLOCK) with the sums of all sign patterns of each group of units; bit 1 is minus."""
-    size = 1 << width
-    for start in range(0, table.shape[0], size):
-        first = (start // size) * width
-        n_units = min(width, rows.shape[0] - first)
-        for v in range(BLOCK):
-            table[start, v] = 0
-        for u in range(max(n_units, 0)):
-            for v in range(BLOCK):
-                table[start, v] += rows[first + u, v]
-        for pattern in range(1, 1 << max(n_units, 0)):
-            unit = 0
-            while not (pattern >> unit) & 1:
-                unit += 1
-            before = start + (pattern & (pattern - 1))
-            for v in range(BLOCK):
-                table[start + pattern, v] = table[before, v] - 2 * rows[first + unit, v]
-
-
-@_inner
-def tabulate_products(
-    blocks: Singles, b: int, dimension: Integers, basis: Floats, moves: Moves, rows: Singles, tables: Singles
-) -> None:
-    """Fill the sign tables of all products at one block of voxels, (n_products, n_groups * 2^width, BLOCK)."""
-    for p in range(dimension.size):
-        for u in range(rows.shape[0]):
-            for v in range(BLOCK):
-                rows[u, v] = 0
-        for u in range(moves.unit.size):
-            weight = np.float32(basis[p, u])
-            for v in range(BLOCK):
-                rows[moves.unit[u], v] += weight * blocks[b, dimension[p], u, v]
-        _tabulate(rows, moves.width, tables[p])
-
-
-# The inner loops below take whole arrays and indices: a view of a row costs more than the row's arithmetic.
-
-
-@_inner
-def _add_four(tables: Singles, p: int, patterns: Integers, h: int, g: int, product: Singles) -> None:
-    """Add four entries of the sign tables to row p of the products, (n_products, BLOCK)."""
-    i, j, k, l = patterns[h, g], patterns[h, g + 1], patterns[h, g + 2], patterns[h, g + 3]  # noqa: E741
-    for v in range(BLOCK):
-        product[p, v] += (tables[p, i, v] + tables[p, j, v]) + (tables[p, k, v] + tables[p, l, v])
-
-
-@_inner
-def _add_weighted(blocks: Singles, b: int, d: int, weights: Singles, p: int, product: Singles) -> None:
-    """Add all units' scores, weighted by row p of (n_products, n_units), to row p of (n_products, BLOCK)."""
-    n_units = weights.shape[1]
-    whole = n_units - n_units % 4
-    for u in range(0, whole, 4):
-        i, j, k, l = weights[p, u], weights[p, u + 1], weights[p, u + 2], weights[p, u + 3]  # noqa: E741
-        for v in range(BLOCK):
-            product[p, v] += (i * blocks[b, d, u, v] + j * blocks[b, d, u + 1, v]) + (
-                k * blocks[b, d, u + 2, v] + l * blocks[b, d, u + 3, v]
-            )
-    for u in range(whole, n_units):
-        for v in range(BLOCK):
-            product[p, v] += weights[p, u] * blocks[b, d, u, v]
-
-
-@_inner
-def _add_three_weighted(blocks: Singles, b: int, d: int, weights: Singles, p: int, product: Singles) -> None:
-    """Do the same for three products of one dimension, each score being loaded once."""
-    n_units, q, r = weights.shape[1], p + 1, p + 2
-    whole = n_units - n_units % 4
-    for u in range(0, whole, 4):
-        p0, p1, p2, p3 = weights[p, u], weights[p, u + 1], weights[p, u + 2], weights[p, u + 3]
-        q0, q1, q2, q3 = weights[q, u], weights[q, u + 1], weights[q, u + 2], weights[q, u + 3]
-        r0, r1, r2, r3 = weights[r, u], weights[r, u + 1], weights[r, u + 2], weights[r, u + 3]
-        for v in range(BLOCK):
-            i, j, k, l = (  # noqa: E741
-                blocks[b, d, u, v], blocks[b, d, u + 1, v], blocks[b, d, u + 2, v], blocks[b, d, u + 3, v],
-            )  # fmt: skip
-            product[p, v] = product[p, v] + p0 * i + p1 * j + p2 * k + p3 * l
-            product[q, v] = product[q, v] + q0 * i + q1 * j + q2 * k + q3 * l
-            product[r, v] = product[r, v] + r0 * i + r1 * j + r2 * k + r3 * l
-    for u in range(whole, n_units):
-        for v in range(BLOCK):
-            i = blocks[b, d, u, v]
-            product[p, v] += weights[p, u] * i
-            product[q, v] += weights[q, u] * i
-            product[r, v] += weights[r, u] * i
-
-
-@_inner
+@compiled_inner
 def _sum_squares(
     product: Singles,
     kind: Signs,
@@ -190,7 +84,7 @@ def _sum_squares(
             error[v] = constant - (abs(explained[v]) + error[v])
 
 
-@_inner
+@compiled_inner
 def compare(
     explained: Singles,
     error: Singles,
@@ -198,30 +92,30 @@ def compare(
     bound: Singles,
     reached: Integers,
     b: int,
-    bar: np.float32,
+    list_threshold: np.float32,
     two_sided: bool,  # noqa: FBT001
 ) -> tuple[np.int32, np.int32]:
     """Divide, and count at each voxel of a block a ratio that reaches its bound.
 
-    Returns how many voxels lie above the bar, and how many have a small error.
+    Returns how many voxels lie above the list threshold, and how many have a small error.
     """
     n_above, n_small = np.int32(0), np.int32(0)
     if two_sided:
         for v in range(BLOCK):
             ratio[v] = explained[v] / error[v]
             reached[b, v] += np.int32(abs(ratio[v]) >= bound[b, v])
-            n_above += np.int32(abs(ratio[v]) > bar)
+            n_above += np.int32(abs(ratio[v]) > list_threshold)
             n_small += np.int32(error[v] < np.float32(SMALL_ERROR))
     else:
         for v in range(BLOCK):
             ratio[v] = explained[v] / error[v]
             reached[b, v] += np.int32(ratio[v] >= bound[b, v])
-            n_above += np.int32(ratio[v] > bar)
+            n_above += np.int32(ratio[v] > list_threshold)
             n_small += np.int32(error[v] < np.float32(SMALL_ERROR))
     return n_above, n_small
 
 
-@_inner
+@compiled_inner
 def _flip_and_compare(
     tables: Singles,
     patterns: Integers,
@@ -232,12 +126,15 @@ def _flip_and_compare(
     bound: Singles,
     reached: Integers,
     b: int,
-    bar: np.float32,
+    list_threshold: np.float32,
     two_sided: bool,  # noqa: FBT001
 ) -> tuple[np.int32, np.int32]:
-    """Do all of the above in one go for the commonest case: signs change, and one product makes up a t."""
+    """Form the product, divide and count in one loop for the commonest case: signs change, one product makes up a t.
+
+    Returns how many voxels lie above the list threshold, and how many have a small error.
+    """
     for g in range(4, patterns.shape[1], 4):
-        _add_four(tables, 0, patterns, h, g, product)
+        add_four(tables, 0, patterns, h, g, product)
     i, j, k, l = patterns[h, 0], patterns[h, 1], patterns[h, 2], patterns[h, 3]  # noqa: E741
     n_above, n_small = np.int32(0), np.int32(0)
     for v in range(BLOCK):
@@ -247,12 +144,12 @@ def _flip_and_compare(
         ratio[v] = s * abs(s) / error[v]
         size = abs(ratio[v]) if two_sided else ratio[v]
         reached[b, v] += np.int32(size >= bound[b, v])
-        n_above += np.int32(size > bar)
+        n_above += np.int32(size > list_threshold)
         n_small += np.int32(error[v] < np.float32(SMALL_ERROR))
     return n_above, n_small
 
 
-@_inner
+@compiled_inner
 def _compare_t(
     product: Singles,
     error: Singles,
@@ -260,10 +157,13 @@ def _compare_t(
     bound: Singles,
     reached: Integers,
     b: int,
-    bar: np.float32,
+    list_threshold: np.float32,
     two_sided: bool,  # noqa: FBT001
 ) -> tuple[np.int32, np.int32]:
-    """Sum up and compare in one go for a t of fixed total: the first product is tested, the others are nuisance."""
+    """Sum up, divide and count in one loop for a t of fixed total: the first product is tested, others are nuisance.
+
+    Returns how many voxels lie above the list threshold, and how many have a small error.
+    """
     for v in range(BLOCK):
         error[v] = 1
     for p in range(1, product.shape[0]):
@@ -276,12 +176,12 @@ def _compare_t(
         ratio[v] = s * abs(s) / error[v]
         size = abs(ratio[v]) if two_sided else ratio[v]
         reached[b, v] += np.int32(size >= bound[b, v])
-        n_above += np.int32(size > bar)
+        n_above += np.int32(size > list_threshold)
         n_small += np.int32(error[v] < np.float32(SMALL_ERROR))
     return n_above, n_small
 
 
-@_inner
+@compiled_inner
 def _precise_ratio(block: Singles, v: int, products: Products, place: Integers, sign: Signs) -> float:
     """Ratio of one shuffle at one voxel of a block, in double precision from the same scores."""
     error = 0.0
@@ -301,8 +201,8 @@ def _precise_ratio(block: Singles, v: int, products: Products, place: Integers, 
     return explained / max(error, LEAST_ERROR)
 
 
-@_inner
-def _mend(
+@compiled_inner
+def _recompute_small_errors(
     blocks: Singles,
     b: int,
     products: Products,
@@ -314,7 +214,7 @@ def _mend(
     reached: Integers,
     two_sided: bool,  # noqa: FBT001
 ) -> None:
-    """Compute a shuffle's ratios precisely where its error is small, and count them again."""
+    """Compute a shuffle's ratios in double precision where its error is small, and count them again."""
     for v in range(BLOCK):
         if error[v] < np.float32(SMALL_ERROR):
             reached[b, v] -= np.int32((abs(ratio[v]) if two_sided else ratio[v]) >= bound[b, v])
@@ -322,48 +222,7 @@ def _mend(
             reached[b, v] += np.int32((abs(ratio[v]) if two_sided else ratio[v]) >= bound[b, v])
 
 
-@_inner
-def flip(tables: Singles, patterns: Integers, h: int, product: Singles) -> None:
-    """Form the products of one shuffle at a block of voxels, (n_products, BLOCK), where only signs change."""
-    i, j, k, l = patterns[h, 0], patterns[h, 1], patterns[h, 2], patterns[h, 3]  # noqa: E741
-    for p in range(product.shape[0]):
-        for v in range(BLOCK):
-            product[p, v] = (tables[p, i, v] + tables[p, j, v]) + (tables[p, k, v] + tables[p, l, v])
-        for g in range(4, patterns.shape[1], 4):
-            _add_four(tables, p, patterns, h, g, product)
-
-
-@_inner
-def move(
-    blocks: Singles,
-    b: int,
-    dimension: Integers,
-    basis: Floats,
-    place: Integers,
-    sign: Signs,
-    h: int,
-    weights: Singles,
-    product: Singles,
-) -> None:
-    """Do the same where units move; `weights`, (n_products, n_units), is scratch."""
-    n_products = dimension.size
-    for p in range(n_products):
-        for u in range(weights.shape[1]):
-            weights[p, u] = basis[p, place[h, u]] * sign[h, u]
-        for v in range(BLOCK):
-            product[p, v] = 0
-    p = 0
-    while p < n_products:
-        d = dimension[p]
-        if p + 2 < n_products and dimension[p + 1] == d and dimension[p + 2] == d:
-            _add_three_weighted(blocks, b, d, weights, p, product)
-            p += 3
-        else:
-            _add_weighted(blocks, b, d, weights, p, product)
-            p += 1
-
-
-@_inner
+@compiled_inner
 def _doubled(full: Any) -> Any:  # noqa: ANN401 - of any kind of number
     """Return an array of twice the length that begins like the one given."""
     longer = np.empty(2 * full.size, full.dtype)
@@ -372,10 +231,10 @@ def _doubled(full: Any) -> Any:  # noqa: ANN401 - of any kind of number
     return longer
 
 
-@_inner
+@compiled_inner
 def list_above(
     ratio: Singles,
-    bar: np.float32,
+    list_threshold: np.float32,
     two_sided: bool,  # noqa: FBT001
     h: int,
     b: int,
@@ -385,7 +244,7 @@ def list_above(
     listed: Singles,
     n_listed: int,
 ) -> tuple[np.float32, int, Integers, Integers, Singles]:
-    """List the voxels of a block above the bar.
+    """List the voxels of a block above the list threshold.
 
     Returns the highest ratio of the block, the length of the list, and its columns, longer ones where they were full.
     """
@@ -395,13 +254,13 @@ def list_above(
     for v in range(min(BLOCK, n_voxels - b * BLOCK)):
         value = abs(ratio[v]) if two_sided else ratio[v]
         highest = max(highest, value)
-        if value > bar:
+        if value > list_threshold:
             shuffle[n_listed], voxel[n_listed], listed[n_listed] = h, b * BLOCK + v, ratio[v]
             n_listed += 1
     return highest, n_listed, shuffle, voxel, listed
 
 
-@_compiled
+@compiled
 def scan(
     blocks: Singles,
     n_voxels: int,
@@ -410,11 +269,11 @@ def scan(
     patterns: Integers | None,
     places: Integers | None,
     bound: Singles,
-    bar: float,
+    list_threshold: float,
     two_sided: bool,  # noqa: FBT001
     maps: Singles,
 ) -> Scanned:
-    """Pass once over the voxels with a batch of shuffles.
+    """Pass once over the voxels with a batch of shuffles; returns what that gives.
 
     Parameters
     ----------
@@ -426,13 +285,13 @@ def scan(
         that the kernel is compiled for what it does and nothing else
     bound : (n_blocks, BLOCK) float32
         Ratio that counts as reaching the observed one.
-    bar : ratio above which voxels are listed; infinite for none
+    list_threshold : ratio above which voxels are listed; infinite for none
     two_sided : whether the absolute ratio is compared and maximised
     maps : (n_shuffles, n_blocks * BLOCK) float32
         Receives every ratio; with no rows, none is kept.
     """
     n_blocks, n_shuffles, n_units = blocks.shape[0], moves.sign.shape[0], moves.sign.shape[1]
-    # taken out of their tuples once: in the inner loop that would cost more than the arithmetic
+    # taken out of their tuples once: in the compiled_inner loop that would cost more than the arithmetic
     dimension, basis, kind, signed = products.dimension, products.basis, products.kind, products.signed
     sign, constant = moves.sign, np.float32(products.constant)
     # a total that no shuffle changes leaves the tested product, which comes first, and nuisance
@@ -451,7 +310,7 @@ def scan(
         if patterns is not None:
             tabulate_products(blocks, b, dimension, basis, moves, rows, tables)
         for h in range(n_shuffles):
-            lowest = min(largest[h], np.float32(bar))
+            lowest = min(largest[h], np.float32(list_threshold))
             n_above, n_small = np.int32(0), np.int32(0)
             if places is not None:
                 move(blocks, b, dimension, basis, places, sign, h, weights, product)
@@ -468,14 +327,16 @@ def scan(
                 _sum_squares(product, kind, signed, constant, explained, error)
                 n_above, n_small = compare(explained, error, ratio, bound, reached, b, lowest, two_sided)
             if n_small > 0:
-                _mend(blocks, b, products, moves.place[h], moves.sign[h], error, ratio, bound, reached, two_sided)
+                _recompute_small_errors(
+                    blocks, b, products, moves.place[h], moves.sign[h], error, ratio, bound, reached, two_sided
+                )
             if maps.shape[0] > 0:
                 for v in range(BLOCK):
                     maps[h, b * BLOCK + v] = ratio[v]
             if n_above + n_small == 0:
                 continue
             highest, n_listed, shuffle, voxel, listed = list_above(
-                ratio, np.float32(bar), two_sided, h, b, n_voxels, shuffle, voxel, listed, n_listed
+                ratio, np.float32(list_threshold), two_sided, h, b, n_voxels, shuffle, voxel, listed, n_listed
             )
             largest[h] = max(largest[h], highest)
     return Scanned(largest, reached, shuffle[:n_listed], voxel[:n_listed], listed[:n_listed])

@@ -21,16 +21,11 @@ from bids_app.inference.familywise import joint_family, own_family
 from bids_app.model.settings import PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.checkpoints import Checkpoint, checkpoint_path, fingerprint, open_work_dir
-from bids_app.permutation.null_distribution import (
-    Enhancements,
-    NullDistribution,
-    Work,
-    choose_enhancements,
-    null_distribution,
-)
+from bids_app.permutation.enhancements import Enhancements, choose_enhancements
+from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Shuffles
-from bids_app.runtime.memory import Means
+from bids_app.runtime.memory import ResourceBudget
 from bids_app.spaces.domain import SpatialDomain
 
 
@@ -102,7 +97,7 @@ def is_across(asked: PermutationSettings, design: Design) -> bool:
 
 
 def permute(
-    values: Stack, node: NodeSpec, design: Design, plans: Sequence[Plan | None], means: Means
+    values: Stack, node: NodeSpec, design: Design, plans: Sequence[Plan | None], means: ResourceBudget
 ) -> Iterator[tuple[NullDistribution | None, Family | None]]:
     """Shuffle one contrast after the other; yields the null distribution of each, and what it is ranked among.
 
@@ -121,7 +116,8 @@ def permute(
     if asked is None or not any(plans):
         yield from ((None, None) for _ in plans)
         return
-    open_work_dir(means.work_dir)
+    if means.work_dir:
+        open_work_dir(means.work_dir)
     data = fingerprint(values, design.between, design.subjects, design.cells)
     nulls = (_null(values, node, plan, data, means) for plan in plans if plan is not None)
     if not is_across(asked, design):
@@ -140,30 +136,32 @@ def _null(
     node: NodeSpec,
     plan: Plan,
     data: str,
-    means: Means,
+    means: ResourceBudget,
 ) -> NullDistribution:
     """Run one contrast's shuffles, from its checkpoint on where there is one."""
     enhancements, contrast, design = plan.enhancements, plan.test.contrast, plan.test.design
     settings = (enhancements.keys, enhancements.forming_threshold, enhancements.two_sided, enhancements.on_z)
-    checkpoint = Checkpoint(
-        checkpoint_path(means.work_dir, file_label(node.name), contrast.label),
-        fingerprint(
-            data,
-            contrast,
-            (design.between, design.row_of_map, design.variance_groups),
-            plan.shuffles.scheme,
-            plan.shuffles.order,
-            plan.shuffles.sign,
-            settings,
-            tuple(enhancements.exponents),
-            *enhancements.domain.fingerprint(),
-        ),
-        size=(plan.shuffles.n_shuffles, len(enhancements.keys), values.shape[1]),
-    )
-    done = checkpoint.load()
-    n_done = done.n_done if done else 0
+    checkpoint = None
+    if means.work_dir:
+        checkpoint = Checkpoint(
+            checkpoint_path(means.work_dir, file_label(node.name), contrast.label),
+            fingerprint(
+                data,
+                contrast,
+                (design.between, design.row_of_map, design.variance_groups),
+                plan.shuffles.scheme,
+                plan.shuffles.order,
+                plan.shuffles.sign,
+                settings,
+                tuple(enhancements.exponents),
+                *enhancements.domain.fingerprint(),
+            ),
+            size=(plan.shuffles.n_shuffles, len(enhancements.keys), values.shape[1]),
+        )
+    done = checkpoint.load() if checkpoint else None
+    n_done = len(done.done) if done else 0
     with shuffling(contrast.name, plan.shuffles.n_shuffles, n_done, quiet=means.quiet) as advance:
-        work = Work(means.n_jobs, means.memory, means.work_dir, done, checkpoint, advance)
+        work = Work(means.n_jobs, means.memory, means.work_dir, done=done, keeper=checkpoint, advance=advance)
         return null_distribution(values, plan.test, plan.shuffles, enhancements, work)
 
 

@@ -1,4 +1,9 @@
-"""Voxels in and out of memory: grid check, mask, stack, unmask."""
+"""How much memory there is for what, in bytes: the one model by which the run, its parts and the dry run reckon.
+
+The run may use what the user allows or what the machine has. Of that, `BASE_MEMORY` is taken by the program itself; a
+share waits with results for their figures; the maps take up to a third, else they are held in a file; the permutation
+test has what is left.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +15,47 @@ from pathlib import Path
 import numpy as np
 
 from bids_app.arrays import Booleans, Stack
+from bids_app.runtime.limits import usable_memory_mb
+
+BASE_MEMORY = 0.7e9
+"""Bytes of Python, its packages and the atlases: the peak of a run of tiny maps, rounded up."""
+LEAST_MEMORY = 128e6
+"""Bytes that data and engine are given in any case: with less, batches of one shuffle would save nothing."""
+BYTES_PER_VOXEL = 250
+"""Bytes that are held of a contrast for each voxel: some thirty maps in double precision."""
+SHARE_OF_WAITING = 0.1
+"""Share of the memory, at most, for results of contrasts that wait for their figures."""
+BYTES_PER_LISTED_VOXEL = 60
+"""Bytes of a voxel above the forming threshold in one shuffle, while the list of them grows and is sorted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """Where the values of all maps are held: in memory, or in a file that is mapped where they would take too much."""
+class ResourceBudget:
+    """What a computation may use; nothing in it changes a result."""
+
+    n_jobs: int = 1
+    """Threads."""
+    memory: float = 4e9
+    """Bytes for scores and batches of shuffles, beside the data."""
+    work_dir: Path | None = None
+    """Folder for checkpoints, and for a file of scores that do not fit into memory; None: everything is in memory."""
+    quiet: bool = False
+    """Whether no progress is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapStorage:
+    """Where the values of all maps are held: in memory, or in a file mapped into it where they would take too much."""
 
     memory: float = math.inf
-    """Bytes that they may take."""
+    """Bytes that they may take in memory."""
     scratch: Path | None = None
     """Folder of the file; None: memory in any case."""
     of_one_map: float | None = None
     """Bytes that the voxels of one map may take in its file; None: half of the memory that this process may use."""
 
     def array(self, shape: tuple[int, int], dtype: type[np.floating]) -> Stack:
-        """Make room for (n_maps, n_voxels) values."""
+        """Return an array for (n_maps, n_voxels) values, not filled."""
         if self.scratch is None or np.dtype(dtype).itemsize * shape[0] * shape[1] <= self.memory:
             return np.empty(shape, dtype)
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -33,7 +64,7 @@ class Room:
             return np.memmap(file, dtype, "w+", shape=shape)
 
     def columns(self, values: Stack, keep: Booleans) -> Stack:
-        """Take columns out of (n_maps, n_voxels), row by row, so that no more than a row is in memory twice."""
+        """Return columns of (n_maps, n_voxels), copied row by row: no more than a row is in memory twice."""
         if keep.all():
             return values
         kept = self.array((len(values), int(keep.sum())), values.dtype.type)
@@ -42,22 +73,57 @@ class Room:
         return kept
 
 
-LEAST_MEMORY = 128e6  # bytes that the engine takes in any case
-
-
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What the run may use; nothing in it changes a result."""
+class PeakMemory:
+    """What a run takes at its peak, in bytes."""
 
-    n_jobs: int
-    memory: float
-    """Bytes, beside the data."""
-    work_dir: Path
-    quiet: bool
-    """Whether no progress is shown."""
+    without_permutations: float
+    most: float
+    """All that the run may use, of which the permutation test takes what is useful."""
 
 
-# Python, its packages and the atlases; what is held of a contrast for each voxel: some thirty maps in double precision
-BASE_MEMORY = 0.7e9
-BYTES_PER_VOXEL = 250
-SHARE_OF_WAITING = 0.1  # of the memory, at most, for results of contrasts that wait for their figures
+def memory_for_data(mem_mb: int | None) -> float:
+    """Return how many bytes data and computations may take.
+
+    Parameters
+    ----------
+    mem_mb : MB of 1e6 bytes that the user allows the run; None: what this process may use
+    """
+    return max(1e6 * (mem_mb or usable_memory_mb()) - BASE_MEMORY, LEAST_MEMORY)
+
+
+def map_storage(memory: float, scratch: Path | None) -> MapStorage:
+    """Return where maps are held: in a third of the memory (bytes) at most, each of them being at most half of it."""
+    return MapStorage(memory / 3, scratch, memory / 2)
+
+
+def memory_for_permutations(memory: float, values: Stack) -> float:
+    """Return how many of `memory` bytes are left for the permutation test, beside the maps and what waits."""
+    return max((1 - SHARE_OF_WAITING) * memory - _in_memory(values), LEAST_MEMORY)
+
+
+def contrasts_at_once(memory: float, n_voxels: int) -> int:
+    """Return of how many contrasts the results may be kept in `memory` bytes until their figures are drawn."""
+    return max(1, int(SHARE_OF_WAITING * memory / (BYTES_PER_VOXEL * n_voxels)))
+
+
+def peak_memory(values: Stack, n_contrasts: int, for_permutations: float) -> PeakMemory:
+    """Return what a run of (n_maps, n_voxels) values takes at its peak.
+
+    Parameters
+    ----------
+    values : the maps
+    n_contrasts : contrasts whose results may wait for their figures
+    for_permutations : bytes, as `memory_for_permutations` returns them
+    """
+    data, of_contrast = _in_memory(values), BYTES_PER_VOXEL * values.shape[1]
+    waiting = min(n_contrasts * of_contrast, SHARE_OF_WAITING * for_permutations)
+    return PeakMemory(
+        without_permutations=BASE_MEMORY + 2 * data + of_contrast + waiting,
+        most=BASE_MEMORY + (data + for_permutations) / (1 - SHARE_OF_WAITING),
+    )
+
+
+def _in_memory(values: Stack) -> int:
+    """Bytes that maps take in memory: none where they are in a file."""
+    return 0 if isinstance(values, np.memmap) else values.nbytes

@@ -23,7 +23,7 @@ from bids_app.model.specification import NodeSpec
 from bids_app.permutation.plan import Plan, is_across, seconds_per_shuffle
 from bids_app.report.content import count_files
 from bids_app.results.folder import NodeFolder
-from bids_app.runtime.memory import BASE_MEMORY, BYTES_PER_VOXEL, SHARE_OF_WAITING, Means
+from bids_app.runtime.memory import ResourceBudget, peak_memory
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import KINDS
 from bids_app.statistics.scores import BLOCK
@@ -86,7 +86,7 @@ def describe(
     return "\n".join(lines) + "\n"
 
 
-def cost(maps: MaskedMaps, tests: Sequence[ContrastTest], plans: Sequence[Plan | None], means: Means) -> str:
+def cost(maps: MaskedMaps, tests: Sequence[ContrastTest], plans: Sequence[Plan | None], means: ResourceBudget) -> str:
     """Measure a little and tell how long all of it would take, and in how much memory, as lines of text.
 
     Parameters
@@ -105,14 +105,11 @@ def cost(maps: MaskedMaps, tests: Sequence[ContrastTest], plans: Sequence[Plan |
     if seconds:
         parts.append(f"relabellings {_duration(shuffled)} ({of_each})")
     data = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
-    of_contrast = BYTES_PER_VOXEL * maps.values.shape[1]
-    waiting = min(len(tests) * of_contrast, SHARE_OF_WAITING * means.memory)
-    least = BASE_MEMORY + 2 * data + of_contrast + waiting
-    most = BASE_MEMORY + (data + means.memory) / (1 - SHARE_OF_WAITING)
+    peak = peak_memory(maps.values, len(tests), means.memory)
     memory = (
         f"{max(1.0, maps.values.nbytes / 1e6):,.0f} MB of data{'' if data else ' in a file of the work folder'}; about "
-        f"{least / 1e9:.1f} GB at the peak without relabellings, which take what is useful of the {most / 1e9:.1f} GB "
-        "that the run may use"
+        f"{peak.without_permutations / 1e9:.1f} GB at the peak without relabellings, which take what is useful of the "
+        f"{peak.most / 1e9:.1f} GB that the run may use"
     )
     return "\n".join([*_line("time", "; ".join(parts)), *_line("memory", memory)]) + "\n"
 

@@ -63,11 +63,15 @@ from bids_app.results.write import (
     write_inputs,
     write_record,
 )
-from bids_app.runtime import memory
-from bids_app.runtime import memory as memory_module
-from bids_app.runtime.limits import container, how_to_bind, usable_memory_mb
+from bids_app.runtime.limits import container, how_to_bind
 from bids_app.runtime.locks import hold, refuse_if_held
-from bids_app.runtime.memory import LEAST_MEMORY, Means, Room
+from bids_app.runtime.memory import (
+    ResourceBudget,
+    contrasts_at_once,
+    map_storage,
+    memory_for_data,
+    memory_for_permutations,
+)
 from bids_app.runtime.options import RunOptions, command_line
 from bids_app.spaces.atlases import Atlas, load_atlases, space_has_atlases
 from bids_app.spaces.volume import Image, VolumeDomain, read_image
@@ -297,7 +301,7 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     inputs, tests = _readable_overview(inputs), contrast_tests(design)
     _say((*inputs.notes, *design.notes))
     memory = _memory(options)
-    room = Room(memory / 3, _room(options), memory / 2)
+    room = map_storage(memory, _room(options))
     masks = (options.mask,) if options.mask else inputs.masks
     with stage("Maps") as say:
         maps = load_maps(inputs, masks, options.n_jobs, room, coverage=node.settings.voxel_coverage)
@@ -420,8 +424,7 @@ def _write_contrasts(study: Study, folder: NodeFolder, options: RunOptions) -> G
 
 def _most_waiting(study: Study, options: RunOptions) -> int:
     """Say of how many contrasts the results are kept until their figures are drawn."""
-    of_contrast = memory.BYTES_PER_VOXEL * study.maps.values.shape[1]
-    return max(1, int(memory.SHARE_OF_WAITING * _memory(options) / of_contrast))
+    return contrasts_at_once(_memory(options), study.maps.values.shape[1])
 
 
 def _node_facts(study: Study, run_facts: RunFacts) -> NodeFacts:
@@ -450,16 +453,15 @@ def _node_facts(study: Study, run_facts: RunFacts) -> NodeFacts:
     )
 
 
-def _means(maps: MaskedMaps, options: RunOptions) -> Means:
-    """Tell the permutation test how many threads and how much memory it may use."""
-    in_memory = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
-    memory = max((1 - memory_module.SHARE_OF_WAITING) * _memory(options) - in_memory, LEAST_MEMORY)
-    return Means(options.n_jobs, memory, options.scratch, quiet=options.verbosity < 0)
+def _means(maps: MaskedMaps, options: RunOptions) -> ResourceBudget:
+    """Return how many threads and how much memory the permutation test may use."""
+    memory = memory_for_permutations(_memory(options), maps.values)
+    return ResourceBudget(options.n_jobs, memory, options.scratch, quiet=options.verbosity < 0)
 
 
 def _memory(options: RunOptions) -> float:
-    """Bytes that data and computations may take."""
-    return max(1e6 * (options.mem_mb or usable_memory_mb()) - memory.BASE_MEMORY, LEAST_MEMORY)
+    """Return how many bytes data and computations may take."""
+    return memory_for_data(options.mem_mb)
 
 
 def analyse_contrast(

@@ -15,7 +15,8 @@ from bids_app.inference.evidence import Evidence
 from bids_app.inference.familywise import own_family
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
-from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.shuffles import sign_flips
 from bids_app.report import content
 from bids_app.report.figures.figure import Figure, Viewer

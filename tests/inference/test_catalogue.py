@@ -15,7 +15,8 @@ from bids_app.inference.evidence import Evidence
 from bids_app.inference.familywise import joint_family, own_family
 from bids_app.inference.method import Column, Method, Use, Wording
 from bids_app.model.settings import Correction, Enhancement, GroupLevelSettings
-from bids_app.permutation.null_distribution import KEYS, NullDistribution
+from bids_app.permutation.enhancements import KEYS
+from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.schemes import sign_flips
 from builders.evidence import line, make_fit
 

@@ -18,9 +18,10 @@ from bids_app.design.design import Design
 from bids_app.errors import DataError, Warned
 from bids_app.inputs.load_maps import as_image, keep_voxels, load_maps
 from bids_app.inputs.select_maps import InputMaps
-from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
-from bids_app.runtime.memory import Room
+from bids_app.runtime.memory import MapStorage
 from bids_app.spaces.volume import Grid, VolumeDomain, read_image, unmask
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_test
@@ -231,7 +232,7 @@ def test_an_image_to_look_at_has_no_nan(tmp_path: Path) -> None:
 def test_values_may_lie_in_a_file(three: tuple[InputMaps, np.ndarray], tmp_path: Path) -> None:
     """Beyond the memory allowed they are mapped, equal to those in memory, and no file stays behind."""
     maps, _ = three
-    room = Room(memory=100, scratch=tmp_path / "scratch")
+    room = MapStorage(memory=100, scratch=tmp_path / "scratch")
     in_memory, mapped = load_maps(maps, ()), load_maps(maps, (), 1, room)
     assert isinstance(mapped.values, np.memmap)
     assert np.array_equal(mapped.values, in_memory.values)
@@ -461,8 +462,8 @@ def test_voxels_that_leave_later_are_a_warning_where_they_are_many(three: tuple[
 
 def test_the_memory_that_a_map_may_take_is_bounded(three: tuple[InputMaps, np.ndarray]) -> None:
     with pytest.raises(DataError, match=r"0\.nii\.gz: its header asks for 0 MB"):
-        load_maps(three[0], (), 1, Room(of_one_map=447))
-    assert load_maps(three[0], (), 1, Room(of_one_map=448)).values.shape == (3, 24)
+        load_maps(three[0], (), 1, MapStorage(of_one_map=447))
+    assert load_maps(three[0], (), 1, MapStorage(of_one_map=448)).values.shape == (3, 24)
 
 
 def save_double(path: Path, data: np.ndarray) -> Path:

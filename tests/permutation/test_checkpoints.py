@@ -30,7 +30,7 @@ from bids_app.permutation.checkpoints import (
     has_checkpoints,
     open_work_dir,
 )
-from bids_app.permutation.null_distribution import PartialNull
+from bids_app.permutation.summaries import SUMMARIES, Exceedances, Maxima, PartialNull, Ranges
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -47,19 +47,27 @@ def path(tmp_path: Path) -> Path:
 
 
 def partial(n_done: int = 3, n_voxels: int = 5) -> PartialNull:
-    rng = np.random.default_rng(n_done)
-    return PartialNull(n_done, rng.standard_normal((n_done, 2)), rng.integers(0, n_done + 1, n_voxels))
+    return of_ranges((0, n_done), n_voxels=n_voxels)
+
+
+def of_ranges(*spans: tuple[int, int], n_voxels: int = 5) -> PartialNull:
+    """A state of two maxima of each shuffle, in which any of the numbers may be."""
+    done = Ranges(spans)
+    rng = np.random.default_rng(len(done))
+    maxima, counts = rng.standard_normal((len(done), 2)), rng.integers(0, len(done) + 1, n_voxels)
+    return PartialNull({"maxima": Maxima(done, maxima), "n_exceeding": Exceedances(done, counts)})
 
 
 def equal(one: PartialNull | None, other: PartialNull) -> bool:
     """Tell whether two states agree to the last bit, in type and shape too."""
     return (
         one is not None
-        and type(one.n_done) is int
-        and one.n_done == other.n_done
+        and one.done == other.done
+        and all(type(border) is int for span in one.done.spans for border in span)
+        and one.summaries.keys() == other.summaries.keys()
         and all(
-            a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-            for a, b in ((one.maxima, other.maxima), (one.n_exceeding, other.n_exceeding))
+            a.values.dtype == b.values.dtype and a.values.shape == b.values.shape and np.array_equal(a.values, b.values)
+            for a, b in ((one.summaries[name], other.summaries[name]) for name in one.summaries)
         )
     )
 
@@ -74,6 +82,8 @@ def test_what_was_saved_comes_back_to_the_last_bit(path: Path) -> None:
     keeper.save(partial(3))
     keeper.save(partial(7))
     assert equal(Checkpoint(path, "abc").load(), partial(7))
+    keeper.save(of_ranges((0, 2), (5, 6), (8, 10)))  # as several workers leave it
+    assert equal(Checkpoint(path, "abc", size=(10, 2, 5)).load(), of_ranges((0, 2), (5, 6), (8, 10)))
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
@@ -100,6 +110,24 @@ def test_a_checkpoint_of_something_else_is_refused_with_the_reason(
     assert str(path) in record.getMessage()
     keeper.save(partial(9))
     assert equal(Checkpoint(path, "abc").load(), partial(9))
+
+
+def test_a_checkpoint_of_the_format_before_ranges_is_refused_with_the_reason(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It counted the first shuffles only; by its version, where that is another, else by its format."""
+    path.parent.mkdir()
+    state = {"n_done": np.array(3), "maxima": np.ones((3, 2)), "n_exceeding": np.ones(5, np.int64)}
+    marks = {"fingerprint": np.array("abc"), "digest": np.array("0" * 64)}
+    for version, said in [
+        (checkpoints.__version__, "has the format of an earlier version of this app: it is not used"),
+        ("0.0.7", "was written by version 0.0.7 of this app"),
+    ]:
+        np.savez(path, version=np.array(version), **marks, **state)
+        caplog.clear()
+        assert Checkpoint(path, "abc").load() is None
+        (record,) = caplog.records
+        assert said in record.getMessage()
 
 
 def test_a_file_with_any_byte_damaged_is_refused_or_read_right(path: Path) -> None:
@@ -145,20 +173,29 @@ def tampered(path: Path, **changes: object) -> None:
     Checkpoint(path, "abc").save(partial(4))
     with np.load(path) as arrays:
         parts = {name: arrays[name] for name in arrays.files} | changes
-    if "maxima" in changes or "n_done" in changes or "n_exceeding" in changes:  # even with a checksum that fits
-        kept = (int(parts["n_done"]), parts["maxima"], parts["n_exceeding"])
-        parts["digest"] = checkpoints._digest("abc", *kept)
+    if "digest" not in changes:  # even with a checksum that fits
+        parts["digest"] = checkpoints._digest("abc", parts["ranges"], {name: parts[name] for name in SUMMARIES})
     np.savez(path, **parts)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"n_done": 128},
-        {"n_done": -5},
-        {"n_done": 0},
-        {"n_done": 11, "maxima": np.ones((11, 2))},
-        {"n_done": 3},
+        {"ranges": np.array([[0, 128]])},
+        {"ranges": np.array([[-4, 0]])},
+        {"ranges": np.array([[0, 0]])},
+        {"ranges": np.empty((0, 2), np.int64)},
+        {"ranges": np.array([0, 4])},
+        {"ranges": np.array([[0, 4, 4]])},
+        {"ranges": np.array([[0.0, 4.0]])},
+        {"ranges": np.array([[0, 4]], np.int32)},
+        {"ranges": np.array([[7, 11]])},
+        {"ranges": np.array([[4, 0]])},
+        {"ranges": np.array([[2, 4], [0, 2]])},
+        {"ranges": np.array([[0, 3], [2, 3]])},
+        {"ranges": np.array([[0, 2], [2, 4]])},
+        {"ranges": np.array([[0, 11]]), "maxima": np.ones((11, 2))},
+        {"ranges": np.array([[0, 3]])},
         {"maxima": np.ones((3, 2))},
         {"maxima": np.ones((4, 3))},
         {"maxima": np.ones(4)},
@@ -278,10 +315,12 @@ import itertools, numpy as np
 from pathlib import Path
 from typing import Any
 from bids_app.permutation.checkpoints import Checkpoint
-from bids_app.permutation.null_distribution import PartialNull
+from bids_app.permutation.summaries import Exceedances, Maxima, PartialNull, Ranges
 keeper = Checkpoint(Path({str(path)!r}), "abc")
+done = Ranges(((0, 1000),))
 for n in itertools.count(1):
-    keeper.save(PartialNull(1000, np.full((1000, 4), float(n)), np.full(50_000, n)))
+    maxima, counts = Maxima(done, np.full((1000, 4), float(n))), Exceedances(done, np.full(50_000, min(n, 1000)))
+    keeper.save(PartialNull({{"maxima": maxima, "n_exceeding": counts}}))
     if n == 1:
         print("saving", flush=True)
 """
@@ -303,8 +342,9 @@ def test_a_process_that_is_killed_while_it_saves_leaves_a_whole_state(
     saving.wait(timeout=10)
     state = Checkpoint(path, "abc").load()
     assert state is not None
-    (number,) = {*np.unique(state.maxima).tolist(), *np.unique(state.n_exceeding).tolist()}
+    (number,) = np.unique(state.summaries["maxima"].values).tolist()
     assert number >= 1
+    assert np.unique(state.summaries["n_exceeding"].values).tolist() == [min(number, 1000)]
     clear(path.parent, ["anova"])  # with the half-written file that may be there
     assert not path.parent.exists()
 
@@ -460,10 +500,7 @@ def test_ctrl_c_waits_for_a_save_to_end(tmp_path: Path, monkeypatch: pytest.Monk
         savez(*arguments, **arrays)
 
     monkeypatch.setattr(np, "savez", interrupted)
-    partial = PartialNull(2, np.ones((2, 1)), np.array([1, 2]))
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.save(partial)
-    loaded = checkpoint.load()
-    assert loaded is not None
-    assert np.array_equal(loaded.n_exceeding, partial.n_exceeding)
+        checkpoint.save(partial())
+    assert equal(checkpoint.load(), partial())
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

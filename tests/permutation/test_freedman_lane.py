@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.freedman_lane import PLANNERS
-from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
+from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Scheme, Shuffles
 from bids_app.spaces.volume import VolumeDomain

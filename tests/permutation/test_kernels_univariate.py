@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bids_app.permutation.freedman_lane import moves, part_of, what_moves
-from bids_app.permutation.kernels_univariate import BLOCK, NUISANCE, TESTED, TOTAL, Moves, Products, Scanned, scan
+from bids_app.permutation.kernels_univariate import NUISANCE, TESTED, TOTAL, Products, Scanned, scan
+from bids_app.permutation.shuffled_sums import BLOCK, Moves
 from bids_app.permutation.shuffles import Shuffles
 
 N_BLOCKS, V, H = 3, 2 * BLOCK + 17, 37
@@ -59,13 +60,13 @@ def run(
     products: Products,
     batch: Moves,
     bound: float = 0.1,
-    bar: float = 0.3,
+    list_threshold: float = 0.3,
     *,
     two_sided: bool = False,
 ) -> tuple[Scanned, NDArray[np.float32]]:
     maps = np.empty((len(batch.sign), N_BLOCKS * BLOCK), np.float32)
     bounds = np.full((N_BLOCKS, BLOCK), bound, np.float32)
-    return scan(blocks, V, products, batch, *what_moves(batch), bounds, bar, two_sided, maps), maps[:, :V]
+    return scan(blocks, V, products, batch, *what_moves(batch), bounds, list_threshold, two_sided, maps), maps[:, :V]
 
 
 @pytest.mark.parametrize("permuted", [False, True])

@@ -12,7 +12,8 @@ from scipy import ndimage, stats
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.errors import ModelError
-from bids_app.permutation.null_distribution import NullDistribution, Work, choose_enhancements, null_distribution
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Shuffles, sign_flips
 from bids_app.spaces import tfce

@@ -31,7 +31,7 @@ from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import permute, plan_permutations, seconds_per_shuffle
-from bids_app.runtime.memory import LEAST_MEMORY, Means
+from bids_app.runtime.memory import LEAST_MEMORY, ResourceBudget
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.kinds import contrast_tests
 
@@ -273,7 +273,7 @@ def permuted(
     """Plan, permute and correct everything."""
     lattice = VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26)
     plans = plan_permutations(node, design, contrast_tests(design), lattice, seed)
-    means = Means(2, LEAST_MEMORY, work_dir, quiet=True)
+    means = ResourceBudget(2, LEAST_MEMORY, work_dir, quiet=True)
     alpha = node.settings.permutation.alpha if node.settings.permutation else 0.0
     return [
         (null, familywise(null, alpha, family))

@@ -6,10 +6,10 @@ Every scheme x test x error term takes part. scipy's permutation tests are the o
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pytest
@@ -22,19 +22,17 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.familywise import familywise, uncorrected_p
 from bids_app.permutation import null_distribution as permutation
-from bids_app.permutation.null_distribution import (
-    NullDistribution,
-    PartialNull,
-    Work,
-    choose_enhancements,
-    null_distribution,
-    score_bytes,
-)
+from bids_app.permutation.checkpoints import Checkpoint
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution, score_bytes
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Scheme, Shuffles
+from bids_app.permutation.summaries import SUMMARIES, Batch, PartialNull, Ranges, Size
+from bids_app.runtime.execution import Processes, Threads
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.kinds import contrast_test
 
+Result = TypeVar("Result")
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
@@ -290,7 +288,7 @@ class TestTheSameBits:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(permutation, "LARGEST_BATCH", batch)
             patch.setattr(permutation, "LARGEST_BATCH_OF_MAPS", batch)
-            work = Work(n_jobs, memory, scratch=folder)
+            work = Work(n_jobs, memory, folder)
             assert_same_bits(run(values, design, contrast, shuffles, work), plain)
         assert list(folder.iterdir()) == []
 
@@ -333,11 +331,98 @@ class TestTheSameBits:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(permutation, "LARGEST_BATCH_OF_MAPS", 1)
             whole = run(values, design, contrast, shuffles, Work(keeper=keeper))
-        assert {kept.n_done for kept in keeper.kept} == set(range(1, 13))
+        assert {len(kept.done) for kept in keeper.kept} == set(range(1, 13))
         for done in keeper.kept:
-            assert done.maxima.shape == (done.n_done, 4)
-            assert done.n_exceeding.max() <= done.n_done
+            assert done.summaries["maxima"].values.shape == (len(done.done), 4)
+            assert done.summaries["n_exceeding"].values.max() <= len(done.done)
             assert_same_bits(run(values, design, contrast, shuffles, Work(n_jobs, done=done)), whole)
+
+    @fewer
+    @given(cases, seeds, st.integers(0, 2**32 - 1))
+    def test_any_order_and_any_gaps(self, case: Case, seed: int, order: int) -> None:
+        """Batches that come in a random order, and resuming from what was kept, in batches of another size."""
+        values = random_maps(seed)
+        design, contrast = case.make()
+        shuffles = make_shuffles(contrast, design, 17, seed, shuffle=case.scheme)
+        whole = run(values, design, contrast, shuffles)
+        rng, keeper = np.random.default_rng(order), Snapshots([])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(permutation, "LARGEST_BATCH_OF_MAPS", int(rng.integers(1, 4)))
+            work = Work(keeper=keeper, executor=Scrambled(rng))
+            assert_same_bits(run(values, design, contrast, shuffles, work), whole)
+            for done in keeper.kept[:: int(rng.integers(1, 4))]:
+                patch.setattr(permutation, "LARGEST_BATCH_OF_MAPS", int(rng.integers(1, 6)))
+                assert_same_bits(run(values, design, contrast, shuffles, Work(2, done=done)), whole)
+
+    @pytest.mark.parametrize("case", [CASES[1], CASES[7], CASES[13]], ids=str)
+    def test_other_processes(self, case: Case) -> None:
+        """Batches travel to processes, and their summaries back."""
+        values = random_maps(3)
+        design, contrast = case.make()
+        shuffles = make_shuffles(contrast, design, 23, 3, shuffle=case.scheme)
+        elsewhere = run(values, design, contrast, shuffles, Work(executor=Processes(2)))
+        assert_same_bits(elsewhere, run(values, design, contrast, shuffles))
+
+
+@dataclass(frozen=True)
+class Scrambled:
+    """Runs tasks in a random order."""
+
+    rng: np.random.Generator
+    n_workers: int = 2
+
+    def map_ordered(self, tasks: Iterable[Callable[[], Result]]) -> Generator[Result, None, None]:
+        yield from Threads(1).map_ordered(tasks)
+
+    def map_unordered(self, tasks: Iterable[Callable[[], Result]]) -> Generator[Result, None, None]:
+        everything = list(tasks)
+        yield from Threads(1).map_ordered(everything[i] for i in self.rng.permutation(len(everything)))
+
+
+@dataclass(frozen=True)
+class Highest:
+    """Another summary: the two largest ratios of each shuffle, wherever they are."""
+
+    needs_maps: ClassVar[bool] = True
+    done: Ranges
+    values: Singles
+
+    @classmethod
+    def start(cls, size: Size) -> Highest:
+        return cls(Ranges(), np.empty((0, 2), np.float32))
+
+    @classmethod
+    def restored(cls, done: Ranges, values: NDArray[Any], size: Size | None) -> Highest:
+        return cls(done, values)
+
+    def add(self, batch: Batch) -> Highest:
+        return self.merge(Highest(batch.done, np.sort(batch.maps, axis=1)[:, -2:]))
+
+    def merge(self, other: Highest) -> Highest:
+        rows = np.concatenate([self.done.rows(), other.done.rows()])
+        return Highest(self.done.joined(other.done), np.concatenate([self.values, other.values])[np.argsort(rows)])
+
+
+@pytest.mark.parametrize("statistics", [["voxel"], STATISTICS])
+def test_another_summary_needs_no_other_engine(
+    statistics: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that needs whole maps; it is kept in checkpoints too, and resumed. The larger of the two is the maximum."""
+    monkeypatch.setitem(SUMMARIES, "highest", Highest)
+    names = ("maxima", "n_exceeding", "highest")
+    design, contrast = CASES[0].make("positive")
+    shuffles = make_shuffles(contrast, design, 23, 3)
+    checkpoint = Checkpoint(tmp_path / "c.npz", "abc", every=0, summaries=names)
+    start = PartialNull.start(Size(shuffles.n_shuffles, len(statistics), int(np.prod(SHAPE))), names)
+    monkeypatch.setattr(permutation, "LARGEST_BATCH_OF_MAPS", 5)
+    work = Work(2, done=start, keeper=checkpoint, executor=Scrambled(np.random.default_rng(1)))
+    null = run(random_maps(0), design, contrast, shuffles, work, statistics)
+    kept = checkpoint.load()
+    assert kept is not None
+    highest = kept.complete(shuffles.n_shuffles)["highest"]
+    as_t = np.sign(highest) * np.sqrt(np.abs(highest, dtype=float) * (S - 1))
+    assert as_t[:, 1] == pytest.approx(null.maxima["voxel"], rel=1e-6)
+    assert np.all(as_t[:, 0] < as_t[:, 1])
 
 
 @dataclass(frozen=True)
@@ -347,7 +432,7 @@ class Snapshots:
     kept: list[PartialNull]
 
     def save(self, partial: PartialNull) -> None:
-        self.kept.append(replace(partial, n_exceeding=partial.n_exceeding.copy()))
+        self.kept.append(partial)
 
     def due(self) -> bool:
         return True
@@ -485,7 +570,7 @@ class TestMemory:
         enhancements = choose_enhancements(statistics, lattice, contrast_test(design, contrast), (0.001, forming_t))
         shuffles = make_shuffles(contrast_test(design, contrast), n_shuffles, 0)
         assert score_bytes(values, contrast_test(design, contrast), shuffles) > 32e6  # too much for half of 64 MB
-        work = Work(n_jobs, memory, scratch=folder)
+        work = Work(n_jobs, memory, folder)
         tracemalloc.start()
         null_distribution(values, contrast_test(design, contrast), shuffles, enhancements, work)
         peak = tracemalloc.get_traced_memory()[1]

@@ -24,7 +24,8 @@ from bids_app.errors import DataError
 from bids_app.inputs.columns import Participants
 from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.specification import ModelSpec
-from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
+from bids_app.permutation.enhancements import choose_enhancements
+from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast, has_error

@@ -1,0 +1,145 @@
+"""What is maximised over the voxels of each shuffle: the statistic itself, sizes and masses of clusters, TFCE.
+
+Clusters are formed of the voxels beyond a threshold of t or F. Mass and TFCE are made of heights: of t itself, or of z,
+for an F and where contrasts are compared with each other.
+
+References
+----------
+Bullmore et al. 1999, doi 10.1109/42.750253 (cluster mass); Smith & Nichols 2009, doi 10.1016/j.neuroimage.2008.03.061
+(TFCE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from bids_app.arrays import Floats, Singles
+from bids_app.design.contrast_test import ContrastTest
+from bids_app.errors import ModelError
+from bids_app.permutation.freedman_lane import ShuffledScores
+from bids_app.permutation.z_tables import StatisticToHeight, as_statistic, as_z, heights_of
+from bids_app.spaces.clusters import cluster_values
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.tfce import DEFAULT_EXPONENTS, check_exponents, enhance
+from bids_app.spaces.tree_kernels import Exponents
+from bids_app.statistics.distributions import f_isf, f_to_z, t_isf, t_to_z
+
+KEYS = {"voxel": "voxel", "cluster-size": "clusterSize", "cluster-mass": "clusterMass", "tfce": "tfce"}
+"""Names of the statistics in the model -> in the results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enhancements:
+    """What is maximised over the voxels of a shuffle, and the heights that clusters and TFCE are made of."""
+
+    keys: tuple[str, ...]
+    """Of voxel, clusterSize, clusterMass, tfce."""
+    domain: SpatialDomain
+    """Which voxels touch."""
+    forming_threshold: float
+    """t or F above which voxels form clusters."""
+    forming_height: float
+    """The same as the height that cluster mass is counted from: t, or z."""
+    expected_share: float
+    """Share of the voxels above it where there is no effect."""
+    two_sided: bool
+    to_height: StatisticToHeight
+    """From the ratio of sums of squares to t or z."""
+    on_z: bool
+    """Whether the voxel's statistic is z too."""
+    exponents: Exponents = DEFAULT_EXPONENTS
+    """Of TFCE."""
+
+    @property
+    def with_clusters(self) -> bool:
+        """Whether clusters are formed."""
+        return bool({"clusterSize", "clusterMass"} & set(self.keys))
+
+    @property
+    def with_tfce(self) -> bool:
+        """Whether whole maps are needed."""
+        return "tfce" in self.keys
+
+    def of_map(self, ratio: Singles, scores: ShuffledScores) -> dict[str, Floats]:
+        """Value of every voxel, (n_voxels,) for each key; where two-sided, of the side that the voxel is on."""
+        heights = heights_of(ratio, self.to_height)
+        values = {key: np.zeros(ratio.size) for key in self.keys}
+        for side in (heights, -heights) if self.two_sided else (heights,):
+            if self.with_clusters:
+                of_cluster = dict(
+                    zip(
+                        ("clusterSize", "clusterMass"),
+                        cluster_values(side, self.forming_height, self.domain.topology),
+                        strict=True,
+                    )
+                )
+                for key in of_cluster.keys() & values.keys():
+                    values[key] += of_cluster[key]
+            if self.with_tfce:
+                values["tfce"] += enhance(side, self.domain.topology, self.exponents)
+        if "voxel" in values:
+            values["voxel"] = self.of_voxels(ratio, scores)
+        return values
+
+    def of_voxels(self, ratio: Singles, scores: ShuffledScores) -> Floats:
+        """Return the voxels' statistic as seen from the tested side: |t|, t, -t or F, or its z."""
+        statistic = scores.statistic(np.abs(ratio) if self.two_sided else ratio)
+        if not self.on_z:
+            return statistic
+        if scores.test == "F":
+            return f_to_z(statistic, *scores.df)
+        # two-sided: z of the two-sided p, on a par with that of an F
+        return f_to_z(np.square(statistic), 1.0, scores.df[1]) if self.two_sided else t_to_z(statistic, scores.df[1])
+
+
+def choose_enhancements(
+    statistics: Sequence[str],
+    domain: SpatialDomain,
+    test: ContrastTest,
+    forming: tuple[float, float | None],
+    *,
+    on_z: bool = False,
+    exponents: Exponents = DEFAULT_EXPONENTS,
+) -> Enhancements:
+    """Return what is maximised for one contrast, by the settings.
+
+    Parameters
+    ----------
+    statistics : of voxel, cluster-size, cluster-mass, tfce
+    domain : of the maps
+    test : the nominal df come from it
+    forming : one-tailed uncorrected p, and the statistic that overrides it if one is named
+    on_z : whether t is turned into z as well, so that contrasts can be compared; F always is, for mass and TFCE
+    exponents : of TFCE
+
+    Raises
+    ------
+    ModelError
+        When the statistic named is so low an F that its z is not positive: clusters and TFCE are made of positive z.
+        For exponents that are negative or not finite.
+    """
+    contrast, df = test.contrast, test.df
+    p, named = forming
+    keys = tuple(KEYS[name] for name in KEYS if name in statistics)
+    if contrast.test == "F":
+        threshold = f_isf(p, *df) if named is None else named
+        forming_height = float(f_to_z(threshold, *df))
+        if forming_height <= 0:
+            raise ModelError(
+                f"{threshold:g} is below the median of F({df[0]:g}, {df[1]:g}), so that most voxels would form one "
+                f"cluster in {contrast.name}; expected a higher value, such as {f_isf(0.001, *df):.1f} (p = 0.001)"
+            )
+        to_height, two_sided = as_z("F", df), False
+    else:
+        threshold = t_isf(p, df[1]) if named is None else named
+        forming_height = float(t_to_z(np.array(threshold), df[1])) if on_z else threshold
+        to_height = as_z("t", df) if on_z else as_statistic(df[1])
+        two_sided = contrast.sided == "two"
+    z = forming_height if contrast.test == "F" or on_z else float(t_to_z(np.array(threshold), df[1]))
+    share = (2 if two_sided else 1) * float(stats.norm.sf(z))
+    exponents = check_exponents(exponents)
+    return Enhancements(keys, domain, threshold, forming_height, share, two_sided, to_height, on_z, exponents)
