@@ -89,7 +89,8 @@ def test_every_column_has_one_owner() -> None:
 def test_a_result_carries_the_key_of_its_row(rng: np.random.Generator) -> None:
     """Files, tables and texts find the row by it."""
     evidence = make_evidence(make_null(rng))
-    asked = {row.option: each for row, each in asked_for(evidence, settings())}
+    every = settings(Parametric=[{"Correction": option} for option in get_args(Correction)])
+    asked = {row.option: each for row, each in asked_for(evidence, every)}
     for row in METHODS.values():
         result = row.correct(evidence, asked[row.option])
         assert isinstance(result, CorrectedMap)
