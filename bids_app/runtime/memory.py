@@ -60,4 +60,3 @@ class Means:
 # Python, its packages and the atlases; what is held of a contrast for each voxel: some thirty maps in double precision
 BASE_MEMORY = 0.7e9
 BYTES_PER_VOXEL = 250
-SHARE_OF_WAITING = 0.1  # of the memory, at most, for results of contrasts that wait for their figures

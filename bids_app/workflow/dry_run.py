@@ -20,9 +20,9 @@ from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.settings import GroupLevelSettings, factor_cells
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.plan import Plan, is_across, seconds_per_shuffle
-from bids_app.report.content import count_files
 from bids_app.results.folder import NodeFolder
-from bids_app.runtime.memory import BASE_MEMORY, BYTES_PER_VOXEL, SHARE_OF_WAITING, Means
+from bids_app.results.input_summary import count_files
+from bids_app.runtime.memory import BASE_MEMORY, BYTES_PER_VOXEL, Means
 from bids_app.statistics.fit import BLOCK, error_df, fit_contrast, statistic_kind, statistic_name
 
 WIDTH = 110  # signs in a line
@@ -98,9 +98,8 @@ def cost(maps: MaskedMaps, design: Design, plans: Sequence[Plan | None], means: 
         parts.append(f"relabellings {_duration(shuffled)} ({of_each})")
     data = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
     of_contrast = BYTES_PER_VOXEL * maps.values.shape[1]
-    waiting = min(len(design.contrasts) * of_contrast, SHARE_OF_WAITING * means.memory)
-    least = BASE_MEMORY + 2 * data + of_contrast + waiting
-    most = BASE_MEMORY + (data + means.memory) / (1 - SHARE_OF_WAITING)
+    least = BASE_MEMORY + 2 * data + of_contrast
+    most = BASE_MEMORY + data + of_contrast + means.memory
     memory = (
         f"{max(1.0, maps.values.nbytes / 1e6):,.0f} MB of data{'' if data else ' in a file of the work folder'}; about "
         f"{least / 1e9:.1f} GB at the peak without relabellings, which take what is useful of the {most / 1e9:.1f} GB "

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bids_app.design.contrasts import Contrast
-from bids_app.report.content import ContrastSection, NodeSection
-from bids_app.report.text.findings import Checks
+from bids_app.report.content import Checks, ContrastSection, NodeSection
 from bids_app.report.text.references import REFERENCES, Reference
 from bids_app.report.wording import AT_MOST, ATLAS_HEADS, METHODS, NULL_KEYS, has_one_side, is_within, sided_words
 from bids_app.statistics.fit import statistic_kind
