@@ -29,9 +29,10 @@ from bids_app.inference.corrections import ContrastInference
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
-from bids_app.permutation.plan import permute, plan_permutations, seconds_per_shuffle
+from bids_app.permutation.plan import plan_permutations, seconds_per_shuffle
 from bids_app.runtime.memory import LEAST_MEMORY, Means
 from bids_app.spaces.clusters import Lattice
+from bids_app.workflow.permute import permute
 
 Floats = NDArray[np.float64]
 

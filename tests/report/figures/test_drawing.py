@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -45,27 +43,6 @@ def test_processes_are_bounded_by_work_cores_and_memory(
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to find processes in")
 
-# Two processes at work that would be for a minute; each leaves its number
-PARENT = """
-import os, sys, time
-from pathlib import Path
-from joblib import delayed
-from bids_app.report.figures import drawing
-
-def work(folder):
-    Path(folder, str(os.getpid())).touch()
-    time.sleep(60)
-
-drawing.share_out(2, (delayed(work)(sys.argv[1]) for _ in range(2)))
-"""
-
-
-def is_alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
 
 def workers() -> list[int]:
     """Processes that draw for this one."""
@@ -79,27 +56,6 @@ def workers() -> list[int]:
         if parent == os.getpid() and is_ours:
             found.append(int(path.parent.name))
     return found
-
-
-@needs_proc
-def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    """SIGKILL, as by the kernel for want of memory: nobody is left to end them."""
-    repository = Path(__file__).parents[3]
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=repository)
-    try:
-        deadline = time.monotonic() + 400  # a busy machine takes minutes to start them
-        while len(list(tmp_path.iterdir())) < 2:
-            assert parent.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    finally:
-        parent.kill()
-        parent.wait()
-    numbers = [int(path.name) for path in tmp_path.iterdir()]
-    deadline = time.monotonic() + 20
-    while any(map(is_alive, numbers)):
-        assert time.monotonic() < deadline, "they live on"
-        time.sleep(0.1)
 
 
 @needs_proc
