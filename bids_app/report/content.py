@@ -1,6 +1,7 @@
-"""What the page shows: nodes, contrasts, corrected maps, provenance, as small values that are already computed.
+"""What the page shows: nodes, contrasts, corrected maps, as small values that are already computed.
 
-A `ContrastSection` keeps counts, peaks and pictures, never a map.
+Where a value of the results holds no map, it is referred to. Of a fit and of a corrected map, whose maps would fill the
+memory with those of all contrasts, a section keeps counts, peaks and numbers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
@@ -20,37 +20,49 @@ from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.pareto_tail import smallest_p
 from bids_app.model.specification import NodeSpec
 from bids_app.report.figures.figure import Figure, Viewer
-from bids_app.report.figures.peak_means import PeakMeans
-from bids_app.report.text.findings import Checks
+from bids_app.report.figures.peak_means import MeansAtPeaks
 from bids_app.report.wording import (
     in_order,
     method_words,
     place_words,
     threshold_words,
 )
+from bids_app.results.input_summary import InputSummary
+from bids_app.results.values import NodeFacts, Results, RunFacts
 from bids_app.spaces.atlas_catalogue import first_atlas
 from bids_app.spaces.tree_kernels import Exponents
 from bids_app.statistics.fit import ContrastFit
+from bids_app.statistics.smoothness import Smoothness
+from bids_app.statistics.subject_influence import PeakInfluence
 from bids_app.statistics.sums_of_squares import SUMS_OF_SQUARES
 
 
 @dataclass(frozen=True, slots=True)
-class InputSummary:
-    """What a node read."""
+class Finding:
+    """One thing that the diagnostics say."""
 
-    counts: pd.DataFrame
-    """(n_subjects, n_conditions) files; rows sub-..., columns the conditions."""
-    n_voxels: int
-    """Of the analysis mask."""
-    n_lost: Mapping[str, int]
-    """Subject label -> voxels that its maps miss."""
-    notes: tuple[str, ...] = ()
-    """Lines of the log about the input."""
+    title: str
+    words: str
+    is_warning: bool = False
+    """Whether somebody should look at it before believing a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The diagnostics of one contrast, as the page shows them."""
+
+    findings: tuple[Finding, ...]
+    peaks: tuple[PeakInfluence, ...]
+    figures: tuple[Figure, ...]
+    outliers: tuple[str, ...] = ()
+    """Subjects who stand out."""
+    smoothness: Smoothness | None = None
+    """Of the noise; None where it cannot be told."""
 
     @property
-    def averages_runs(self) -> bool:
-        """Whether a condition of a subject had several files."""
-        return bool((self.counts > 1).any(axis=None))
+    def warnings(self) -> tuple[Finding, ...]:
+        """Those that should be looked at."""
+        return tuple(finding for finding in self.findings if finding.is_warning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +162,12 @@ class ContrastSection:
     """In the order of the catalogue: the primary one first."""
     figures: Mapping[str, Figure]
     """By name."""
-    means: PeakMeans | None = None
+    means: MeansAtPeaks | None = None
     """Condition means at the highest peaks."""
     checks: Checks | None = None
     """Diagnostics."""
     effect_size: str = ""
     """hedgesg, partialr or etasq, where the voxels have it."""
-    """Whether there are maps of an effect size with its confidence interval."""
     statistic_name: str = ""
     """What t or F it is, where it is not the ordinary one."""
     kind: str = SUMS_OF_SQUARES.key
@@ -181,8 +192,7 @@ class NodeSection:
     """One node on the page."""
 
     spec: NodeSpec
-    design: Design
-    inputs: InputSummary
+    facts: NodeFacts
     figures: tuple[Figure, ...]
     """Design matrix and contrasts."""
     contrasts: tuple[ContrastSection, ...]
@@ -194,75 +204,93 @@ class NodeSection:
     """Name of a figure -> link to its file, relative to the report."""
     nilearn: str = ""
     """Link to nilearn's own report; empty: none was asked for."""
-    notes: tuple[str, ...] = ()
-    """Lines of the log about the model and its tests."""
 
+    @property
+    def design(self) -> Design:
+        """Of the node."""
+        return self.facts.design
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """How the results came about."""
+    @property
+    def inputs(self) -> InputSummary:
+        """What the node read."""
+        return self.facts.inputs
 
-    command: str
-    seed: int
-    versions: Mapping[str, str]
-    """Package -> version."""
-    datasets: Mapping[str, str] = field(default_factory=dict)
-    """Name of an input dataset -> where it is."""
-    facts: Mapping[str, str] = field(default_factory=dict)
-    """Anything else: run id, model file, host, time taken."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines of the log about the model and its tests."""
+        return self.facts.notes
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The report."""
+    """The report: of nodes that one run made, or several, each of which is then named."""
 
-    title: str
-    version: str
-    """Of this app."""
     nodes: tuple[NodeSection, ...]
-    provenance: Provenance
-    space: str = ""
-    """Sentence on labels and background."""
-    notes: tuple[str, ...] = ()
-    """Lines of the log about the whole run."""
+    made_again: str = ""
+    """When and by which version; empty: it is the first, made by the run itself."""
 
+    @property
+    def runs(self) -> tuple[RunFacts, ...]:
+        """Runs that made the nodes, each once."""
+        return tuple({node.facts.run.run: node.facts.run for node in self.nodes}.values())
 
-def count_files(files: pd.DataFrame) -> pd.DataFrame:
-    """Count the files of every subject and condition.
+    @property
+    def latest(self) -> RunFacts:
+        """The latest run, of which title, version and seed are those of the page."""
+        return max(self.runs, key=lambda run: run.run)
 
-    Parameters
-    ----------
-    files : a row per file, with `participant_id` and `condition`
+    @property
+    def command(self) -> str:
+        """Commands of the runs, a line each."""
+        return "\n".join(dict.fromkeys(run.command for run in self.runs))
 
-    Returns
-    -------
-    (n_subjects, n_conditions), in the order in which they first occur
-    """
-    counts = files.groupby(["participant_id", "condition"], sort=False).size().unstack(fill_value=0)
-    return counts.loc[files["participant_id"].unique(), files["condition"].unique()]
+    @property
+    def datasets(self) -> Mapping[str, str]:
+        """Name of an input dataset -> where it is."""
+        return {name: place for run in self.runs for name, place in run.datasets.items()}
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """What else is to be said of the runs, and of the page itself."""
+        runs = self.runs
+        about = {"Run": ", ".join(run.run for run in runs), "Started": ", ".join(run.started for run in runs)}
+        if images := list(dict.fromkeys(run.image for run in runs if run.image)):
+            about["Image"] = ", ".join(images)
+        if len(seeds := dict.fromkeys(run.seed for run in runs)) > 1:
+            about["Seeds of the runs"] = ", ".join(map(str, seeds))
+        return about | ({"Page made again": self.made_again} if self.made_again else {})
+
+    @property
+    def space(self) -> str:
+        """Sentence on labels and background."""
+        return "; ".join(dict.fromkeys(node.facts.space_note for node in self.nodes))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines of the log about the models."""
+        return tuple(dict.fromkeys(note for run in self.runs for note in run.notes))
 
 
 def contrast_section(
-    fit: ContrastFit,
-    inferences: Sequence[CorrectedMap],
-    tables: Mapping[str, ResultTables],
+    results: Results,
     drawn: Iterable[Figure | Viewer],
-    means: PeakMeans | None = None,
     *,
-    files: Mapping[str, str] | None = None,
+    files: Mapping[str, str],
+    means: MeansAtPeaks | None = None,
+    checks: Checks | None = None,
 ) -> ContrastSection:
-    """Keep of a contrast what the page shows.
+    """Return what the page shows of a contrast.
 
     Parameters
     ----------
-    fit : ContrastFit
-    inferences : its corrected maps
-    tables : method -> clusters and peaks
+    results : of the contrast
     drawn : from `draw_contrast`
-    means : at the highest peaks
     files : name of a figure, viewer or table -> its file, relative to the report
+    means : at the highest peaks
+    checks : what the diagnostics say
     """
-    ordered, drawn = in_order(inferences), tuple(drawn)
+    fit, tables, drawn = results.fit, results.by_method, tuple(drawn)
+    ordered = in_order(results.inferences)
     permuted = [each for each in ordered if each.null is not None]
     epsilon = None if fit.epsilon is None else tuple(float(np.quantile(fit.epsilon, q)) for q in (0, 0.5, 1))
     return ContrastSection(
@@ -273,11 +301,12 @@ def contrast_section(
         results=tuple(_method_result(each, fit, tables[each.method]) for each in ordered),
         figures={each.name: each for each in drawn if isinstance(each, Figure)},
         means=means,
+        checks=checks,
         effect_size="" if fit.effect_size is None else fit.effect_size_name,
         statistic_name=fit.statistic_name,
         kind=fit.kind,
         n_subjects=fit.n_subjects,
-        files={name: quote(file) for name, file in (files or {}).items()},
+        files={name: quote(file) for name, file in files.items()},
         viewers={each.name: each.words for each in drawn if isinstance(each, Viewer)},
     )
 

@@ -1,8 +1,4 @@
-"""BIDS-derivative names and sidecars, dataset_description, provenance: everything that the app leaves behind.
-
-A file appears whole or not at all: it is written beside its place and then renamed. Maps and tables hold no time stamp,
-so that the same run writes the same bytes.
-"""
+"""What makes OUTPUT_DIR a BIDS derivative dataset: its description, README and .bidsignore."""
 
 from __future__ import annotations
 
@@ -11,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_app.inputs.naming import SourceDataset
-from bids_app.model.specification import ModelSpec
 from bids_app.results.files import Json, write_json, write_text
 from bids_app.results.names import NAME
 from bids_app.runtime.limits import container
-from bids_app.runtime.options import RunOptions, command_line
 
 BIDS_VERSION = "1.10.1"
 BIDSIGNORE = "*.html\ngroup\n"
@@ -51,16 +45,6 @@ def write_dataset(output_dir: Path, datasets: Sequence[SourceDataset], versions:
     write_json(output_dir / "dataset_description.json", description)
     write_text(output_dir / ".bidsignore", BIDSIGNORE)
     write_text(output_dir / "README.md", README)
-
-
-def write_run(folder: Path, options: RunOptions, model: ModelSpec, versions: Mapping[str, str]) -> None:
-    """Write logs/<run id>/: all it takes to run the same again."""
-    write_json(folder / "model.json", model.document)
-    write_json(folder / "config.json", {name: getattr(options, name) for name in options.__slots__})
-    write_text(folder / "command.txt", command_line(options) + "\n")
-    image = {"container": " ".join(container().values())} if container() else {}
-    lines = (f"{name} {version}\n" for name, version in (image | dict(versions)).items())
-    write_text(folder / "environment.txt", "".join(lines))
 
 
 def _source(dataset: SourceDataset) -> Json:

@@ -1,7 +1,6 @@
-"""BIDS-derivative names and sidecars, dataset_description, provenance: everything that the app leaves behind.
+"""Files that appear whole or not at all: each is written beside its place and then renamed.
 
-A file appears whole or not at all: it is written beside its place and then renamed. Maps and tables hold no time stamp,
-so that the same run writes the same bytes.
+None holds a time stamp, so that the same values give the same bytes.
 """
 
 from __future__ import annotations

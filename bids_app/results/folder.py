@@ -1,8 +1,4 @@
-"""BIDS-derivative names and sidecars, dataset_description, provenance: everything that the app leaves behind.
-
-A file appears whole or not at all: it is written beside its place and then renamed. Maps and tables hold no time stamp,
-so that the same run writes the same bytes.
-"""
+"""Where results go: the folder of a node, which of its files runs wrote, and what must not stand in the way."""
 
 from __future__ import annotations
 
@@ -10,12 +6,12 @@ import logging
 import os
 import stat as modes
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.console.text import file_label, shown
 from bids_app.errors import OutputError
-from bids_app.results.files import Json, explaining, write_json, write_text
+from bids_app.results.files import explaining
 from bids_app.results.names import LOG_FILES, RUN_FILES, RUN_RECORD, TOP_FILES, is_name_of_ours, plain, plain_label
 from bids_app.runtime.limits import container, how_to_bind
 from bids_app.runtime.locks import abandoned_parts, is_note
@@ -27,16 +23,12 @@ LARGEST_MANIFEST = 10_000_000  # bytes; that of 200 contrasts has one
 
 @dataclass(frozen=True, slots=True)
 class NodeFolder:
-    """Where the results of a node go, and what all their names and sidecars share."""
+    """Where the files of a node are, and which of those that are there a run wrote."""
 
     output_dir: Path
     node: str
     entities: Mapping[str, str]
     """task, space, res where all maps share them."""
-    common: Json
-    """Goes into every sidecar."""
-    written: set[Path] = field(default_factory=set)
-    """Files of this run; whatever else the folder holds is left over from an earlier one."""
 
     def __post_init__(self) -> None:
         for label in (file_label(self.node), *self.entities.values()):
@@ -52,47 +44,28 @@ class NodeFolder:
         """The folder of pictures."""
         return self.path / "figures"
 
-    def file(self, name: str) -> Path:
-        """Path of a file; the shared entities go before its name."""
-        prefix = "".join(f"{key}-{self.entities[key]}_" for key in ("task", "space", "res") if key in self.entities)
-        return self.path / plain(prefix + name)
-
-    def relative(self, path: Path) -> str:
-        """Path of a file as seen from OUTPUT_DIR, and so from the report."""
-        return path.relative_to(self.output_dir).as_posix()
-
-    def sidecar(self, path: Path, content: Json) -> None:
-        """Write the JSON sidecar of a file."""
-        stem = path.name.split(".")[0]
-        write_json(self.keep(path.with_name(f"{stem}.json")), {**content, **self.common})
-
-    def keep(self, path: Path) -> Path:
-        """Remember a file of this run, in the manifest too, before it is written; returns its path.
-
-        A run that is killed leaves nothing behind that is not listed, so that the next one can remove it.
-        """
-        if path not in self.written:
-            name = path.relative_to(self.path).as_posix()
-            if not is_name_of_ours(name):
-                raise OutputError(f"{path}: no name that is written into {self.path}. Choose other names in the model.")
-            with explaining(path):
-                self.path.mkdir(parents=True, exist_ok=True)
-                # a link in place of the list, made since `check_layout` looked, is not followed
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-                with open(self.manifest, "ab", opener=lambda file, _: os.open(file, flags, 0o666)) as file:
-                    file.write(f"{name}\n".encode())
-            self.written.add(path)
-        return path
-
     @property
     def record(self) -> Path:
-        """What the page shows of the node and no map or table holds, for --reports-only."""
+        """What the report shows of the node and no map or table holds."""
         return self.figures / "report.json"
 
     @property
     def manifest(self) -> Path:
         """List of the files that runs of this app wrote into the folder, or were about to write."""
         return self.path / ".written.txt"
+
+    def file(self, name: str) -> Path:
+        """Path of a file; the shared entities go before its name."""
+        prefix = "".join(f"{key}-{self.entities[key]}_" for key in ("task", "space", "res") if key in self.entities)
+        return self.path / plain(prefix + name)
+
+    def figure(self, stem: str, name: str, kind: str = "png") -> Path:
+        """Path of a picture or page; `stem` is contrast-<C>, or empty for those of the node."""
+        return self.figures / plain(f"{stem}_{name}.{kind}".removeprefix("_"))
+
+    def relative(self, path: Path) -> str:
+        """Path of a file as seen from OUTPUT_DIR, and so from the report."""
+        return path.relative_to(self.output_dir).as_posix()
 
     @property
     def listed(self) -> set[Path]:
@@ -128,7 +101,7 @@ class NodeFolder:
         return self.manifest.read_text(encoding="utf-8")
 
     def earlier_files(self) -> set[Path]:
-        """Files that an earlier run wrote and that are still there, halves of files included."""
+        """Files that runs wrote and that are still there, halves of files included."""
         if self.path.is_symlink() or self.figures.is_symlink():
             return set()
         listed = self.listed
@@ -141,20 +114,6 @@ class NodeFolder:
         """Files in the folder that no run wrote."""
         there = {path for path in self.path.rglob("*") if path.is_file() and not is_note(path.name)}
         return there - self.earlier_files() - {self.manifest}
-
-    def remove_leftovers(self) -> list[str]:
-        """Remove what an earlier run wrote here and this run did not write again; returns the names.
-
-        Results of another model under the same node name would otherwise pass for results of this one. Files that no
-        run wrote are never touched.
-        """
-        leftovers = sorted(self.earlier_files() - self.written)
-        names = sorted(path.relative_to(self.path).as_posix() for path in self.written)
-        for path in leftovers:
-            with explaining(path):
-                path.unlink(missing_ok=True)  # another run of the same analysis may be at it
-        write_text(self.manifest, "".join(f"{name}\n" for name in names))
-        return [path.relative_to(self.path).as_posix() for path in leftovers]
 
 
 def _is_file(path: Path) -> bool:
@@ -179,7 +138,7 @@ def check_layout(output_dir: Path, nodes: Iterable[str]) -> None:
     ------
     OutputError
     """
-    paths = [NodeFolder(output_dir, node, {}, {}) for node in nodes]
+    paths = [NodeFolder(output_dir, node, {}) for node in nodes]
     folders = [output_dir / "group", output_dir / "logs"]
     folders += [path for folder in paths for path in (folder.path, folder.figures)]
     files = [output_dir / name for name in TOP_FILES] + [folder.manifest for folder in paths]

@@ -1,7 +1,7 @@
-"""Values as JSON and back: how what no map or table holds is kept for a rebuild of the report.
+"""Values as JSON and back: how what no map or table holds is kept for the report.
 
 A frozen dataclass becomes an object of its fields, and is made again by its type hints. Numbers come back bit for bit.
-What a file beside the record holds is left out of it: the pixels of a picture, and arrays that are named as maps.
+What a file beside the record holds is left out of it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Loaders = Mapping[type, Callable[[Json], Mapping[str, Any]]]
 SMALL = 64  # entries of an array up to which people can read it
 
 
-def encode(value: object, leave_out: Collection[str] = ()) -> Json:
+def encode(value: object, leave_out: Mapping[type, Collection[str]] = MappingProxyType({})) -> Json:
     """Turn a value into what JSON can hold.
 
     Parameters
     ----------
     value : dataclass, array, table, tuple, mapping, number, text or None
-    leave_out : fields of dataclasses that are not kept, at any depth, such as "Figure.png"
+    leave_out : dataclass -> fields of it that are not kept, at any depth
 
     Raises
     ------
@@ -54,8 +54,8 @@ def encode(value: object, leave_out: Collection[str] = ()) -> Json:
         rows = [[encode(entry) for entry in row] for row in value.itertuples(index=False, name=None)]
         return {"columns": list(value.columns), "index": list(value.index), "rows": rows}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        owner = type(value).__name__
-        kept = (field.name for field in dataclasses.fields(value) if f"{owner}.{field.name}" not in leave_out)
+        left_out = leave_out.get(type(value), ())
+        kept = (field.name for field in dataclasses.fields(value) if field.name not in left_out)
         return {name: encode(getattr(value, name), leave_out) for name in kept}
     if isinstance(value, Mapping):
         return {str(key): encode(entry, leave_out) for key, entry in value.items()}

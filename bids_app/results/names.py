@@ -1,8 +1,4 @@
-"""BIDS-derivative names and sidecars, dataset_description, provenance: everything that the app leaves behind.
-
-A file appears whole or not at all: it is written beside its place and then renamed. Maps and tables hold no time stamp,
-so that the same run writes the same bytes.
-"""
+"""The names of all files that the app writes, and the numeric types of its maps."""
 
 from __future__ import annotations
 

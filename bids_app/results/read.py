@@ -1,8 +1,6 @@
-"""Results read back from the files that a run wrote, so that the report can be made again without the input.
+"""Results read from the files that a run wrote, which is what every report is made of.
 
-Maps, null distributions and tables come from their own files, everything else from the record beside the figures. Files
-hold single precision and nine digits: `as_saved` gives the results of a run as they will be read back, and the first
-report is made of these, so that the second one is the same.
+Maps, null distributions and tables come from their own files, everything else from the record beside the figures.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import io
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +30,11 @@ from bids_app.model.settings import ParametricSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan
-from bids_app.report.figures.figure import Figure
 from bids_app.results.folder import NodeFolder
-from bids_app.results.json_record import Json, Loaders, decode, encode
-from bids_app.results.names import map_names, plain, run_record, type_on_disk
-from bids_app.results.values import NodeFacts, Results, RunFacts
-from bids_app.results.write import figure_path
+from bids_app.results.json_record import Json, Loaders, decode
+from bids_app.results.names import map_names, run_record
+from bids_app.results.record import ANALYSIS, FORMAT, find_run_record
+from bids_app.results.values import NodeFacts, Picture, Results, RunFacts
 from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.domain import SpatialDomain
 from bids_app.spaces.image_files import UNREADABLE, open_image
@@ -46,23 +43,19 @@ from bids_app.statistics.fit import ContrastFit
 # What a record that is none of ours raises; names in it that lead elsewhere count as damage too
 UNDECODED = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, OutputError, zlib.error)
 
-FORMAT = 1  # of the record; another one is refused
 TEXTS = ("peak_id", *ATLASES)  # columns of tables
 WHOLE_NUMBERS = ("cluster_id", "extent_voxels")
 
-# What other files hold
-_OF_FIT = (
-    "contrast", "statistic", "z", "p", "effect", "variance", "effect_size", "effect_size_interval", "epsilon",
-    "df_of_voxel",
-)  # fmt: skip
-LEFT_OUT = (
-    *(f"ContrastFit.{name}" for name in _OF_FIT),
-    *(f"NullDistribution.{name}" for name in ("shuffles", "maxima", "observed", "n_exceeding", "exponents")),
-    *(f"CorrectedMap.{name}" for name in ("p", "significant", "null")),
-    *(f"ResultTables.{name}" for name in ("clusters", "peaks")),
-    "Figure.png",
-    "NodeFacts.run",
-)
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """What the record of a node holds, and what its latest run says of itself."""
+
+    facts: NodeFacts
+    contrasts: Mapping[str, Json]
+    """Label -> what no map or table holds of a contrast."""
+    analysis: str
+    """Checksum of all that decides the results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,76 +63,30 @@ class SavedNode:
     """A node of which everything can be read."""
 
     spec: NodeSpec
-    facts: NodeFacts
+    record: NodeRecord
     folder: NodeFolder
     mask: Booleans
     """(i, j, k)."""
-    contrasts: Mapping[str, Json]
-    """Label -> what the record holds of a contrast."""
 
 
-def as_saved(results: Results) -> Results:
-    """Give the results of a contrast as they are read back from their files.
-
-    `observed` of the null distribution is no map of its own and no part of a report: it is empty.
-    """
-    fit, null = results.fit, results.null
-    names = map_names(fit.contrast, fit.effect_size_name)
-    rounded: dict[str, Any] = {
-        name: None if (values := getattr(fit, name)) is None else _on_disk(f"stat-{stat}", values)
-        for name, stat in names.items()
-    }
-    interval = fit.effect_size_interval
-    limits = None if interval is None else (_on_disk("", interval[0]), _on_disk("", interval[1]))
-    if null is not None:
-        null = replace(null, maxima={key: _nine_digits(values) for key, values in null.maxima.items()}, observed={})
-    inferences = tuple(
-        each if each.null is None else replace(each, p=_p_of(_on_disk("", -np.log10(each.p))), null=null)
-        for each in results.inferences
-    )
-    tables = tuple(replace(t, clusters=_rounded(t.clusters), peaks=_rounded(t.peaks)) for t in results.tables)
-    return replace(
-        results,
-        fit=replace(fit, **rounded, effect_size_interval=limits),
-        null=null,
-        inferences=inferences,
-        tables=tables,
-    )
-
-
-def make_record(facts: NodeFacts, results: Mapping[str, Json]) -> Json:
-    """Put together what is kept of a node: `results` holds `encode_results` of each contrast by its label."""
-    return {"Format": FORMAT, "Node": encode(facts, LEFT_OUT), "Contrasts": dict(results)}
-
-
-def encode_results(results: Results) -> Json:
-    """Keep of a contrast what no other file holds."""
-    rows = [[len(each.clusters), len(each.peaks)] for each in results.tables]
-    return {**encode(results, LEFT_OUT), "rows": rows}
-
-
-def encode_run(run: RunFacts) -> Json:
-    """Keep what a run says of itself."""
-    return encode(run)
-
-
-def read_facts(output_dir: Path, path: Path) -> tuple[NodeFacts, Mapping[str, Json]]:
-    """Read the record of a node: its facts with those of its run, and what is kept of each contrast.
+def read_record(output_dir: Path, folder: Path) -> NodeRecord:
+    """Read the record of a node, with what its run says of itself.
 
     Parameters
     ----------
     output_dir : Path
-    path : of the record
+    folder : group/node-<node>
 
     Raises
     ------
     MissingPathError, DataError
         When it, what its run said of itself, or a picture that it names, is absent or damaged.
     """
+    path = folder / "figures" / "report.json"
     if not path.is_file():
         raise MissingPathError(
-            f"--reports-only: {path} is missing, which a run writes when a node is done. The run was stopped, or was "
-            "of a version that wrote none: run the analysis again."
+            f"{path} is missing, which a run writes when a node is done. The run was stopped, or was of a version that "
+            "wrote none: run the analysis again."
         )
     content = _parsed(path)
     if not isinstance(content, dict) or content.get("Format") != FORMAT:
@@ -148,34 +95,46 @@ def read_facts(output_dir: Path, path: Path) -> tuple[NodeFacts, Mapping[str, Js
             "rebuild the report with the version that did."
         )
     try:
-        if path.parents[1].name != f"node-{file_label(content['Node']['name'])}":
+        if folder.name != f"node-{file_label(content['Node']['name'])}":
             raise ValueError(f"it is of the node {content['Node']['name']}")
-        run = _read_run(output_dir, content["Node"]["name"])
-        load: Loaders = {
-            Figure: lambda kept: {"png": _bytes(path.parent / plain(f"{kept['name']}.png"))},
-            NodeFacts: lambda _: {"run": run},
-        }
-        return decode(NodeFacts, content["Node"], load), content["Contrasts"]
+        run, analysis = _read_run(output_dir, content["Node"]["name"])
+        facts: NodeFacts = decode(NodeFacts, content["Node"], {NodeFacts: lambda _: {"run": run}})
+        for picture in facts.pictures:
+            read_picture(NodeFolder(output_dir, facts.name, facts.entities), picture)  # one that lacks is told first
+        return NodeRecord(facts, content["Contrasts"], analysis)
     except UNDECODED as error:
         raise _damaged(path, error) from error
 
 
-def _read_run(output_dir: Path, node: str) -> RunFacts:
-    """Read what the latest run of a node says of itself."""
-    pattern = run_record(output_dir, "*", node).name
-    found = sorted((output_dir / "logs").glob(f"*/{pattern}"))
-    if not found:
+def _read_run(output_dir: Path, node: str) -> tuple[RunFacts, str]:
+    """Read what the latest run of a node says of itself, and the checksum of its analysis."""
+    path = find_run_record(output_dir, node)
+    if path is None:
+        name = run_record(output_dir, "*", node).name
         raise MissingPathError(
-            f"--reports-only: {output_dir / 'logs'} has no folder with a {pattern}, which tells of the run that made "
+            f"{output_dir / 'logs'} has no folder with a {name}, which tells of the run that made "
             "the results. Put it back, or run the analysis again."
         )
     try:
-        run: RunFacts = decode(RunFacts, _parsed(found[-1]))
-        if run.run != found[-1].parent.name:  # whose other files are read
+        content = _parsed(path)
+        run: RunFacts = decode(RunFacts, content)
+        analysis: str = decode(str, content[ANALYSIS])
+        if run.run != path.parent.name:  # whose other files are read
             raise ValueError(f"it is of the run {run.run}")
     except UNDECODED as error:
-        raise _damaged(found[-1], error) from error
-    return run
+        raise _damaged(path, error) from error
+    return run, analysis
+
+
+def read_picture(folder: NodeFolder, picture: Picture) -> bytes:
+    """Read the pixels of a picture that is kept as a file, PNG.
+
+    Raises
+    ------
+    MissingPathError, DataError
+        When it is absent or cannot be read.
+    """
+    return _bytes(folder.figure("", picture.name))
 
 
 def read_mask(folder: NodeFolder) -> Booleans:
@@ -198,7 +157,7 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, domain:
     MissingPathError, DataError
         When a file is absent, damaged, or not of this run.
     """
-    record, where = node.contrasts.get(contrast.label), node.folder.record
+    record, where = node.record.contrasts.get(contrast.label), node.folder.record
     if record is None:
         raise DataError(f"{where}: no record of the contrast {contrast.name}. Run the analysis again.")
     stem = f"contrast-{contrast.label}"
@@ -214,7 +173,6 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, domain:
         others = {"fit": fit, "null": null, "inferences": inferences, "tables": tables}
         load: Loaders = {
             Results: lambda _: others,
-            Figure: lambda kept: {"png": _bytes(figure_path(node.folder, stem, kept["name"]))},
         }
         results: Results = decode(Results, record, load)
     except UNDECODED as error:
@@ -344,7 +302,7 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise MissingPathError(
-            f"--reports-only: {path} is missing, which the report is made from. Put it back, or run the analysis again."
+            f"{path} is missing, which the report is made from. Put it back, or run the analysis again."
         ) from error
     except OSError as error:
         raise _damaged(path, error) from error
@@ -355,21 +313,5 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: cannot be read ({reason}). The file is damaged: run the analysis again.")
 
 
-def _on_disk(name: str, values: NDArray[Any]) -> Floats:
-    """Round to what a map holds."""
-    return np.asarray(values.astype(type_on_disk(name, values)), np.float64)
-
-
 def _p_of(logp: Floats) -> Floats:
     return np.asarray(10.0**-logp)
-
-
-def _nine_digits(values: Floats) -> Floats:
-    """Round to what a table holds."""
-    return np.array([float(f"{value:.9g}") for value in values], np.float64)
-
-
-def _rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """Round the numbers of a table to what its file holds."""
-    numbers = {name: _nine_digits(table[name].to_numpy()) for name in table if table[name].dtype.kind == "f"}
-    return table.assign(**{str(name): values for name, values in numbers.items()})

@@ -1,9 +1,14 @@
-"""Everything that a run finds out: of one contrast, and of the node that it belongs to besides the contrasts."""
+"""Everything that a run finds out, in numbers and words: of one contrast, and of the node that it belongs to.
+
+Nothing here is a picture, and nothing was made to be drawn: of the few pictures that only the input can give, the name
+and the words are kept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +17,8 @@ from bids_app.design.design import Design
 from bids_app.inference.cluster_tables import ResultTables
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.permutation.null_distribution import NullDistribution
-from bids_app.report.content import InputSummary
-from bids_app.report.figures.figure import Figure
-from bids_app.report.figures.peak_means import PeakMeans
+from bids_app.results.input_summary import InputSummary
+from bids_app.statistics.condition_means import PeakMeans
 from bids_app.statistics.diagnostics import Diagnostics
 from bids_app.statistics.fit import ContrastFit
 from bids_app.statistics.smoothness import Smoothness
@@ -33,7 +37,7 @@ class Results:
     """None where too few subjects or voxels have all that they need."""
     smoothness: Smoothness | None
     means: PeakMeans | None
-    """Of the conditions at the highest peaks."""
+    """Of the conditions, at the highest peaks of the primary corrected map; None where nothing survives in it."""
 
     @property
     def pairs(self) -> tuple[tuple[CorrectedMap, ResultTables], ...]:
@@ -44,6 +48,19 @@ class Results:
     def by_method(self) -> dict[str, ResultTables]:
         """Tables of each corrected map."""
         return {inference.method: tables for inference, tables in self.pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that is kept as a file, with its words; the pixels are in figures/<name>.png."""
+
+    name: str
+    caption: str
+    alt: str
+    """What it shows, for those who do not see it."""
+    kind: Literal["map", "chart"]
+    failure: str = ""
+    """Why it could not be drawn; the picture and its words then say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +103,9 @@ class NodeFacts:
     space_note: str
     background: NDArray[np.float32] | None
     """(n_voxels,) mean of all maps, behind them where there is no MNI background."""
-    pictures: tuple[Figure, ...]
+    pictures: tuple[Picture, ...]
     """Those that only the input has: the subjects side by side, where voxels are lacking."""
     notes: tuple[str, ...]
     """Lines of the log about the model and its tests."""
+    has_nilearn: bool = False
+    """Whether nilearn's own report, which only the input has, is there: figures/nilearn.html."""

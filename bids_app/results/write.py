@@ -1,15 +1,11 @@
-"""BIDS-derivative names and sidecars, dataset_description, provenance: everything that the app leaves behind.
+"""The files of a node: maps, tables and sidecars, named as BIDS derivatives.
 
-A file appears whole or not at all: it is written beside its place and then renamed. Maps and tables hold no time stamp,
-so that the same run writes the same bytes.
+Maps and tables hold no time stamp, so that the same run writes the same bytes.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,10 +21,9 @@ from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.select_maps import InputMaps
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import Shuffles
-from bids_app.report.figures.figure import Figure, Viewer
-from bids_app.results.files import Json, explaining, replacing, write_image, write_table, write_text
-from bids_app.results.folder import NodeFolder
-from bids_app.results.names import map_names, plain, type_on_disk
+from bids_app.results.files import Json, write_image, write_table
+from bids_app.results.names import map_names, type_on_disk
+from bids_app.results.node_writer import NodeWriter
 from bids_app.results.sidecars import (
     INTERVALS,
     STATISTICS,
@@ -57,10 +52,8 @@ from bids_app.statistics.condition_means import (
 )
 from bids_app.statistics.fit import ContrastFit
 
-log = logging.getLogger("bids_app")
 
-
-def write_inputs(folder: NodeFolder, inputs: InputMaps, maps: MaskedMaps, tests: Sequence[ContrastTest]) -> None:
+def write_inputs(folder: NodeWriter, inputs: InputMaps, maps: MaskedMaps, tests: Sequence[ContrastTest]) -> None:
     """Write the table of input files, with checksums, and the analysis mask."""
     table = pd.DataFrame(
         {
@@ -106,7 +99,7 @@ def _dropped_from(subject: str, condition: str, tests: Sequence[ContrastTest]) -
 
 
 def write_design(
-    folder: NodeFolder, design: Design, tests: Sequence[ContrastTest], shuffles: Sequence[Shuffles | None]
+    folder: NodeWriter, design: Design, tests: Sequence[ContrastTest], shuffles: Sequence[Shuffles | None]
 ) -> None:
     """Write the design matrix, a row per map, and the table of contrasts."""
     path = folder.keep(folder.file("design.tsv"))
@@ -128,7 +121,7 @@ def write_design(
     folder.sidecar(path, {"Description": "Contrasts tested", **_described(CONTRAST_COLUMNS)})
 
 
-def write_conditions(folder: NodeFolder, maps: MaskedMaps, design: Design) -> None:
+def write_conditions(folder: NodeWriter, maps: MaskedMaps, design: Design) -> None:
     """Write the mean of every condition and its standard error, over groups that weigh alike and over each group."""
     if alike := groups_alike(design):
         _write_group(folder, maps, design, alike, "")
@@ -136,7 +129,7 @@ def write_conditions(folder: NodeFolder, maps: MaskedMaps, design: Design) -> No
         _write_group(folder, maps, design, (group,), f"_desc-{group.label}")
 
 
-def _write_group(folder: NodeFolder, maps: MaskedMaps, design: Design, groups: Sequence[Group], desc: str) -> None:
+def _write_group(folder: NodeWriter, maps: MaskedMaps, design: Design, groups: Sequence[Group], desc: str) -> None:
     n_cells = len(design.cells)
     means, errors = condition_maps(maps.values, design.row_of_map, *groups)
     words, over = error_words(n_cells), over_words(groups)
@@ -206,7 +199,7 @@ def contrast_table(tests: Sequence[ContrastTest], shuffles: Sequence[Shuffles | 
 
 
 def write_contrast(
-    folder: NodeFolder,
+    folder: NodeWriter,
     maps: MaskedMaps,
     fit: ContrastFit,
     null: NullDistribution | None,
@@ -259,41 +252,6 @@ def write_contrast(
         _write_tables(folder, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
 
 
-def write_figure(folder: NodeFolder, stem: str, figure: Figure | Viewer) -> str:
-    """Write one picture, or one page to look around in, to figures/; returns its path relative to OUTPUT_DIR."""
-    if figure.failure:
-        what = " ".join([stem, figure.name]).strip()
-        log.warning(
-            "%s could not be drawn (%s); the report says so in its place, and no number is affected",
-            what,
-            figure.failure,
-        )
-    if isinstance(figure, Figure):
-        path = figure_path(folder, stem, figure.name)
-        with replacing(folder.keep(path)) as temporary:
-            temporary.write_bytes(figure.png)
-    else:
-        path = figure_path(folder, stem, figure.name, "html")
-        write_text(folder.keep(path), figure.page)
-    return folder.relative(path)
-
-
-def figure_path(folder: NodeFolder, stem: str, name: str, kind: str = "png") -> Path:
-    """Place of a picture or page; `stem` is contrast-<C>, or empty for those of the node."""
-    return folder.figures / plain(f"{stem}_{name}.{kind}".removeprefix("_"))
-
-
-def write_record(folder: NodeFolder, content: Json) -> None:
-    """Write what a rebuild of the report needs and no other file holds."""
-    write_text(folder.keep(folder.record), json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def drop_record(folder: NodeFolder) -> None:
-    """Take away the record of an earlier run before its files are replaced: it would not be true of what comes."""
-    with explaining(folder.record):
-        folder.record.unlink(missing_ok=True)
-
-
 def _is_mni(entities: Mapping[str, str], maps: MaskedMaps) -> bool:
     """Tell whether the code of MNI152 may stand in headers: other templates of the MNI have none, nor have guesses."""
     space = entities.get("space", "")
@@ -311,7 +269,7 @@ def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
     return ((stat, values) for stat, values in named if values is not None)
 
 
-def _write_null(folder: NodeFolder, stem: str, null: NullDistribution, about: Json, *, as_z: bool) -> None:
+def _write_null(folder: NodeWriter, stem: str, null: NullDistribution, about: Json, *, as_z: bool) -> None:
     path = folder.keep(folder.file(f"{stem}_desc-null_maxima.tsv.gz"))
     write_table(path, pd.DataFrame(null.maxima))
     columns = {
@@ -328,7 +286,7 @@ def _write_null(folder: NodeFolder, stem: str, null: NullDistribution, about: Js
     folder.sidecar(path, description | _described(used) | about | about_shuffles(null) | about_forming(null))
 
 
-def _write_tables(folder: NodeFolder, stem: str, inference: CorrectedMap, tables: ResultTables, about: Json) -> None:
+def _write_tables(folder: NodeWriter, stem: str, inference: CorrectedMap, tables: ResultTables, about: Json) -> None:
     for kind, table in (("clusters", tables.clusters), ("peaks", tables.peaks)):
         path = folder.keep(folder.file(f"{stem}_{kind}.tsv"))
         write_table(path, table)

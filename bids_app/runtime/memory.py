@@ -23,8 +23,6 @@ LEAST_MEMORY = 128e6
 """Bytes that data and engine are given in any case: with less, batches of one shuffle would save nothing."""
 BYTES_PER_VOXEL = 250
 """Bytes that are held of a contrast for each voxel: some thirty maps in double precision."""
-SHARE_OF_WAITING = 0.1
-"""Share of the memory, at most, for results of contrasts that wait for their figures."""
 BYTES_PER_LISTED_VOXEL = 60
 """Bytes of a voxel above the forming threshold in one shuffle, while the list of them grows and is sorted."""
 
@@ -98,29 +96,22 @@ def map_storage(memory: float, scratch: Path | None) -> MapStorage:
 
 
 def memory_for_permutations(memory: float, values: Stack) -> float:
-    """Return how many of `memory` bytes are left for the permutation test, beside the maps and what waits."""
-    return max((1 - SHARE_OF_WAITING) * memory - _in_memory(values), LEAST_MEMORY)
+    """Return how many of `memory` bytes are left for the permutation test, beside the maps and a contrast's results."""
+    return max(memory - _in_memory(values) - BYTES_PER_VOXEL * int(values.shape[1]), LEAST_MEMORY)
 
 
-def contrasts_at_once(memory: float, n_voxels: int) -> int:
-    """Return of how many contrasts the results may be kept in `memory` bytes until their figures are drawn."""
-    return max(1, int(SHARE_OF_WAITING * memory / (BYTES_PER_VOXEL * n_voxels)))
-
-
-def peak_memory(values: Stack, n_contrasts: int, for_permutations: float) -> PeakMemory:
+def peak_memory(values: Stack, for_permutations: float) -> PeakMemory:
     """Return what a run of (n_maps, n_voxels) values takes at its peak.
 
     Parameters
     ----------
     values : the maps
-    n_contrasts : contrasts whose results may wait for their figures
     for_permutations : bytes, as `memory_for_permutations` returns them
     """
     data, of_contrast = _in_memory(values), BYTES_PER_VOXEL * values.shape[1]
-    waiting = min(n_contrasts * of_contrast, SHARE_OF_WAITING * for_permutations)
     return PeakMemory(
-        without_permutations=BASE_MEMORY + 2 * data + of_contrast + waiting,
-        most=BASE_MEMORY + (data + for_permutations) / (1 - SHARE_OF_WAITING),
+        without_permutations=BASE_MEMORY + 2 * data + of_contrast,
+        most=BASE_MEMORY + data + of_contrast + for_permutations,
     )
 
 

@@ -36,6 +36,20 @@ class Group:
     """Places of its subjects in the design."""
 
 
+@dataclass(frozen=True, slots=True)
+class PeakMeans:
+    """Condition means at the highest peaks of a contrast."""
+
+    groups: tuple[str, ...]
+    """Of subjects; one without a name where there are no between factors."""
+    n_subjects: int
+    """Of all the groups: those who have a map of every condition."""
+    mean: Floats
+    """(n_groups, n_conditions, n_peaks), in the units of the input maps; the highest peak first."""
+    error: Floats
+    """(n_groups, n_conditions, n_peaks) standard error."""
+
+
 def all_subjects(design: Design) -> Group:
     """Return everybody who has a map of every condition."""
     return Group("", "", np.flatnonzero(np.all(design.row_of_map >= 0, axis=1)))
@@ -135,6 +149,32 @@ def group_means(values: Stack, row_of_map: NDArray[np.intp], *groups: Group) -> 
     mean = np.mean([mean for mean, _ in of_groups], axis=0)
     variance = np.sum([np.square(error) for _, error in of_groups], axis=0) / len(groups) ** 2
     return mean, np.sqrt(variance)
+
+
+def peak_means(values: Stack, design: Design, voxels: NDArray[np.intp]) -> PeakMeans | None:
+    """Return the means and standard errors of every condition at a few voxels, of each group where there are any.
+
+    Parameters
+    ----------
+    values : (n_maps, n_voxels)
+    design : whose conditions and groups of subjects these are
+    voxels : (n_peaks,) columns of the peaks, the highest first
+
+    Returns
+    -------
+    PeakMeans or None
+        None where too few subjects have a map of every condition.
+    """
+    groups = find_groups(design) if design.groups else groups_alike(design)
+    if not groups:
+        return None
+    of_groups = [group_means(values[:, voxels], design.row_of_map, group) for group in groups]
+    return PeakMeans(
+        groups=tuple(group.name for group in groups),
+        n_subjects=sum(group.rows.size for group in groups),
+        mean=np.stack([mean for mean, _ in of_groups]),
+        error=np.stack([error for _, error in of_groups]),
+    )
 
 
 def condition_maps(values: Stack, row_of_map: NDArray[np.intp], *groups: Group) -> tuple[Floats, Floats]:

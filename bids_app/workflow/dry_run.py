@@ -21,8 +21,8 @@ from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.settings import GroupLevelSettings, factor_cells
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.plan import Plan, is_across, seconds_per_shuffle
-from bids_app.report.content import count_files
 from bids_app.results.folder import NodeFolder
+from bids_app.results.input_summary import count_files
 from bids_app.runtime.memory import ResourceBudget, peak_memory
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import KINDS
@@ -105,7 +105,7 @@ def cost(maps: MaskedMaps, tests: Sequence[ContrastTest], plans: Sequence[Plan |
     if seconds:
         parts.append(f"relabellings {_duration(shuffled)} ({of_each})")
     data = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
-    peak = peak_memory(maps.values, len(tests), means.memory)
+    peak = peak_memory(maps.values, means.memory)
     memory = (
         f"{max(1.0, maps.values.nbytes / 1e6):,.0f} MB of data{'' if data else ' in a file of the work folder'}; about "
         f"{peak.without_permutations / 1e9:.1f} GB at the peak without relabellings, which take what is useful of the "

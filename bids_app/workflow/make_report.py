@@ -1,192 +1,164 @@
-"""From results to figures, files and the page: what a run and a rebuild of its report have in common."""
+"""The report, made from what OUTPUT_DIR holds: no input is read, and no statistic computed.
+
+A run makes its report by it, and `--reports-only` is it: a report made again is the same to the byte but for the line
+that says so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
-from bids_app.arrays import Booleans
-from bids_app.console.terminal import matters, say_outcomes
-from bids_app.model.specification import NodeSpec
-from bids_app.report import content
-from bids_app.report.figures import background as canvases
-from bids_app.report.figures import drawing
-from bids_app.report.figures import figure as figure_module
-from bids_app.report.figures import of_contrast as contrastfigures
-from bids_app.report.figures import of_node as figures
-from bids_app.report.page import render as html
-from bids_app.report.text import findings as checks
+from bids_app import __version__
+from bids_app.console.terminal import matters, say_outcomes, stage
+from bids_app.console.text import file_label
+from bids_app.errors import DataError, MissingPathError
+from bids_app.model.read_model import read_model
+from bids_app.model.specification import ModelSpec
+from bids_app.permutation.plan import plan_permutations
+from bids_app.report.content import ContrastSection, NodeSection, Page
+from bids_app.report.page.render import render
 from bids_app.report.text import methods
-from bids_app.report.text import survivors as outcomes
+from bids_app.report.text.survivors import outcomes, warning_lines
 from bids_app.results.files import write_text
-from bids_app.results.folder import NodeFolder
-from bids_app.results.values import NodeFacts, Results
-from bids_app.results.write import figure_path, write_figure
-from bids_app.runtime.limits import usable_memory_mb
-from bids_app.runtime.options import RunOptions
-from bids_app.spaces.atlases import Atlas, load_atlases
+from bids_app.results.folder import NodeFolder, check_layout
+from bids_app.results.node_writer import NodeWriter
+from bids_app.results.read import NodeRecord, SavedNode, read_mask, read_record, read_results
+from bids_app.runtime.locks import hold
+from bids_app.spaces.volume import VolumeDomain
+from bids_app.statistics.kinds import contrast_tests
+from bids_app.workflow.analyse import log_removed
+from bids_app.workflow.draw_node import Sheet, draw_contrast, draw_node, open_sheet
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """What all the contrasts of a node are drawn on, and where the pictures go."""
-
-    node: NodeSpec
-    canvas: canvases.Canvas
-    folder: NodeFolder
-    n_processes: int = 1
-    """That draw."""
-    atlases: tuple[Atlas, ...] = ()
-    """On the grid of the maps, for the interactive maps."""
-
-
-def open_sheet(
-    node: NodeSpec,
-    facts: NodeFacts,
-    mask: Booleans,
-    options: RunOptions,
-    folder: NodeFolder,
-    atlases: tuple[Atlas, ...] | None = None,
-) -> Sheet:
-    """Load what a node is drawn on.
-
-    Parameters
-    ----------
-    node : NodeSpec
-    facts : of the node
-    mask : (i, j, k) analysis mask
-    options : RunOptions
-    folder : where the pictures go
-    atlases : on the grid of the maps; None: those that the node names are loaded where they are needed
-    """
-    settings = node.settings
-    if atlases is None:
-        used = settings.report.atlases if facts.uses_mni and settings.report.interactive else ()
-        atlases = load_atlases(used, mask.shape, facts.affine)
-    canvas = canvases.load_canvas(
-        mask,
-        facts.affine,
-        None if facts.background is None else facts.background.astype(np.float64),
-        use_mni=facts.uses_mni,
-        reason=facts.space_note,
-    )
-    n_methods = len(settings.parametric) + (len(settings.permutation.statistics) if settings.permutation else 0)
-    n_pictures = 3 * n_methods * len(facts.design.contrasts)
-    n_processes = drawing.count_processes(n_pictures, options.n_jobs, 1e6 * (options.mem_mb or usable_memory_mb()))
-    return Sheet(node, canvas, folder, n_processes, atlases)
-
-
-def node_folder(node: NodeSpec, facts: NodeFacts, output_dir: Path) -> NodeFolder:
-    """Say where the files of a node go, and what all their sidecars share."""
-    about = {
-        "ConditionList": facts.design.cells,
-        "RandomSeed": facts.run.seed,
-        "SoftwareVersion": facts.run.version,
-    }
-    return NodeFolder(output_dir, node.name, facts.entities, about)
-
-
-def report_contrast(results: Results, sheet: Sheet) -> content.ContrastSection:
-    """Draw a contrast, write its pictures and its viewers, and return its part of the page."""
-    stem = f"contrast-{results.fit.contrast.label}"
-    interactive = sheet.node.settings.report.interactive
-    scene = contrastfigures.Scene(
-        results.fit, results.inferences, results.by_method, sheet.canvas, interactive, sheet.atlases
-    )
-    drawn = drawing.draw(scene, sheet.n_processes)
-    scheme = results.null.shuffles.scheme if results.null else None
-    checked = None
-    if results.diagnostics is not None:
-        checked = checks.contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme)
-    more = (*(checked.figures if checked else ()), *([results.means.figure] if results.means else []))
-    files = {each.name: write_figure(sheet.folder, stem, each) for each in (*drawn, *more)}
-    for name in (f"desc-{method}_{kind}.tsv" for method in results.by_method for kind in ("clusters", "peaks")):
-        files[name] = sheet.folder.relative(sheet.folder.file(f"{stem}_{name}"))
-    section = content.contrast_section(
-        results.fit, results.inferences, results.by_method, drawn, results.means, files=files
-    )
-    return replace(section, checks=checked)
-
-
-def report_node(facts: NodeFacts, sections: Sequence[content.ContrastSection], sheet: Sheet) -> content.NodeSection:
-    """Draw what a node has besides its contrasts, write it, and return the node's part of the page."""
-    design = facts.design
-    drawn = (
-        figure_module.attempt("design", lambda: figures.draw_design(design)),
-        figure_module.attempt("correlation", lambda: figures.draw_correlation(design)),
-        figure_module.attempt("contrasts", lambda: figures.draw_contrasts(design)),
-    )
-    files = {figure.name: write_figure(sheet.folder, "", figure) for figure in (*facts.pictures, *drawn)}
-    named = {figure.name: figure for figure in facts.pictures}
-    nilearn = figure_path(sheet.folder, "", "nilearn", "html")  # made by the run: it needs the input
-    return content.NodeSection(
-        spec=sheet.node,
-        design=facts.design,
-        inputs=facts.inputs,
-        figures=drawn,
-        contrasts=tuple(sections),
-        mosaics=tuple(figure for figure in facts.pictures if figure.name.startswith("subjects")),
-        coverage=named.get("coverage"),
-        files=files,
-        nilearn=sheet.folder.relative(nilearn) if nilearn in sheet.folder.written else "",
-        notes=facts.notes,
-    )
-
-
-def write_page(
-    output_dir: Path, nodes: Sequence[tuple[NodeFacts, content.NodeSection]], more: Mapping[str, str] | None = None
-) -> None:
-    """Write the page, the methods text and the references, and say what survived.
+def make_report(
+    output_dir: Path, names: Sequence[str], limits: tuple[int, float], again: datetime | None = None
+) -> ModelSpec:
+    """Make the report, its figures and the methods text of an output folder.
 
     Parameters
     ----------
     output_dir : Path
-    nodes : facts and part of the page of each
-    more : facts of the page itself, beside those of the runs
+    names : of the nodes; empty: all that the folder holds
+    limits : cores and bytes of memory that drawing may take
+    again : when it is made again, after the run; None: the run makes it
+
+    Returns
+    -------
+    ModelSpec
+        The model of the latest run whose results are shown.
+
+    Raises
+    ------
+    MissingPathError, DataError
+        When a file is absent or damaged; the page of an earlier report then stays as it was.
     """
-    page = make_page(nodes, more or {})
-    versions, seed = page.provenance.versions, page.provenance.seed
-    cited = methods.citation(page.nodes, page.version, versions, seed)
-    write_text(output_dir / "logs" / "CITATION.md", cited)
-    write_text(output_dir / "logs" / "CITATION.bib", methods.references(page.nodes))
-    report = output_dir / "report.html"
-    write_text(report, html.render(page))
-    say_outcomes(outcomes.outcomes(page.nodes))
-    for line in outcomes.warning_lines(page.nodes):
-        matters("%s", line)
-    matters("Report: %s", report)
+    with stage("Results on disk") as say:
+        saved = find_nodes(output_dir, names)
+        n_contrasts = sum(len(node.record.contrasts) for node, _ in saved)
+        say(f"{len(saved)} node{'s' if len(saved) > 1 else ''}, {n_contrasts} contrasts")
+    with ExitStack() as held:
+        for node, _ in saved:
+            held.enter_context(hold(node.folder.path, node.record.analysis))
+        sections = tuple(_report_node(node, limits) for node, _ in saved)
+        write_page(output_dir, Page(sections, _when(again) if again else ""))
+    return max(saved, key=lambda each: each[0].record.facts.run.run)[1]
 
 
-def make_page(nodes: Sequence[tuple[NodeFacts, content.NodeSection]], more: Mapping[str, str]) -> content.Page:
-    """Put the nodes together; where they come from several runs, each is named.
+def _when(again: datetime) -> str:
+    return f"{again.astimezone(UTC).isoformat(timespec='seconds')}, by bids-grouplevel {__version__}"
+
+
+def find_nodes(output_dir: Path, names: Sequence[str]) -> list[tuple[SavedNode, ModelSpec]]:
+    """Return the nodes of an output folder with their models, in the order of their runs and of the model.
 
     Parameters
     ----------
-    nodes : facts and part of the page of each
-    more : facts of the page itself
+    output_dir : Path
+    names : of the nodes; empty: all
     """
-    runs = list({facts.run.run: facts.run for facts, _ in nodes}.values())
-    latest = max(runs, key=lambda run: run.run)
-    seeds = dict.fromkeys(run.seed for run in runs)
-    facts = {"Run": ", ".join(run.run for run in runs), "Started": ", ".join(run.started for run in runs)}
-    if images := list(dict.fromkeys(run.image for run in runs if run.image)):
-        facts["Image"] = ", ".join(images)
-    if len(seeds) > 1:
-        facts["Seeds of the runs"] = ", ".join(map(str, seeds))
-    return content.Page(
-        title=latest.title,
-        version=latest.version,
-        nodes=tuple(section for _, section in nodes),
-        provenance=content.Provenance(
-            command="\n".join(dict.fromkeys(run.command for run in runs)),
-            seed=latest.seed,
-            versions=latest.versions,
-            datasets={name: place for run in runs for name, place in run.datasets.items()},
-            facts=facts | dict(more),
-        ),
-        space="; ".join(dict.fromkeys(facts.space_note for facts, _ in nodes)),
-        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
-    )
+    found = []
+    for record in _find_records(output_dir, names):
+        facts = record.facts
+        model = read_model(_existing(output_dir / "logs" / facts.run.run / "model.json"))
+        in_model = [node.name for node in model.nodes]
+        if facts.name not in in_model:
+            raise DataError(
+                f"logs/{facts.run.run}/model.json has no node {facts.name}, whose results are in "
+                f"{output_dir / 'group'}; expected the model that made them."
+            )
+        index = in_model.index(facts.name)
+        check_layout(output_dir, [facts.name])
+        folder = NodeFolder(output_dir, facts.name, facts.entities)
+        found.append(((facts.run.run, index), SavedNode(model.nodes[index], record, folder, read_mask(folder)), model))
+    return [(node, model) for _, node, model in sorted(found, key=lambda each: each[0])]
+
+
+def _find_records(output_dir: Path, names: Sequence[str]) -> list[NodeRecord]:
+    """Return the records of the nodes that are wanted, or of all."""
+    group = output_dir / "group"
+    folders = sorted(group.glob("node-*")) if group.is_dir() else []
+    if not folders:
+        raise MissingPathError(
+            f"{group} has no folder node-<node> with results. Expected the OUTPUT_DIR of an earlier run."
+        )
+    labels = {f"node-{file_label(name)}" for name in names}
+    records = [read_record(output_dir, folder) for folder in folders if not names or folder.name in labels]
+    for name in names:
+        if name not in {record.facts.name for record in records}:
+            there = ", ".join(read_record(output_dir, folder).facts.name for folder in folders)
+            raise MissingPathError(f'--node: no results of a node "{name}"; there are those of {there}')
+    return records
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise MissingPathError(
+            f"{path} is missing, the model of the run that made the results. Put it back, or run the analysis again."
+        )
+    return path
+
+
+def _report_node(node: SavedNode, limits: tuple[int, float]) -> NodeSection:
+    """Draw a node, remove pictures of an earlier report that this one has not, and return its part of the page."""
+    folder = NodeWriter(node.folder, {}, _files_of_run(node))
+    sheet = open_sheet(node.spec, node.record.facts, node.mask, folder, limits)
+    with stage("Figures") as say:
+        sections = tuple(_report_contrasts(node, sheet))
+        say(f"{len(sections)} contrast{'s' if len(sections) > 1 else ''}")
+        section = draw_node(sheet, sections)
+    log_removed(folder.remove_leftovers())
+    return section
+
+
+def _files_of_run(node: SavedNode) -> set[Path]:
+    """Return what the run wrote: all but the pictures, of which it made only those that the input is needed for."""
+    paths, facts = node.folder, node.record.facts
+    pictures = {paths.figure("", picture.name) for picture in facts.pictures}
+    pages = {paths.figure("", "nilearn", "html")} if facts.has_nilearn else set()
+    others = {path for path in paths.listed if path.parent != paths.figures}
+    return others | pictures | pages | {paths.record}
+
+
+def _report_contrasts(node: SavedNode, sheet: Sheet) -> Iterator[ContrastSection]:
+    """Read and draw one contrast after the other; no two are in memory."""
+    facts = node.record.facts
+    domain = VolumeDomain.from_mask(node.mask, facts.affine, node.spec.settings.connectivity)
+    plans = plan_permutations(node.spec, facts.design, contrast_tests(facts.design), domain, facts.run.seed)
+    for contrast, plan in zip(facts.design.contrasts, plans, strict=True):
+        yield draw_contrast(read_results(node, contrast, plan, domain), sheet)
+
+
+def write_page(output_dir: Path, page: Page) -> None:
+    """Write the page, the methods text and the references, and say what survived."""
+    run = page.latest
+    write_text(output_dir / "logs" / "CITATION.md", methods.citation(page.nodes, run.version, run.versions, run.seed))
+    write_text(output_dir / "logs" / "CITATION.bib", methods.references(page.nodes))
+    report = output_dir / "report.html"
+    write_text(report, render(page))
+    say_outcomes(outcomes(page.nodes))
+    for line in warning_lines(page.nodes):
+        matters("%s", line)
+    matters("Report: %s", report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -20,6 +21,8 @@ from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.shuffles import sign_flips
 from bids_app.report import content
 from bids_app.report.figures.figure import Figure, Viewer
+from bids_app.results.input_summary import InputSummary, count_files
+from bids_app.results.values import NodeFacts, Results, RunFacts
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_test
@@ -29,6 +32,16 @@ AFFINE = np.diag([3.0, 3, 3, 1])
 N_SUBJECTS = 8
 PNG = b"\x89PNG not a picture"
 CONDITIONS = ("A", "B", "C")
+RUN = RunFacts(
+    run="20260101-000000-000000",
+    started="2026-01-01T00:00:00+00:00",
+    title="Study",
+    command="bids-grouplevel in out group",
+    version="1.2.3",
+    versions={"numpy": "2.0"},
+    datasets={"input": "/data"},
+    seed=7,
+)
 
 
 def make_contrast(test: str, name: str, error_term: str = "partitioned") -> Contrast:
@@ -87,7 +100,8 @@ def make_section(
     files |= {
         f"desc-{method}_{kind}.tsv": f"group/{method}_{kind}.tsv" for method in tables for kind in ("clusters", "peaks")
     }
-    return content.contrast_section(fit, inferences, tables, [*drawn, *pages], files=files)
+    results = Results(fit, None, tuple(inferences), tuple(tables.values()), None, None, None)
+    return content.contrast_section(results, [*drawn, *pages], files=files)
 
 
 def make_node(
@@ -98,18 +112,34 @@ def make_node(
         columns=["participant_id", "condition"],
     )
     settings = GroupLevelSettings(permutation=permutation or PermutationSettings(cluster_forming_p=0.01))
+    facts = NodeFacts(
+        name="anova",
+        run=RUN,
+        entities={},
+        design=make_design(*(section.contrast for section in sections)),
+        inputs=InputSummary(count_files(files), 64, {"01": 0, "02": 7}),
+        affine=AFFINE,
+        uses_mni=True,
+        space_note="",
+        background=None,
+        pictures=(),
+        notes=(),
+    )
     return content.NodeSection(
         spec=NodeSpec("anova", CONDITIONS, has_subject=True, contrasts=(), settings=settings),
-        design=make_design(*(section.contrast for section in sections)),
-        inputs=content.InputSummary(content.count_files(files), 64, {"01": 0, "02": 7}),
+        facts=facts,
         figures=(Figure("design", PNG, "caption", "design matrix", "chart"),),
         contrasts=sections,
     )
 
 
+def with_facts(node: content.NodeSection, **changes: object) -> content.NodeSection:
+    """The same node with other facts, such as its design or its notes."""
+    return replace(node, facts=replace(node.facts, **changes))  # type: ignore[arg-type]
+
+
 def make_page(*nodes: content.NodeSection, title: str = "Study") -> content.Page:
-    provenance = content.Provenance("bids-grouplevel in out group", 7, {"numpy": "2.0"}, {"input": "/data"})
-    return content.Page(title, "1.2.3", nodes, provenance)
+    return content.Page(tuple(with_facts(node, run=replace(node.facts.run, title=title)) for node in nodes))
 
 
 class Reader(HTMLParser):

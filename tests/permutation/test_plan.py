@@ -30,10 +30,11 @@ from bids_app.inference.familywise import familywise
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
-from bids_app.permutation.plan import permute, plan_permutations, seconds_per_shuffle
+from bids_app.permutation.plan import plan_permutations, seconds_per_shuffle
 from bids_app.runtime.memory import LEAST_MEMORY, ResourceBudget
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.kinds import contrast_tests
+from bids_app.workflow.permute import permute
 
 Floats = NDArray[np.float64]
 

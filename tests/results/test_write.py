@@ -30,11 +30,11 @@ from bids_app.inputs.naming import SourceDataset
 from bids_app.model.settings import ParametricSettings
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import sign_flips
-from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.results.dataset_description import write_dataset
 from bids_app.results.files import write_image, write_json, write_table, write_text
 from bids_app.results.folder import NodeFolder, check_layout, check_writable, remove_abandoned, stays_in_container
-from bids_app.results.write import figure_path, write_conditions, write_contrast, write_design, write_figure
+from bids_app.results.node_writer import NodeWriter
+from bids_app.results.write import write_conditions, write_contrast, write_design
 from bids_app.runtime.locks import machine
 from bids_app.runtime.options import RunOptions, command_line
 from bids_app.spaces.volume import VolumeDomain
@@ -56,13 +56,13 @@ AFFINE = np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 
 )
 def test_shared_entities_stand_before_the_name_in_bids_order(entities: dict[str, str], prefix: str) -> None:
     """Only those that all maps share; the node's folder has an alphanumeric label."""
-    folder = NodeFolder(Path("out"), "my node", entities, {})
+    folder = NodeWriter(NodeFolder(Path("out"), "my node", entities), {})
     assert folder.file("design.tsv") == Path("out/group/node-myNode") / f"{prefix}design.tsv"
 
 
 def test_a_sidecar_has_the_stem_of_its_file_and_what_all_share(tmp_path: Path) -> None:
     """Also for .nii.gz and .tsv.gz."""
-    folder = NodeFolder(tmp_path, "n", {}, {"RandomSeed": 3})
+    folder = NodeWriter(NodeFolder(tmp_path, "n", {}), {"RandomSeed": 3})
     for name in ("a_statmap.nii.gz", "b_maxima.tsv.gz", "c.tsv"):
         folder.sidecar(folder.file(name), {"Description": name, "Affine": np.eye(1), "N": np.int64(2)})
         content = json.loads(folder.file(name.split(".")[0] + ".json").read_text())
@@ -71,16 +71,17 @@ def test_a_sidecar_has_the_stem_of_its_file_and_what_all_share(tmp_path: Path) -
 
 def test_a_rerun_removes_what_an_earlier_run_wrote_and_nothing_else(tmp_path: Path) -> None:
     """Files of the old run that the new one did not write again go; the user's own, and other nodes', stay."""
-    old = NodeFolder(tmp_path, "n", {}, {})
-    for path in (old.file("both.tsv"), old.file("old.tsv"), old.figures / "old.png"):
+    old = NodeWriter(NodeFolder(tmp_path, "n", {}), {})
+    for path in (old.file("both.tsv"), old.file("old.tsv"), old.paths.figures / "old.png"):
         write_text(old.keep(path), "old")
     assert old.remove_leftovers() == []
-    own = (old.file("mynotes.txt"), old.path / "myrois" / "a.txt", tmp_path / "group" / "node-other" / "x.tsv")
+    own = (old.file("mynotes.txt"), old.paths.path / "myrois" / "a.txt", tmp_path / "group" / "node-other" / "x.tsv")
     for path in own:
         write_text(path, "mine")
-    new = NodeFolder(tmp_path, "n", {}, {})
+    new = NodeWriter(NodeFolder(tmp_path, "n", {}), {})
     write_text(new.keep(new.file("both.tsv")), "new")
-    assert new.earlier_files() - new.written == {new.file("old.tsv"), new.figures / "old.png"}
+    unwritten = {path for path in new.paths.earlier_files() if not new.has_written(path)}
+    assert unwritten == {new.file("old.tsv"), new.paths.figures / "old.png"}
     assert new.remove_leftovers() == ["figures/old.png", "old.tsv"]
     assert new.file("both.tsv").read_text() == "new"
     assert all(path.read_text() == "mine" for path in own)
@@ -90,30 +91,34 @@ def test_a_run_that_dies_in_the_middle_leaves_nothing_that_the_next_one_does_not
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table, a picture, and a map killed half-way, so that nobody cleans up; the next run writes none of them."""
-    died = NodeFolder(tmp_path, "n", {}, {})
-    table, own = died.file("old.tsv"), died.path / ".own.part"
+    died = NodeWriter(NodeFolder(tmp_path, "n", {}), {})
+    table, own = died.file("old.tsv"), died.paths.path / ".own.part"
     write_text(died.keep(table), "old")
     died.sidecar(table, {})
-    write_figure(died, "contrast-a", Figure("slices", b"png", caption="", alt=""))
-    write_figure(died, "contrast-a", Viewer("viewer", "page", "Open it"))
+    died.write_figure(died.paths.figure("contrast-a", "slices"), b"png")
+    died.write_figure(died.paths.figure("contrast-a", "viewer", "html"), b"page")
     write_text(own, "mine")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda *_: signal.raise_signal(signal.SIGINT))
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             write_image(died.keep(died.file("map.nii.gz")), np.zeros((2, 2, 2)), AFFINE, mni=True)
-    (half,) = died.path.glob(".map.nii.gz.*.part")
+    (half,) = died.paths.path.glob(".map.nii.gz.*.part")
     process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    half.rename(died.path / half.name.replace(f"-{os.getpid()}-", f"-{int(process.stdout)}-"))  # which is gone
-    left = {path.name for path in died.path.rglob("*") if path.is_file()} - {".own.part", ".written.txt"}
+    half.rename(died.paths.path / half.name.replace(f"-{os.getpid()}-", f"-{int(process.stdout)}-"))  # which is gone
+    left = {path.name for path in died.paths.path.rglob("*") if path.is_file()} - {".own.part", ".written.txt"}
     assert {name for name in left if not name.endswith(".part")} == {
         *("old.tsv", "old.json", "contrast-a_slices.png", "contrast-a_viewer.html"),
     }
-    following = NodeFolder(tmp_path, "n", {}, {})
+    following = NodeWriter(NodeFolder(tmp_path, "n", {}), {})
     write_text(following.keep(following.file("new.tsv")), "new")
     assert len(following.remove_leftovers()) == 5
-    assert {path.name for path in died.path.rglob("*") if path.is_file()} == {"new.tsv", ".own.part", ".written.txt"}
-    assert following.manifest.read_text() == "new.tsv\n"
+    assert {path.name for path in died.paths.path.rglob("*") if path.is_file()} == {
+        "new.tsv",
+        ".own.part",
+        ".written.txt",
+    }
+    assert following.paths.manifest.read_text() == "new.tsv\n"
 
 
 def test_images_keep_values_grid_and_units_and_carry_no_time(tmp_path: Path) -> None:
@@ -187,7 +192,7 @@ def test_the_dataset_is_a_bids_derivative(tmp_path: Path) -> None:
 
 def test_the_sidecar_of_the_design_has_the_block_of_each_subject(tmp_path: Path) -> None:
     """Where blocks are named; otherwise there is no such entry."""
-    folder = NodeFolder(tmp_path, "n", {}, {})
+    folder = NodeWriter(NodeFolder(tmp_path, "n", {}), {})
     design = make_design(n_subjects=3)
     write_design(folder, design, contrast_tests(design), [])
     assert "Blocks" not in json.loads(folder.file("design.json").read_text())
@@ -244,7 +249,7 @@ def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_pa
         ("c", {"no_tail": "it needs at least 500 shuffles"}),
         ("d", {"tail": tail, "across": 3, "n_families": 2}),
     ):
-        folder = NodeFolder(tmp_path, name, {}, {})
+        folder = NodeWriter(NodeFolder(tmp_path, name, {}), {})
         write_contrast(folder, maps, fit, null, [(replace(result, **changes), tables)])
         found.append(json.loads(folder.file("contrast-AB_stat-logp_desc-voxelFWE_statmap.json").read_text()))
     assert "TailApproximation" not in found[0]
@@ -279,9 +284,9 @@ def test_headers_say_mni152_of_maps_in_it_alone(
     contrast = pages.make_contrast("t", "Faces")
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
     maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {}, has_position=has_position)
-    folder = NodeFolder(tmp_path, "a", {"space": space} if space else {}, {})
+    folder = NodeWriter(NodeFolder(tmp_path, "a", {"space": space} if space else {}), {})
     write_conditions(folder, maps, pages.make_design(contrast))
-    header = nib.load(next(folder.path.glob("*condition-B_stat-mean_statmap.nii.gz"))).header
+    header = nib.load(next(folder.paths.path.glob("*condition-B_stat-mean_statmap.nii.gz"))).header
     assert (int(header["sform_code"]), int(header["qform_code"])) == (code, code)
 
 
@@ -292,7 +297,7 @@ def test_effect_sizes_and_condition_means_are_written_as_maps(tmp_path: Path, te
     design = pages.make_design(contrast)
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
     maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {})
-    folder = NodeFolder(tmp_path, "a", {}, {})
+    folder = NodeWriter(NodeFolder(tmp_path, "a", {}), {})
     fit = fit_contrast(values, contrast_test(design, contrast))
     write_contrast(folder, maps, fit, None, [])
     write_conditions(folder, maps, design)
@@ -319,7 +324,7 @@ def test_hedges_g_of_means_is_not_called_that_of_differences(tmp_path: Path) -> 
     """A mean of conditions against zero, or over groups, is in standard deviations of means."""
     contrast = replace(pages.make_contrast("t", "Mean"), within=np.full((1, 3), 3**-0.5), cell_weights=np.ones((1, 3)))
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
-    maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeFolder(tmp_path, "a", {}, {})
+    maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeWriter(NodeFolder(tmp_path, "a", {}), {})
     write_contrast(folder, maps, fit_contrast(values, contrast_test(pages.make_design(contrast), contrast)), None, [])
     content = json.loads(folder.file("contrast-AB_stat-hedgesg_statmap.json").read_text())
     assert content["Description"].startswith("Hedges' g")
@@ -341,7 +346,7 @@ def test_sidecars_say_what_a_result_is_about(tmp_path: Path, sided: str, method:
     contrast = replace(pages.make_contrast("t", "Faces"), sided=sided)  # type: ignore[arg-type]
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
     values[0::3, :8] += 4
-    maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeFolder(tmp_path, "a", {}, {})
+    maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeWriter(NodeFolder(tmp_path, "a", {}), {})
     fit = fit_contrast(values, contrast_test(pages.make_design(contrast), contrast))
     domain = VolumeDomain.from_mask(maps.mask, maps.affine, 26)
     result = replace(bonferroni(Evidence(fit, domain), ParametricSettings(correction="bonferroni")), method=method)
@@ -361,9 +366,9 @@ def test_each_group_has_means_and_errors_beside_those_of_all(tmp_path: Path, rng
     design = Design(np.tile(np.eye(2), (5, 1)), ("A", "B"), subjects, ("A", "B"), between, names, (), groups=groups)
     values = rng.normal(size=(10, 8)).astype(np.float32)
     maps = MaskedMaps(values, np.ones((2, 2, 2), bool), AFFINE, {}, dict.fromkeys(subjects, 0))
-    folder = NodeFolder(tmp_path, "n", {}, {})
+    folder = NodeWriter(NodeFolder(tmp_path, "n", {}), {})
     write_conditions(folder, maps, design)
-    assert len(list(folder.path.glob("*.nii.gz"))) == 2 * 2 * 3
+    assert len(list(folder.paths.path.glob("*.nii.gz"))) == 2 * 2 * 3
     for desc, members in (("", range(5)), ("_desc-groupA", (1, 3)), ("_desc-groupB", (0, 2, 4))):
         path = folder.file(f"condition-B_stat-mean{desc}_statmap.nii.gz")
         expected = values[[2 * subject + 1 for subject in members]].astype(float).mean(0)
@@ -411,15 +416,33 @@ def test_results_on_the_file_system_of_a_container_are_known_to_be_lost(monkeypa
     assert not stays_in_container(Path("/proc/nothing"))
 
 
+def test_files_that_a_later_stage_decides_about_stay_and_stay_listed(tmp_path: Path) -> None:
+    """Pictures of an earlier run, until the report of this one is made; what is not there is not listed."""
+    old = NodeWriter(NodeFolder(tmp_path, "n", {}), {})
+    kept, gone, absent = old.paths.figure("", "kept"), old.file("gone.tsv"), old.paths.figure("", "absent")
+    for path in (kept, gone):
+        write_text(old.keep(path), "old")
+    new = NodeWriter(old.paths, {})
+    write_text(new.keep(new.file("new.tsv")), "new")
+    assert new.remove_leftovers(but={kept, absent}) == ["gone.tsv"]
+    assert kept.read_text() == "old"
+    assert new.paths.manifest.read_text() == "figures/kept.png\nnew.tsv\n"
+    later = NodeWriter(old.paths, {}, kept={new.file("new.tsv")})
+    assert later.has_written(new.file("new.tsv"))
+    assert later.remove_leftovers() == ["figures/kept.png"]
+    assert later.paths.manifest.read_text() == "new.tsv\n"
+
+
 class TestNothingOfOthersIsRemoved:
     """Whoever wrote into the list of files: a run removes what it can prove to be its own, and no more."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> NodeFolder:
         """An earlier run's folder, with a file and a picture that the next run does not write."""
-        folder = NodeFolder(tmp_path / "out", "n", {}, {})
+        folder = NodeFolder(tmp_path / "out", "n", {})
+        earlier = NodeWriter(folder, {})
         for path in (folder.file("old.tsv"), folder.figures / "old.png"):
-            write_text(folder.keep(path), "old")
+            write_text(earlier.keep(path), "old")
         return folder
 
     @pytest.mark.parametrize(
@@ -452,7 +475,7 @@ class TestNothingOfOthersIsRemoved:
         (folder.path / "link.tsv").symlink_to(tmp_path / "mine.tsv")
         with folder.manifest.open("a") as file:
             file.write(line.format(absolute=tmp_path) + "\n")
-        NodeFolder(folder.output_dir, "n", {}, {}).remove_leftovers()
+        NodeWriter(folder, {}).remove_leftovers()
         assert [path.read_text() for path in mine] == ["mine"] * len(mine)
         assert (folder.path / "link.tsv").is_symlink()
         assert not folder.file("old.tsv").exists()
@@ -462,7 +485,7 @@ class TestNothingOfOthersIsRemoved:
         """With the first of them and their number."""
         with folder.manifest.open("a") as file:
             file.write("../a\n../b\n")
-        NodeFolder(folder.output_dir, "n", {}, {}).remove_leftovers()
+        NodeWriter(folder, {}).remove_leftovers()
         (warning,) = caplog.messages
         assert f'{folder.manifest} names 2 files that no run writes there, "../a" and others' in warning
 
@@ -472,7 +495,7 @@ class TestNothingOfOthersIsRemoved:
     ) -> None:
         """No UTF-8, or far too long."""
         folder.manifest.write_bytes(content)
-        assert NodeFolder(folder.output_dir, "n", {}, {}).remove_leftovers() == []
+        assert NodeWriter(folder, {}).remove_leftovers() == []
         assert folder.file("old.tsv").exists()
         assert "is damaged" in caplog.text
         assert "nothing of an earlier run is removed" in caplog.text
@@ -485,8 +508,8 @@ class TestNothingOfOthersIsRemoved:
         folder.manifest.symlink_to(mine)
         with pytest.raises(OutputError, match=r"\.written\.txt is a link"):
             check_layout(folder.output_dir, ["n"])
-        new = NodeFolder(folder.output_dir, "n", {}, {})
-        assert new.earlier_files() == set()
+        new = NodeWriter(folder, {})
+        assert new.paths.earlier_files() == set()
         with pytest.raises(OutputError, match=r"written"):
             new.keep(new.file("new.tsv"))
         assert mine.read_text() == "old.tsv\n"
@@ -515,11 +538,11 @@ class TestNothingOfOthersIsRemoved:
 @pytest.mark.parametrize("name", ["..", "a/b", "../a", "", ".", "/a", "a\0b", "a__b.tsv", "-a", "Лица", "a b"])
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     """Of a file, a picture, an entity; of a node where nothing is left of it."""
-    folder = NodeFolder(tmp_path, "n", {}, {})
+    folder = NodeFolder(tmp_path, "n", {})
     for make in (
         lambda: folder.file(f"{name}"),
-        lambda: figure_path(folder, "", f"{name}/x"),
-        lambda: NodeFolder(tmp_path, "n", {"space": name}, {}),
+        lambda: folder.figure("", f"{name}/x"),
+        lambda: NodeFolder(tmp_path, "n", {"space": name}),
     ):
         with pytest.raises(OutputError, match="expected letters and digits"):
             make()

@@ -26,7 +26,7 @@ def test_maps_and_permutations_together_take_what_the_run_may_use(
 ) -> None:
     """The peak that the dry run tells is the limit that the user set."""
     for_permutations = memory_for_permutations(memory_for_data(mem_mb), values)
-    assert peak_memory(values, 3, for_permutations).most == pytest.approx(mem_mb * MB, rel=1e-12)
+    assert peak_memory(values, for_permutations).most == pytest.approx(mem_mb * MB, rel=1e-12)
 
 
 def test_without_a_limit_the_run_may_use_what_the_process_may() -> None:
@@ -39,7 +39,6 @@ def test_with_hardly_any_memory_the_least_is_taken(
     """More than is there: the run does its best."""
     assert memory_for_data(1) == LEAST_MEMORY
     assert memory_for_permutations(LEAST_MEMORY, values) == LEAST_MEMORY
-    assert memory.contrasts_at_once(LEAST_MEMORY, 10_000_000) == 1
 
 
 def test_maps_in_a_file_leave_their_memory_to_the_permutations(tmp_path: Path) -> None:
@@ -51,15 +50,14 @@ def test_maps_in_a_file_leave_their_memory_to_the_permutations(tmp_path: Path) -
     assert list((tmp_path / "scratch").iterdir()) == []
     more, less = memory_for_permutations(4e9, mapped), memory_for_permutations(4e9, held)
     assert more - less == held.nbytes
-    ours = peak_memory(mapped, 1, more).without_permutations
-    assert peak_memory(np.zeros(mapped.shape, np.float32), 1, more).without_permutations - ours == 2 * mapped.nbytes
+    ours = peak_memory(mapped, more).without_permutations
+    assert peak_memory(np.zeros(mapped.shape, np.float32), more).without_permutations - ours == 2 * mapped.nbytes
 
 
-def test_results_that_wait_are_bounded_by_a_share_of_the_memory() -> None:
-    """However many contrasts there are; a few take what each takes."""
+def test_the_results_of_one_contrast_at_a_time_are_reckoned_with() -> None:
+    """What they take is taken from the permutations, whatever the number of contrasts."""
     values = np.zeros((2, 200_000), np.float32)
     of_contrast = memory.BYTES_PER_VOXEL * 200_000
-    none, one, many = (peak_memory(values, n, 4e9).without_permutations for n in (0, 1, 10_000))
-    assert one - none == of_contrast
-    assert many - none == memory.SHARE_OF_WAITING * 4e9
-    assert memory.contrasts_at_once(4e9, 200_000) == 8  # of 50 MB in 400 MB
+    assert memory_for_permutations(4e9, values) == 4e9 - values.nbytes - of_contrast
+    peak = peak_memory(values, 1e9)
+    assert peak.without_permutations == memory.BASE_MEMORY + 2 * values.nbytes + of_contrast

@@ -150,7 +150,7 @@ def test_time_and_memory_are_estimated_for_the_cores_that_may_be_used(preview: P
 def test_conditions_without_a_rerun_replace_nothing(preview: Preview, tmp_path: Path) -> None:
     """And afterwards the files of the earlier run are counted, the user's own apart."""
     assert f"nothing is replaced: {tmp_path / 'out'} holds no results of this node" in unwrapped(preview())
-    folder = NodeFolder(tmp_path / "out", "mixed", {}, {})
+    folder = NodeFolder(tmp_path / "out", "mixed", {})
     for name in ("a.tsv", "b.tsv"):
         write_text(folder.keep(folder.file(name)), "old")
     write_text(folder.file("mine.txt"), "mine")
@@ -160,7 +160,7 @@ def test_conditions_without_a_rerun_replace_nothing(preview: Preview, tmp_path: 
         f"replaces 2 files of an earlier run in {folder.path} and {tmp_path / 'out' / 'report.html'}; 1 file of yours"
         in text
     )
-    assert unwrapped(replacement(NodeFolder(tmp_path / "out", "other", {}, {}))).startswith(
+    assert unwrapped(replacement(NodeFolder(tmp_path / "out", "other", {}))).startswith(
         f"output a run replaces {tmp_path / 'out' / 'report.html'}."
     )
 

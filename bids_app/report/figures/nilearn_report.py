@@ -5,35 +5,50 @@ from __future__ import annotations
 import html
 import re
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from nilearn.glm.second_level import SecondLevelModel
 
-from bids_app.arrays import Floats
+from bids_app.arrays import Booleans, Floats, Stack
 from bids_app.design.design import Design
-from bids_app.inputs.load_maps import as_image
-from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.report.figures.figure import Viewer
-from bids_app.spaces.volume import Image
+from bids_app.spaces.volume import Image, unmask
 
 ALPHA, EXTENT, DISTANCE_MM = 0.001, 20, 8.0  # those of the tutorial that most people know it from
 
 
-def draw_report(maps: MaskedMaps, design: Design, node: str, *, mni: bool) -> Viewer:
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """All maps of a node, on their grid."""
+
+    values: Stack
+    """(n_maps, n_voxels) inside the mask."""
+    mask: Booleans
+    """(i, j, k)."""
+    affine: Floats
+    """(4, 4) voxel index to mm."""
+
+    def image(self, row: Stack) -> Image:
+        """Return (n_voxels,) values as an image in single precision, 0 outside the mask."""
+        return Image(unmask(row.astype(np.float32), self.mask), self.affine)
+
+
+def draw_report(maps: Maps, design: Design, node: str, *, mni: bool) -> Viewer:
     """Fit nilearn's second-level model to the same maps and design matrix, and let it make its page.
 
     Parameters
     ----------
-    maps : MaskedMaps
+    maps : of the node
     design : Design
     node : name, for the title
     mni : whether the maps are in MNI space
     """
     columns = pd.DataFrame(design.matrix, columns=list(design.regressors))
     mask = Image(maps.mask.astype(np.uint8), maps.affine)
-    images = [as_image(row, maps) for row in maps.values]
-    mean = as_image(maps.values.mean(axis=0), maps)
+    images = [maps.image(row) for row in maps.values]
+    mean = maps.image(maps.values.mean(axis=0))
     contrasts = {contrast.name: _rows(contrast.weights) for contrast in design.contrasts}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own advice to its own users
@@ -53,8 +68,8 @@ def draw_report(maps: MaskedMaps, design: Design, node: str, *, mni: bool) -> Vi
     return Viewer("nilearn", noted, "Open nilearn's own report")
 
 
-def memory_needed(maps: MaskedMaps) -> float:
-    """Bytes that `draw_report` takes: every map as a whole volume, and inside the mask twice, in double precision."""
+def memory_needed(maps: Maps) -> float:
+    """Return the bytes that `draw_report` takes: every map as a volume, and twice in double precision in the mask."""
     n_maps, n_voxels = maps.values.shape
     needed: float = n_maps * (4.0 * maps.mask.size + 16.0 * n_voxels)
     return needed

@@ -85,7 +85,7 @@ def render(page: Page) -> str:
         and not any(result.n_voxels for section in sections for result in section.results),
         nodes=page.nodes,
         assumptions=assumptions(page.nodes, page.space),
-        methods_text=methods_text(page.nodes, page.version, page.provenance.versions, page.provenance.seed),
+        methods_text=methods_text(page.nodes, page.latest.version, page.latest.versions, page.latest.seed),
         cited=cited_works(page.nodes),
         bibtex=references(page.nodes),
     )

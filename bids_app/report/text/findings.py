@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from bids_app.arrays import Floats
 from bids_app.console.text import a_few
 from bids_app.design.contrasts import Contrast
+from bids_app.report.content import Checks, Finding
 from bids_app.report.figures.background import Canvas, Scale, volume_of
 from bids_app.report.figures.diagnostic_charts import residuals_png, subjects_png
 from bids_app.report.figures.figure import Figure, attempt
@@ -29,34 +29,6 @@ MORE_SKEWED = 0.1  # share of voxels with a skewness of 1 beyond that of normal 
 UNLIKE = 1.5  # ratio of two groups' standard deviations, from which it is worth a warning
 APART = 2.0  # ratio of two p; parametric ones that are corrected for non-sphericity are often 1.5 times too large
 MAX_LISTED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that the diagnostics say."""
-
-    title: str
-    words: str
-    is_warning: bool = False
-    """Whether somebody should look at it before believing a result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """The diagnostics of one contrast, as the page shows them."""
-
-    findings: tuple[Finding, ...]
-    peaks: tuple[PeakInfluence, ...]
-    figures: tuple[Figure, ...]
-    outliers: tuple[str, ...] = ()
-    """Subjects who stand out."""
-    smoothness: Smoothness | None = None
-    """Of the noise; None where it cannot be told."""
-
-    @property
-    def warnings(self) -> tuple[Finding, ...]:
-        """Those that should be looked at."""
-        return tuple(finding for finding in self.findings if finding.is_warning)
 
 
 def contrast_checks(

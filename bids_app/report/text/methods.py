@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bids_app.console.text import joined
-from bids_app.report.content import NodeSection
-from bids_app.report.text.findings import Checks
+from bids_app.report.content import Checks, NodeSection
 from bids_app.report.text.methods_inference import inference_text
 from bids_app.report.text.methods_model import contrast_text, model_text
 from bids_app.report.text.references import REFERENCES, Reference

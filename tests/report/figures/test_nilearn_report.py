@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bids_app.inputs.map_reader import MaskedMaps
-from bids_app.report.figures.nilearn_report import draw_report, nilearn_words
+from bids_app.report.figures.nilearn_report import Maps, draw_report, nilearn_words
 from builders.drawings import AFFINE, MASK, N_VOXELS, make_contrast, make_design
 
 
@@ -27,7 +26,7 @@ def test_the_note_says_by_which_errors_our_report_tests() -> None:
 def test_the_page_has_every_contrast_asks_nothing_of_the_network_and_says_what_differs() -> None:
     values = np.random.default_rng(4).standard_normal((18, N_VOXELS)).astype(np.float32)
     values[0::3, :40] += 4
-    maps = MaskedMaps(values, MASK, AFFINE, {}, {})
+    maps = Maps(values, MASK, AFFINE)
     contrast = make_contrast("t", name="A > B & more")
     design = make_design(contrast)
     viewer = draw_report(maps, design, "group <b>", mni=False)

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from bids_app.design.design import Design
-from bids_app.inference.cluster_tables import ResultTables
+from bids_app.inference.cluster_tables import ResultTables, top_elements
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.report import content
-from bids_app.report.figures import peak_means as means
+from bids_app.report.figures.peak_means import MeansAtPeaks, draw_peak_means
 from bids_app.report.page import render as html
 from bids_app.spaces.volume import VolumeDomain
-from bids_app.statistics.condition_means import condition_means
+from bids_app.statistics.condition_means import condition_means, peak_means
 from builders.pages import AFFINE, MASK, Reader, make_design, make_node, make_page
 
 DOMAIN = VolumeDomain.from_mask(MASK, AFFINE, 26)
@@ -36,14 +36,18 @@ def make_study(groups: tuple[str, ...] = ()) -> Design:
     return dataclasses.replace(make_design(), between=between, between_names=names, groups=groups)
 
 
+def shown_means(values: np.ndarray, design: Design, voxels: list[int], statistics: list[float]) -> MeansAtPeaks | None:
+    """What the page shows of the means, from the voxels of the table's peaks on, as a run has it."""
+    inference = CorrectedMap("voxelFWE", np.full(64, 0.01), 0.05, np.ones(64, bool), 4.0, 0, None)
+    tables = make_tables(voxels, statistics)
+    found = peak_means(values, design, top_elements(tables, None, DOMAIN))  # type: ignore[arg-type]
+    return found and draw_peak_means(found, design, inference, tables.peaks)
+
+
 def make_means(
     values: np.ndarray, voxels: list[int], statistics: list[float], groups: tuple[str, ...] = ()
-) -> means.PeakMeans | None:
-    found = np.zeros(64, bool)
-    found[voxels] = True
-    inference = CorrectedMap("voxelFWE", np.where(found, 0.01, 1.0), 0.05, found, 4.0, 0, None)
-    tables = {"voxelFWE": make_tables(voxels, statistics)}
-    return means.peak_means(values, make_study(groups), DOMAIN, [inference], tables)
+) -> MeansAtPeaks | None:
+    return shown_means(values, make_study(groups), voxels, statistics)
 
 
 @pytest.fixture
@@ -56,8 +60,8 @@ def test_the_five_highest_peaks_are_shown_with_the_means_of_their_voxels(values:
     shown = make_means(values, [3, 9, 20, 33, 40, 63], [4.0, -9.0, 5.0, 6.0, 7.0, 8.0])
     assert shown is not None
     expected = condition_means(values[:, [9, 63, 40, 33, 20]], 3)
-    assert np.array_equal(shown.mean, expected[0][None])
-    assert np.array_equal(shown.error, expected[1][None])
+    assert np.array_equal(shown.means.mean, expected[0][None])
+    assert np.array_equal(shown.means.error, expected[1][None])
     assert shown.places[1] == "(9, 9, 9)"
     assert shown.figure.png.startswith(b"\x89PNG")
 
@@ -68,7 +72,7 @@ def test_the_caption_says_what_the_bars_are_and_that_the_means_are_too_large(val
     assert shown is not None
     for words in ("Voxel-wise FWE", "within-subject standard error", "found in the same data are too large"):
         assert words in shown.caption
-    assert f"A {shown.mean[0, 0, 0]:.3g}, B " in shown.figure.alt
+    assert f"A {shown.means.mean[0, 0, 0]:.3g}, B " in shown.figure.alt
     assert "group" not in shown.caption
 
 
@@ -79,16 +83,16 @@ def test_groups_have_their_own_means_errors_and_rows(values: np.ndarray) -> None
     for number, members in enumerate(([0, 3, 5, 6], [1, 2, 4, 7])):
         rows = [3 * subject + cell for subject in members for cell in range(3)]
         mean, error = condition_means(values[rows][:, [9, 20]], 3)
-        assert np.array_equal(shown.mean[number], mean)
-        assert np.array_equal(shown.error[number], error)
+        assert np.array_equal(shown.means.mean[number], mean)
+        assert np.array_equal(shown.means.error[number], error)
     assert shown.heads == [f"{cell}, group.{group}" for cell in "ABC" for group in "cp"]
     assert [row[1].split(" ")[0] for row in shown.rows] == [
-        f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for cell in range(3) for value in shown.mean[:, cell, 1]
+        f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for cell in range(3) for value in shown.means.mean[:, cell, 1]
     ]
     assert "comparisons of conditions within a group, not of groups" in shown.caption
     assert "average over groups weigh them alike" in shown.caption
     assert "adjusted" not in shown.caption
-    assert f"group.p: A {shown.mean[1, 0, 0]:.3g}, B " in shown.figure.alt
+    assert f"group.p: A {shown.means.mean[1, 0, 0]:.3g}, B " in shown.figure.alt
 
 
 def test_the_caption_says_whom_the_means_are_without(values: np.ndarray) -> None:
@@ -100,16 +104,17 @@ def test_the_caption_says_whom_the_means_are_without(values: np.ndarray) -> None
     design = dataclasses.replace(
         whole, matrix=whole.matrix[:23], rows=place, between=between, between_names=(*whole.between_names, "age")
     )
-    inference = CorrectedMap("voxelFWE", np.full(64, 0.01), 0.05, np.ones(64, bool), 4.0, 0, None)
-    shown = means.peak_means(values, design, DOMAIN, [inference], {"voxelFWE": make_tables([9], [5.0])})
+    shown = shown_means(values, design, [9], [5.0])
     assert shown is not None
     assert "Of the 7 of 8 subjects who have a map of every condition. Not adjusted for age." in shown.caption
 
 
-def test_without_survivors_there_is_nothing_to_show(values: np.ndarray) -> None:
-    """Nor without any correction."""
-    assert make_means(values, [], []) is None
-    assert means.peak_means(values, make_study(), DOMAIN, [], {}) is None
+def test_of_too_few_subjects_there_is_nothing_to_show(values: np.ndarray) -> None:
+    """A mean of one subject has no standard error."""
+    place = np.arange(24).reshape(8, 3)
+    place[1:, 1] = -1
+    design = dataclasses.replace(make_study(), matrix=make_study().matrix[:17], rows=place)
+    assert shown_means(values, design, [9], [5.0]) is None
 
 
 def test_numbers_have_the_digits_that_their_errors_deserve(values: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from bids_app.errors import Warned
 from bids_app.report import content
 from bids_app.report.page import render as html
 from bids_app.report.wording import short_label
-from builders.pages import PNG, Reader, make_contrast, make_node, make_page, make_section
+from builders.pages import PNG, Reader, make_contrast, make_node, make_page, make_section, with_facts
 
 
 def test_the_page_asks_nothing_of_the_network(page: str) -> None:
@@ -184,8 +184,9 @@ def test_warnings_stand_at_the_top_and_notes_do_not(nothing: content.ContrastSec
     """Those of the run, of the input and of the model, before any result; beside the notes they are marked."""
     node = make_node(nothing)
     inputs = dataclasses.replace(node.inputs, notes=("a common <note>", Warned("of the <input>")))
-    node = dataclasses.replace(node, inputs=inputs, notes=(Warned("of the model"),))
-    page = dataclasses.replace(make_page(node), notes=(Warned("of the run"),))
+    run = dataclasses.replace(node.facts.run, notes=(Warned("of the run"),))
+    node = with_facts(node, inputs=inputs, notes=(Warned("of the model"),), run=run)
+    page = make_page(node)
     made = html.render(page)
     summary = made[made.index('id="summary"') : made.index('id="n1-inputs"')]
     boxes = summary.split('<div class="warnings"')[1:]

@@ -12,7 +12,7 @@ import pytest
 from bids_app.report import content
 from bids_app.report.text.assumptions import assumptions
 from bids_app.report.text.assumptions_permutation import is_mirrored
-from builders.pages import N_SUBJECTS, make_contrast, make_node, make_section
+from builders.pages import N_SUBJECTS, make_contrast, make_node, make_section, with_facts
 
 Change = Callable[[content.NodeSection], content.NodeSection]
 
@@ -54,7 +54,7 @@ def contrasts(node: content.NodeSection, **changes: object) -> content.NodeSecti
 
 
 def designed(node: content.NodeSection, **changes: object) -> content.NodeSection:
-    return replace(node, design=replace(node.design, **changes))  # type: ignore[arg-type]
+    return with_facts(node, design=replace(node.design, **changes))  # type: ignore[arg-type]
 
 
 def with_groups(sizes: tuple[int, int]) -> Change:
@@ -306,10 +306,10 @@ def test_the_smallest_p_is_given_and_where_it_is_too_large(plain: content.NodeSe
 def test_lost_voxels_are_told_with_whose_they_are(plain: content.NodeSection) -> None:
     """The most first, five names at most."""
     lost = {f"{number:02}": number for number in range(1, 8)}
-    node = replace(plain, inputs=replace(plain.inputs, n_lost=lost))
+    node = with_facts(plain, inputs=replace(plain.inputs, n_lost=lost))
     assert "they are missed by sub-07 (7), sub-06 (6), sub-05 (5), sub-04 (4), sub-03 (3) and 2 more." in words(
         "All maps share", node
     )
     assert "tested in the others" in words("All maps share", with_settings(node, voxel_coverage=0.7))
-    none = replace(plain, inputs=replace(plain.inputs, n_lost={"01": 0}))
+    none = with_facts(plain, inputs=replace(plain.inputs, n_lost={"01": 0}))
     assert "missed by" not in words("All maps share", none)

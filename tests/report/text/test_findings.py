@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bids_app.report.content import Checks
 from bids_app.report.figures import background as canvases
-from bids_app.report.text.findings import Checks, contrast_checks, draw_coverage, influence_rows
+from bids_app.report.text.findings import contrast_checks, draw_coverage, influence_rows
 from bids_app.statistics.diagnostics import Diagnostics, diagnose
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_test

@@ -9,10 +9,10 @@ import pytest
 
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.report import content
+from bids_app.report.content import Checks
 from bids_app.report.text import methods
-from bids_app.report.text.findings import Checks
 from bids_app.statistics.smoothness import Smoothness
-from builders.pages import make_node
+from builders.pages import make_node, with_facts
 
 
 def test_the_methods_text_states_what_was_run(
@@ -69,7 +69,7 @@ def test_contrasts_with_other_numbers_of_relabellings_are_told_apart(strong_t: c
 def test_runs_are_said_to_be_averaged_only_where_they_were(strong_t: content.ContrastSection) -> None:
     node = make_node(strong_t)
     assert "averaged" not in methods.methods_text((node,), "1", {})
-    twice = replace(node, inputs=replace(node.inputs, counts=2 * node.inputs.counts))
+    twice = with_facts(node, inputs=replace(node.inputs, counts=2 * node.inputs.counts))
     assert "Several runs of a condition were averaged" in methods.methods_text((twice,), "1", {})
 
 

@@ -10,7 +10,7 @@ import pytest
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.report import content
 from bids_app.report.text.overview import model_facts, overview_words
-from builders.pages import N_SUBJECTS, make_node
+from builders.pages import N_SUBJECTS, make_node, with_facts
 
 
 def named(section: content.ContrastSection, name: str) -> content.ContrastSection:
@@ -75,7 +75,7 @@ def test_the_model_is_listed(strong_t: content.ContrastSection) -> None:
         groups=("group.a",) * 3 + ("group.b",) * 5,
         blocks=("x", "y") * 4,
     )
-    facts = dict(model_facts(replace(node, design=design, spec=replace(node.spec, settings=settings))))
+    facts = dict(model_facts(replace(with_facts(node, design=design), spec=replace(node.spec, settings=settings))))
     assert facts["Within-subject factor cond"] == "3 levels: A, B, C"
     assert facts["Names of conditions"] == "{cond}"
     assert facts["Groups by group"].startswith("group.a 3 subjects, group.b 5 subjects;")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bids_app.report import content
-from bids_app.report.text.findings import Checks, Finding
+from bids_app.report.content import Checks, Finding
 from bids_app.report.text.survivors import outcomes, warning_lines
 from builders.pages import make_node
 

@@ -1,0 +1,185 @@
+"""The statistics of a node: every contrast is fitted, corrected, tabulated and written; the record comes last."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bids_app.arrays import Floats
+from bids_app.console.logs import log_notes
+from bids_app.console.terminal import stage
+from bids_app.design.contrast_test import ContrastTest
+from bids_app.inference.catalogue import correct
+from bids_app.inference.cluster_tables import ResultTables, TableOptions, tabulate, top_elements
+from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.evidence import Evidence
+from bids_app.inference.familywise import uncorrected_p
+from bids_app.permutation.null_distribution import NullDistribution
+from bids_app.permutation.plan import Plan
+from bids_app.report.wording import in_order
+from bids_app.results.folder import NodeFolder
+from bids_app.results.input_summary import summarise
+from bids_app.results.json_record import Json
+from bids_app.results.node_writer import NodeWriter
+from bids_app.results.record import encode_results, remove_record, write_record, write_run_record
+from bids_app.results.values import NodeFacts, Results, RunFacts
+from bids_app.results.write import write_conditions, write_contrast, write_design, write_inputs
+from bids_app.runtime.options import RunOptions
+from bids_app.statistics.condition_means import left_out, peak_means
+from bids_app.statistics.diagnostics import diagnose
+from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.smoothness import estimate_smoothness
+from bids_app.workflow.dry_run import tested_against
+from bids_app.workflow.permute import Permuted, permute
+from bids_app.workflow.prepare import Study, permutation_budget, usable_bytes
+
+log = logging.getLogger("bids_app")
+
+
+def analyse_node(study: Study, run: RunFacts, analysis: str, options: RunOptions) -> None:
+    """Run every contrast of a node, and write all that its report is made of.
+
+    Parameters
+    ----------
+    study : the node with its data
+    run : what the run says of itself
+    analysis : checksum of all that decides the results
+    options : where to, threads and memory
+    """
+    folder = open_folder(study, run, options)
+    remove_record(folder.paths, analysis)
+    write_inputs(folder, study.inputs, study.maps, study.tests)
+    write_conditions(folder, study.maps, study.design)
+    log_notes(left_out(study.design))
+    write_design(folder, study.design, study.tests, [plan.shuffles if plan else None for plan in study.plans])
+    contrasts = write_contrasts(study, folder, options)
+    facts = _with_pictures(study, _node_facts(study, run), folder, options)
+    write_run_record(folder.paths, run, analysis)
+    write_record(folder, facts, contrasts)
+    # pictures of an earlier run stay until the new ones are drawn
+    log_removed(folder.remove_leftovers(but=_pictures_to_come(folder)))
+
+
+def open_folder(study: Study, run: RunFacts, options: RunOptions) -> NodeWriter:
+    """Return the folder of a node, to be written into, with what all the sidecars share."""
+    common = {
+        "ConditionList": study.design.cells,
+        "RandomSeed": run.seed,
+        "SoftwareVersion": run.version,
+    }
+    return NodeWriter(NodeFolder(options.output_dir, study.node.name, study.inputs.entities), common)
+
+
+def log_removed(names: Sequence[str]) -> None:
+    """Log which files of an earlier run were removed."""
+    if names:
+        log.warning("removed %d files that an earlier run wrote for this node and this one did not", len(names))
+        log.debug("removed: %s", ", ".join(names))
+
+
+def write_contrasts(study: Study, folder: NodeWriter, options: RunOptions) -> dict[str, Json]:
+    """Analyse contrast by contrast, and write maps and tables.
+
+    Returns
+    -------
+    label -> what no map or table holds
+    """
+    contrasts = {}
+    budget = permutation_budget(study.maps, options)
+    permuted = permute(study.maps.values, study.node, study.design, study.plans, budget)
+    for test, plan in zip(study.tests, study.plans, strict=True):
+        log.info("%s: %s", test.name, tested_against(test, plan))
+        with stage(test.name) as say:
+            say(_shuffle_words(plan))
+            # the shuffles are run when the next one is asked for, within the stage that shows and times them
+            results = analyse_contrast(study, test, next(permuted))
+            write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
+        contrasts[test.contrast.label] = encode_results(results)
+    return contrasts
+
+
+def analyse_contrast(study: Study, test: ContrastTest, permuted: Permuted) -> Results:
+    """Fit, correct and tabulate one contrast.
+
+    Parameters
+    ----------
+    study : Study
+    test : ContrastTest
+    permuted : its null distribution, and what its statistics are ranked among
+    """
+    settings, values, domain = study.node.settings, study.maps.values, study.domain
+    null, family = permuted
+    fit = fit_contrast(values, test)
+    smoothness = estimate_smoothness(values, test, domain)
+    inferences, bounds = correct(Evidence(fit, domain, smoothness, null, family), settings)
+    options = TableOptions(settings.report.min_extent, settings.report.min_distance, study.atlases)
+    tables = tuple(
+        tabulate(each, fit, [other for other in inferences if other is not each], domain, options, bounds)
+        for each in inferences
+    )
+    first = _primary(inferences, tables)
+    peaks = top_elements(first, fit, domain)
+    return Results(
+        fit=fit,
+        null=null,
+        inferences=inferences,
+        tables=tables,
+        diagnostics=diagnose(values, test, fit, (peaks, domain.xyz_mm[peaks]), _permuted_p(null, study)),
+        smoothness=smoothness,
+        means=None if first is None or first.peaks.empty else peak_means(values, study.design, peaks),
+    )
+
+
+def _primary(inferences: Sequence[CorrectedMap], tables: Sequence[ResultTables]) -> ResultTables | None:
+    """Return the tables of the corrected map that is looked at closely; None without any."""
+    of_method = {each.method: listed for each, listed in zip(inferences, tables, strict=True)}
+    return of_method[in_order(inferences)[0].method] if inferences else None
+
+
+def _permuted_p(null: NullDistribution | None, study: Study) -> tuple[Floats, int, Floats] | None:
+    """Return the uncorrected p by permutation with the number of shuffles and the places of the voxels."""
+    return (uncorrected_p(null), null.shuffles.n_shuffles, study.domain.xyz_mm) if null else None
+
+
+def _node_facts(study: Study, run: RunFacts) -> NodeFacts:
+    """Return what the report shows of a node besides its contrasts and its pictures."""
+    return NodeFacts(
+        name=study.node.name,
+        run=run,
+        entities=study.inputs.entities,
+        design=study.design,
+        inputs=summarise(study.inputs, study.maps),
+        affine=study.maps.affine,
+        uses_mni=study.uses_mni,
+        space_note=study.space_note,
+        background=None if study.uses_mni else np.nanmean(study.maps.values, axis=0),
+        pictures=(),
+        notes=(
+            *study.design.notes,
+            *(note for plan in study.plans if plan for note in plan.shuffles.notes),
+            *left_out(study.design),
+        ),
+    )
+
+
+def _with_pictures(study: Study, facts: NodeFacts, folder: NodeWriter, options: RunOptions) -> NodeFacts:
+    """Draw and write what only the input has; returns the facts with the names and words of these pictures."""
+    # matplotlib is loaded now, and not where somebody waits for a dry run or a message about the input
+    from bids_app.workflow.draw_input import draw_input
+
+    return draw_input(study, facts, folder, usable_bytes(options))
+
+
+def _pictures_to_come(folder: NodeWriter) -> set[Path]:
+    """Return the pictures of an earlier run that making the report replaces or removes."""
+    return {path for path in folder.paths.listed if path.parent == folder.paths.figures}
+
+
+def _shuffle_words(plan: Plan | None) -> str:
+    """Return how many relabellings a contrast has."""
+    if plan is None:
+        return "no shuffles"
+    return f"{'all ' if plan.shuffles.exhaustive else ''}{plan.shuffles.n_shuffles:,} {plan.shuffles.words}"

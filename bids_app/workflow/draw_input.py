@@ -1,0 +1,137 @@
+"""The pictures that only the input has: subjects side by side, where voxels are lacking, nilearn's own report.
+
+They are drawn while the maps are there, and kept as files that the report is made of.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from bids_app.console.terminal import stage
+from bids_app.console.text import listed
+from bids_app.design.contrast_test import ContrastTest
+from bids_app.inputs.load_maps import as_image
+from bids_app.report.figures.background import Canvas
+from bids_app.report.figures.figure import Figure, attempt, attempt_page
+from bids_app.report.figures.nilearn_report import Maps, draw_report, memory_needed
+from bids_app.report.figures.of_node import draw_mosaics
+from bids_app.report.text.findings import draw_coverage
+from bids_app.results.node_writer import NodeWriter
+from bids_app.results.values import NodeFacts, Picture
+from bids_app.spaces.volume import Image, read_image
+from bids_app.statistics.subsets import in_subjects, subject_effects, with_scores
+from bids_app.workflow.draw_node import load_node_canvas, save_figure
+from bids_app.workflow.prepare import Study
+
+log = logging.getLogger("bids_app")
+
+SUBJECTS_AT_ONCE = 8  # whose effects are in memory for the picture of all
+
+
+def draw_input(study: Study, facts: NodeFacts, folder: NodeWriter, memory: float) -> NodeFacts:
+    """Draw and write what only the input has.
+
+    Parameters
+    ----------
+    study : the node with its data
+    facts : of the node
+    folder : where the pictures go
+    memory : bytes that nilearn's report may take
+
+    Returns
+    -------
+    NodeFacts
+        With the names and words of the pictures, and a note where nilearn's report that was asked for is absent.
+    """
+    figures = _draw_maps(study, load_node_canvas(facts, study.maps.mask))
+    for figure in figures:
+        save_figure(folder, "", figure)
+    facts = replace(facts, pictures=tuple(_words_of(figure) for figure in figures))
+    if not study.node.settings.report.nilearn:
+        return facts
+    failure = _draw_nilearn(study, folder, memory)
+    if failure:
+        log.warning("%s", failure)
+        return replace(facts, notes=(*facts.notes, failure))
+    return replace(facts, has_nilearn=True)
+
+
+def _words_of(figure: Figure) -> Picture:
+    return Picture(figure.name, figure.caption, figure.alt, figure.kind, figure.failure)
+
+
+def _draw_maps(study: Study, canvas: Canvas) -> tuple[Figure, ...]:
+    """Draw the subjects side by side, and where voxels are lacking."""
+    maps, least = study.maps, study.node.settings.voxel_coverage
+    n_subjects = len(study.design.subjects)
+    if maps.coverage is None:
+        return _draw_subjects(study, canvas)
+    found = maps.coverage
+
+    def draw() -> Figure | None:
+        return draw_coverage(found, maps.affine, n_subjects, canvas, least=least)
+
+    coverage = attempt("coverage", draw)
+    return (*_draw_subjects(study, canvas), *([coverage] if coverage else []))
+
+
+def _draw_subjects(study: Study, canvas: Canvas) -> tuple[Figure, ...]:
+    """Draw one map of each subject side by side: effects of interest where the dataset has them."""
+    drawn: list[Figure] = []
+
+    def draw() -> Figure:
+        drawn.extend(_draw_overview(study, canvas) if study.inputs.overview else _draw_effects(study, canvas))
+        return drawn[0]
+
+    first = attempt("subjects", draw)
+    return tuple(drawn) or (first,)
+
+
+def _draw_overview(study: Study, canvas: Canvas) -> tuple[Figure, ...]:
+    """Draw the subjects' effects of interest, as far as their maps can be read."""
+    images = ((subject, read_image(path)) for subject, path in study.inputs.overview.items())
+    absent = [f"sub-{subject}" for subject in study.inputs.subjects if subject not in study.inputs.overview]
+    without = f" Without {listed(absent)}, who have no such map or none that can be read." if absent else ""
+    caption = f"z maps of all effects of interest, not thresholded.{without}"
+    return draw_mosaics(images, canvas, name="subjects", title="Effects of interest", caption=caption)
+
+
+def _draw_effects(study: Study, canvas: Canvas) -> tuple[Figure, ...]:
+    """Draw the first contrast in each subject."""
+    first = sorted(study.tests, key=lambda test: test.contrast.test == "F")[0]
+    signed = len(first.contrast.cell_weights) == 1
+    what = "Effect in each subject" if signed else "Size of the effect in each subject, without sign"
+    caption = f"{what}: {first.name}, not thresholded."
+    return draw_mosaics(_effects(study, first), canvas, name="subjects", title=first.name, caption=caption)
+
+
+def _effects(study: Study, test: ContrastTest) -> Iterator[tuple[str, Image]]:
+    """Yield what a contrast is in each subject, of few subjects at a time: those of many would fill the memory."""
+    test = with_scores(test)
+    numbers = np.arange(test.n_subjects)
+    for start in range(0, len(numbers), SUBJECTS_AT_ONCE):
+        some = in_subjects(test, (numbers >= start) & (numbers < start + SUBJECTS_AT_ONCE))
+        effects = subject_effects(study.maps.values, some)
+        for subject, row in zip(some.design.subjects, effects, strict=True):
+            yield subject, as_image(np.nan_to_num(row), study.maps)
+
+
+def _draw_nilearn(study: Study, folder: NodeWriter, memory: float) -> str:
+    """Let nilearn make its report and write it; returns why it could not, in words for the page, or nothing."""
+    maps = Maps(study.maps.values, study.maps.mask, study.maps.affine)
+    needed = memory_needed(maps)
+    if needed > memory:
+        return (
+            f"nilearn's own report was left out: it would hold all maps in memory, {needed / 1e9:.1f} GB, and "
+            f"{memory / 1e9:.1f} GB are left of what the run may use (--mem-mb)"
+        )
+    with stage("nilearn's report"):
+        page = attempt_page("nilearn", lambda: draw_report(maps, study.design, study.node.name, mni=study.uses_mni))
+    if page.failure:
+        return f"nilearn's own report could not be made ({page.failure}); nothing else is affected"
+    save_figure(folder, "", page)
+    return ""

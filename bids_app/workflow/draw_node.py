@@ -1,0 +1,158 @@
+"""The figures of a node: drawn from its results, written beside them, and put into its part of the page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from bids_app.arrays import Booleans
+from bids_app.model.specification import NodeSpec
+from bids_app.report.content import Checks, ContrastSection, NodeSection, contrast_section
+from bids_app.report.figures.background import Canvas, load_canvas
+from bids_app.report.figures.drawing import count_processes, draw
+from bids_app.report.figures.figure import Figure, Viewer, attempt
+from bids_app.report.figures.of_contrast import Scene, primary
+from bids_app.report.figures.of_node import draw_contrasts, draw_correlation, draw_design
+from bids_app.report.figures.peak_means import MeansAtPeaks, draw_peak_means
+from bids_app.report.text.findings import contrast_checks
+from bids_app.results.node_writer import NodeWriter
+from bids_app.results.read import read_picture
+from bids_app.results.values import NodeFacts, Results
+from bids_app.spaces.atlases import Atlas, load_atlases
+
+log = logging.getLogger("bids_app")
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What all the contrasts of a node are drawn on, and where the pictures go."""
+
+    node: NodeSpec
+    facts: NodeFacts
+    canvas: Canvas
+    folder: NodeWriter
+    n_processes: int = 1
+    """That draw."""
+    atlases: tuple[Atlas, ...] = ()
+    """On the grid of the maps, for the interactive maps."""
+
+
+def open_sheet(
+    node: NodeSpec, facts: NodeFacts, mask: Booleans, folder: NodeWriter, limits: tuple[int, float]
+) -> Sheet:
+    """Load what a node is drawn on.
+
+    Parameters
+    ----------
+    node : NodeSpec
+    facts : of the node
+    mask : (i, j, k) analysis mask
+    folder : where the pictures go
+    limits : cores and bytes of memory that drawing may take
+    """
+    settings = node.settings
+    used = settings.report.atlases if facts.uses_mni and settings.report.interactive else ()
+    n_methods = len(settings.parametric) + (len(settings.permutation.statistics) if settings.permutation else 0)
+    n_pictures = 3 * n_methods * len(facts.design.contrasts)
+    return Sheet(
+        node,
+        facts,
+        load_node_canvas(facts, mask),
+        folder,
+        count_processes(n_pictures, *limits),
+        load_atlases(used, mask.shape, facts.affine),
+    )
+
+
+def load_node_canvas(facts: NodeFacts, mask: Booleans) -> Canvas:
+    """Return background and outlines of a node's figures.
+
+    Parameters
+    ----------
+    facts : of the node
+    mask : (i, j, k) analysis mask
+    """
+    return load_canvas(
+        mask,
+        facts.affine,
+        None if facts.background is None else facts.background.astype(np.float64),
+        use_mni=facts.uses_mni,
+        reason=facts.space_note,
+    )
+
+
+def draw_contrast(results: Results, sheet: Sheet) -> ContrastSection:
+    """Draw a contrast, write its pictures and its viewers, and return its part of the page."""
+    stem = f"contrast-{results.fit.contrast.label}"
+    interactive = sheet.node.settings.report.interactive
+    scene = Scene(results.fit, results.inferences, results.by_method, sheet.canvas, interactive, sheet.atlases)
+    drawn = draw(scene, sheet.n_processes)
+    checks, means = _draw_checks(results), _draw_means(results, sheet)
+    more = (*(checks.figures if checks else ()), *([means.figure] if means else []))
+    files = {each.name: save_figure(sheet.folder, stem, each) for each in (*drawn, *more)}
+    paths = sheet.folder.paths
+    for name in (f"desc-{method}_{kind}.tsv" for method in results.by_method for kind in ("clusters", "peaks")):
+        files[name] = paths.relative(paths.file(f"{stem}_{name}"))
+    return contrast_section(results, drawn, files=files, means=means, checks=checks)
+
+
+def _draw_checks(results: Results) -> Checks | None:
+    """Draw the diagnostics and put them into words; None where there are none."""
+    if results.diagnostics is None:
+        return None
+    scheme = results.null.shuffles.scheme if results.null else None
+    return contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme)
+
+
+def _draw_means(results: Results, sheet: Sheet) -> MeansAtPeaks | None:
+    """Draw the condition means at the highest peaks; None where there are none."""
+    if results.means is None:
+        return None
+    first = primary(results.inferences)
+    return draw_peak_means(results.means, sheet.facts.design, first, results.by_method[first.method].peaks)
+
+
+def draw_node(sheet: Sheet, contrasts: Sequence[ContrastSection]) -> NodeSection:
+    """Draw what a node has besides its contrasts, write it, and return the node's part of the page."""
+    facts, paths = sheet.facts, sheet.folder.paths
+    drawn = (
+        attempt("design", lambda: draw_design(facts.design)),
+        attempt("correlation", lambda: draw_correlation(facts.design)),
+        attempt("contrasts", lambda: draw_contrasts(facts.design)),
+    )
+    files = {figure.name: save_figure(sheet.folder, "", figure) for figure in drawn}
+    kept = [Figure(png=read_picture(paths, picture), **asdict(picture)) for picture in facts.pictures]
+    return NodeSection(
+        spec=sheet.node,
+        facts=facts,
+        figures=drawn,
+        contrasts=tuple(contrasts),
+        mosaics=tuple(figure for figure in kept if figure.name.startswith("subjects")),
+        coverage=next((figure for figure in kept if figure.name == "coverage"), None),
+        files={figure.name: paths.relative(paths.figure("", figure.name)) for figure in kept} | files,
+        nilearn=paths.relative(paths.figure("", "nilearn", "html")) if facts.has_nilearn else "",
+    )
+
+
+def save_figure(folder: NodeWriter, stem: str, figure: Figure | Viewer) -> str:
+    """Write a picture, or a page to look around in; returns its path relative to OUTPUT_DIR.
+
+    Parameters
+    ----------
+    folder : of the node
+    stem : contrast-<C>, or empty for those of the node
+    figure : one that could not be drawn is written too, and the log says why
+    """
+    if figure.failure:
+        what = " ".join([stem, figure.name]).strip()
+        log.warning(
+            "%s could not be drawn (%s); the report says so in its place, and no number is affected",
+            what,
+            figure.failure,
+        )
+    if isinstance(figure, Figure):
+        return folder.write_figure(folder.paths.figure(stem, figure.name), figure.png)
+    return folder.write_figure(folder.paths.figure(stem, figure.name, "html"), figure.page.encode())
