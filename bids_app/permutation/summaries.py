@@ -58,7 +58,7 @@ class Ranges:
         """Return the ranges of the first `n_shuffles` that are not in the set."""
         borders = [0, *(border for span in self.spans for border in span), n_shuffles]
         pairs = zip(borders[::2], borders[1::2], strict=True)
-        return tuple((start, stop) for start, stop in pairs if start < stop)
+        return tuple((start, min(stop, n_shuffles)) for start, stop in pairs if start < min(stop, n_shuffles))
 
     def rows(self) -> NDArray[np.intp]:
         """Return the numbers of the shuffles, (n,), ascending."""

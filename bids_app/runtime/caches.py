@@ -1,9 +1,9 @@
-"""Which caches an image was built with, and putting them where this run can use them.
+"""Unpack the numba and matplotlib caches baked into a container image.
 
-numba compiles the kernels for the processor that it finds, and reads compiled ones only from a folder that it can
-write to; matplotlib keeps its list of fonts in the same way. An image is read-only, so that either would do its work
-again in every container. Caches are therefore filled once, when an image is built (`trial`), for processors that are
-named and not found, and copied to a temporary folder before numba and matplotlib are imported.
+numba compiles the kernels for the processor that it detects, and reads compiled ones only from a folder that it can
+write to; matplotlib keeps its list of fonts in the same way. An image is read-only, so that both would repeat their
+work in every container. Caches are therefore filled once, when an image is built (`cli.self_test`), for named
+processors instead of the one detected, and copied to a temporary folder before numba and matplotlib are imported.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ OTHER = "generic"  # what every processor of another architecture runs
 
 
 def targets(machine: str | None = None) -> tuple[str, ...]:
-    """Return the processors that an image is built for, the better one first."""
+    """Return the names (LLVM's) of the processors that an image is built for, the better one first."""
     is_x86 = (machine or platform.machine()) in {"x86_64", "AMD64"}
     return tuple(LEVELS) if is_x86 else (OTHER,)
 
 
 def target(cpuinfo: Path = CPUINFO, machine: str | None = None) -> str | None:
-    """Return the best of them that this machine runs, or None where it is older than all of them."""
+    """Return the best of the `targets` that this machine can run, or None where it is older than all of them."""
     names = targets(machine)
     if names == (OTHER,):
         return OTHER
@@ -109,7 +109,7 @@ def unpack(environ: MutableMapping[str, str] = os.environ, cpuinfo: Path = CPUIN
 
 
 def _numba_finds_a_place(environ: MutableMapping[str, str]) -> bool:
-    """Tell whether numba can keep compiled kernels beside the package or in the user's cache folder."""
+    """Return whether numba can keep compiled kernels beside the package or in the user's cache folder."""
     home = Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails without a home
     user = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
     package = Path(__file__).parents[1] / "permutation"
@@ -122,7 +122,7 @@ def _numba_finds_a_place(environ: MutableMapping[str, str]) -> bool:
 
 
 def _temporary_folder() -> Path:
-    """Make a folder that is removed when the process ends."""
+    """Return a new folder that is removed when the process ends."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="bids-grouplevel-"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How many CPUs and how much memory this process may use, as containers and schedulers limit them; in which image."""
+"""CPU and memory limits of this process (cgroups, affinity, ulimit), and the container image that it runs in."""
 
 from __future__ import annotations
 
@@ -36,13 +36,20 @@ def usable_memory_mb(cgroup_root: Path = CGROUP_ROOT, membership: Path = MEMBERS
 
 
 def container(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return what the variables of the image that this runs in say about it, as BIDS names it; empty outside of one."""
+    """Return type, tag and URI of the container image that this runs in, named as in BIDS; empty outside of one."""
     known = {key: environ.get(f"BIDS_GROUPLEVEL_CONTAINER_{key.upper()}") for key in CONTAINER_KEYS}
     return {key: value for key, value in known.items() if value}
 
 
 def how_to_bind(path: Path, *, mode: str = ":ro", environ: Mapping[str, str] = os.environ) -> str:
-    """Say, inside a container, how something of the machine is made visible at a path; nothing outside of one."""
+    """Return advice on how to make a folder of the host visible at a path; empty outside of a container.
+
+    Parameters
+    ----------
+    path : inside the container
+    mode : what follows the path in the option: ":ro" for input, empty for a folder that is written to
+    environ : environment variables, which tell the kind of container
+    """
     kind = container(environ).get("Type")
     if kind is None:
         return ""

@@ -1,4 +1,4 @@
-"""What the user asked: options, settings, contrasts, nodes and model as values, with their defaults."""
+"""What the command line asked for, as one value with its defaults, and the command line that asks for it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,54 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line asked for."""
+    """What the command line asked for. An empty tuple of labels means all of them."""
 
     bids_dir: Path
+    """Dataset that holds the participants and, in its derivatives, the first-level maps."""
     output_dir: Path
+    """Folder of the results; made where it is missing."""
     model: Path
-    derivatives: tuple[tuple[str | None, Path], ...] = ()  # name, folder
-    maps: Path | None = None  # table that takes the place of discovery
-    participants: Path | None = None  # takes the place of participants.tsv
-    participant_label: tuple[str, ...] = ()  # without sub-; here and below, empty means all
+    """BIDS Stats Model, a JSON file."""
+    derivatives: tuple[tuple[str | None, Path], ...] = ()
+    """Name (None: none was given) and folder of derivatives that are searched in place of those in `bids_dir`."""
+    maps: Path | None = None
+    """Table (TSV) of the maps, in place of a search for them."""
+    participants: Path | None = None
+    """Table in place of participants.tsv."""
+    participant_label: tuple[str, ...] = ()
+    """Subjects, without "sub-"."""
     session_label: tuple[str, ...] = ()
+    """Sessions, without "ses-"."""
     task_id: tuple[str, ...] = ()
-    space: str | None = None  # keeps the maps of this space, or declares it where names have none
+    """Tasks, without "task-"."""
+    space: str | None = None
+    """Space of the maps that are used; where their names have none, the space that they are in."""
     bids_filter_file: Path | None = None
-    mask: Path | None = None  # goes before the model's own
+    """JSON file of entities by which maps are chosen."""
+    mask: Path | None = None
+    """Image of the analysis mask, in place of the masks that the model names."""
     n_jobs: int = 1
-    mem_mb: int | None = None  # None: what this process may use
-    work_dir: Path | None = None  # None: a folder of OUTPUT_DIR, see `scratch`
+    """Threads that compute and read, and processes that draw."""
+    mem_mb: int | None = None
+    """MB of 1e6 bytes that the run may use; None: what this process may use."""
+    work_dir: Path | None = None
+    """Folder of checkpoints; None: one of `output_dir`, see `scratch`."""
     node: tuple[str, ...] = ()
+    """Names of the nodes of the model that are run."""
     random_seed: int = 0
+    """Seed of the random permutations."""
     dry_run: bool = False
-    reports_only: bool = False  # rebuild the report from what output_dir holds; the model is then that of the run
+    """Whether to describe the analysis and write nothing."""
+    reports_only: bool = False
+    """Whether to make the report again from what `output_dir` holds; the model is then that of the run."""
     skip_bids_validation: bool = False
-    verbosity: int = 0  # -1 quiet, 0 normal, 1 and above: verbose
+    """Whether `bids_dir` is not looked at by the BIDS validator."""
+    verbosity: int = 0
+    """-1 quiet, 0 normal, 1 and above: verbose."""
 
     @property
     def scratch(self) -> Path:
-        """Folder of the checkpoints: the one that was named, else OUTPUT_DIR/.work."""
+        """Folder of checkpoints and of data that do not fit into memory: `work_dir`, else OUTPUT_DIR/.work."""
         return self.work_dir or self.output_dir / ".work"
 
 

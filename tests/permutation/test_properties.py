@@ -389,10 +389,11 @@ class Highest:
 
     @classmethod
     def start(cls, size: Size) -> Highest:
-        return cls(Ranges(), np.empty((0, 2), np.float32))
+        return cls(Ranges(), np.empty((0, min(2, size.n_voxels)), np.float32))
 
     @classmethod
     def restored(cls, done: Ranges, values: NDArray[Any], size: Size | None) -> Highest:
+        assert size is None
         return cls(done, values)
 
     def add(self, batch: Batch) -> Highest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -70,9 +71,7 @@ def test_any_partition_merged_in_any_order_gives_the_same_bits(data: st.DataObje
     maxima, reaching = rng.standard_normal((N, KEYS)), rng.random((N, V)) < 0.3
     borders = sorted({0, N, *data.draw(st.sets(st.integers(1, N - 1)))})
     nothing = PartialNull.start(SIZE)
-    parts = [
-        nothing.add(batch(maxima, reaching, start, stop)) for start, stop in zip(borders[:-1], borders[1:], strict=True)
-    ]
+    parts = [nothing.add(batch(maxima, reaching, start, stop)) for start, stop in pairwise(borders)]
     while len(parts) > 1:
         one = parts.pop(rng.integers(len(parts)))
         other = parts.pop(rng.integers(len(parts)))
