@@ -172,9 +172,7 @@ def test_a_signal_between_batches_keeps_what_is_done(
     process.send_signal(getattr(signal, name))
     left = process.communicate(timeout=60)[1]
     assert process.returncode == code, left
-    said = (
-        f"bids-grouplevel: {word}\nThe same command carries on from its last checkpoint, in {tmp_path / 'out'}/.work\n"
-    )
+    said = f"bids-grouplevel: {word}\nThe same command resumes from its last checkpoint, in {tmp_path / 'out'}/.work\n"
     assert left.endswith(said)
     assert "Traceback" not in left
     assert re.fullmatch(r"AvsB: \d+ of 300 permutations \(\d+ %\), [\d.]+ per second, \d+ s left\n", lines[-1])
@@ -268,7 +266,7 @@ def check_stopped(stopped: tuple[int, float, str, Path]) -> None:
     # where other work (a test run in parallel, say) waits for the processors, everything takes longer
     assert seconds < 2 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert said.endswith(
-        f"bids-grouplevel: interrupted\nThe same command carries on from its last checkpoint, in {work}\n"
+        f"bids-grouplevel: interrupted\nThe same command resumes from its last checkpoint, in {work}\n"
     )
     (kept,) = work.glob("*.npz")
     with np.load(kept) as arrays:

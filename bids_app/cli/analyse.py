@@ -101,7 +101,7 @@ def answer(program: str, execute: Callable[[Sequence[str]], int], argv: Sequence
 
 
 def _execute(arguments: Sequence[str]) -> int:
-    """Parse, check and run; return the exit code. Stages are imported last, so that help and errors are immediate."""
+    """Parse, check, run and return the exit code; the stages are imported last, so that help and errors are fast."""
     try:
         words = with_dashes(arguments)
         parsed = _build_parser(needs_model="--reports-only" not in words).parse_args(words)

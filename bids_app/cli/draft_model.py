@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(arguments: Sequence[str]) -> int:
-    """Parse, search and print; return the exit code. Work is imported last, so that help and errors are immediate."""
+    """Parse, search, print and return the exit code; imports come last, so that help and errors are fast."""
     try:
         parsed = _build_parser().parse_args(with_dashes(arguments))
     except SystemExit as leaving:  # --help and --version have printed their text

@@ -222,25 +222,25 @@ def test_without_results_no_report_can_be_made_again(
         ([], "BIDS_DIR, OUTPUT_DIR, group, -m/--model"),
         (["in", "out", "group"], "-m/--model"),
         ([*REQUIRED, "--nprocs", "0"], "--nprocs/--n-cpus: '0'"),
-        ([*REQUIRED, "--nprocs", "two"], "'two' is no whole number of 1 or more"),
+        ([*REQUIRED, "--nprocs", "two"], "'two' is not a whole number of 1 or more"),
         ([*REQUIRED, "--mem-mb", "0.5"], "--mem-mb: '0.5'"),
         ([*REQUIRED, "--work-dir", ""], "--work-dir: the path is empty"),
         ([*REQUIRED, "--random-seed", "-1"], "--random-seed: '-1'"),
         ([*REQUIRED, "--participant-label", "sub-"], "'sub-' has no label"),
         ([*REQUIRED, "--participant-label"], "--participant-label"),
-        ([*REQUIRED, "--space", "../../../escape"], "--space: '../../../escape' is no label"),
-        ([*REQUIRED, "--space", "a/b"], "'a/b' is no label: expected letters and digits only"),
+        ([*REQUIRED, "--space", "../../../escape"], "--space: '../../../escape' is not a label"),
+        ([*REQUIRED, "--space", "a/b"], "'a/b' is not a label: expected letters and digits only"),
         ([*REQUIRED, "--space", "x_y"], "for example space-MNI152NLin2009cAsym or MNI152NLin2009cAsym"),
-        ([*REQUIRED, "--space=.."], "'..' is no label"),
-        ([*REQUIRED, "--task-id", "faces", "a-b"], "--task-id: 'a-b' is no label"),
-        ([*REQUIRED, "--session-label", "ses-1 2"], "--session-label: 'ses-1 2' is no label"),
-        ([*REQUIRED, "--participant-label", "sub-ä"], "'sub-ä' is no label"),
-        ([*REQUIRED, "--participant-label", "01\n"], "is no label"),
+        ([*REQUIRED, "--space=.."], "'..' is not a label"),
+        ([*REQUIRED, "--task-id", "faces", "a-b"], "--task-id: 'a-b' is not a label"),
+        ([*REQUIRED, "--session-label", "ses-1 2"], "--session-label: 'ses-1 2' is not a label"),
+        ([*REQUIRED, "--participant-label", "sub-ä"], "'sub-ä' is not a label"),
+        ([*REQUIRED, "--participant-label", "01\n"], "is not a label"),
         ([*REQUIRED, "--nprocs", "9" * 23], "a number of 23 digits, expected at most 4,096"),
-        ([*REQUIRED, "--nprocs", "9" * 5000], "is no whole number"),
+        ([*REQUIRED, "--nprocs", "9" * 5000], "is not a whole number"),
         ([*REQUIRED, "--mem-mb", "9" * 23], "--mem-mb: a number of 23 digits"),
         ([*REQUIRED, "--random-seed", "9" * 400], "--random-seed: a number of 400 digits"),
-        (["in", "o" * 300, *REQUIRED[2:]], "a path of 300 signs"),
+        (["in", "o" * 300, *REQUIRED[2:]], "a path of 300 characters"),
         (["in", "out/" * 1200, *REQUIRED[2:]], "expected at most 4,000 bytes"),
         (["in", "out\udcff", *REQUIRED[2:]], "is not UTF-8"),
         ([*REQUIRED, "--no-such-option"], "--no-such-option"),
@@ -312,7 +312,7 @@ def test_a_folder_of_the_output_that_is_a_link_into_the_input_is_refused(
     (study / "out").mkdir()
     (study / "out" / ".work").symlink_to(study / "in")
     assert main(list(REQUIRED)) == 73
-    assert "is an input dataset itself, which is never written to" in capsys.readouterr().err
+    assert "is an input dataset itself" in capsys.readouterr().err
     assert list((study / "in").iterdir()) == []
 
 
@@ -322,7 +322,7 @@ def test_a_file_whose_content_was_not_fetched_is_told_from_a_missing_one(
     """Under git-annex such a file is a link that leads nowhere."""
     (study / "annexed.nii.gz").symlink_to(".git/annex/objects/content")
     assert main([*REQUIRED, "--mask", "annexed.nii.gz"]) == 66
-    assert "get its content first" in capsys.readouterr().err
+    assert "fetched (git-annex)" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("study")
@@ -420,7 +420,7 @@ def test_a_signal_leaves_with_its_code_and_says_how_to_carry_on(
     done = run_python("-c", program, *arguments)
     said = [f"bids-grouplevel: {word}"]
     if has_checkpoint:
-        said.append(f"The same command carries on from its last checkpoint, in {study}/scratch")
+        said.append(f"The same command resumes from its last checkpoint, in {study}/scratch")
     assert (done.returncode, done.stderr.splitlines()) == (code, said)
 
 

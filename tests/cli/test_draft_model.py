@@ -87,7 +87,7 @@ def test_quiet_leaves_the_model_alone(study: Path, capsys: pytest.CaptureFixture
         (("--within", "a"), 64, ["'a'", "stimulus=FF,UF,SF"]),
         (("--within", "a=x"), 64, ["two or more levels"]),
         (("--within", "a=x,,y"), 64, ["two or more levels"]),
-        (("--within", "a=x,y", "--within", "a=v,w"), 64, ["'a'", "twice"]),
+        (("--within", "a=x,y", "--within", "a=v,w"), 64, ["'a'", "repeated"]),
         (("--task-id", "rest"), 18, ["task = rest", "faces (36)"]),
         (("--participant-label", "77"), 18, ["77"]),
         (("--maps", "nowhere.tsv"), 66, ["nowhere.tsv"]),
