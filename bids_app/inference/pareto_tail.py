@@ -67,13 +67,13 @@ class TailFit:
 
 
 def tail_p(fit: TailFit, observed: Floats, n_possible: int, empirical_p: Floats) -> Floats:
-    """Put the p of a tail in the place of small empirical ones.
+    """Return p with those of a tail in place of small empirical ones.
 
     Parameters
     ----------
     fit : TailFit
     observed : (n,)
-    n_possible : distinct relabellings that exist; no p is below one over them
+    n_possible : distinct permutations that exist; no p is below one over them
     empirical_p : (n,) share of the maxima that reach each observed value
 
     Returns
@@ -94,7 +94,7 @@ def tail_critical_value(fit: TailFit, maxima: Floats, n_possible: int, level: fl
     ----------
     fit : TailFit
     maxima : (n_shuffles,) that it was fitted to, row 0 included
-    n_possible : distinct relabellings that exist
+    n_possible : distinct permutations that exist
     level : below 0.10; from there on the critical value is that of the ranks
     """
     if level < smallest_p(n_possible):
@@ -108,16 +108,16 @@ def tail_critical_value(fit: TailFit, maxima: Floats, n_possible: int, level: fl
 
 
 def smallest_p(n_possible: int) -> float:
-    """One over the distinct relabellings, which may be more than a float can count; never 0."""
+    """One over the distinct permutations, which may be more than a float can count; never 0."""
     return max(1 / n_possible, float(np.finfo(np.float64).tiny))
 
 
 def why_not(n_shuffles: int, n_possible: int) -> str:
-    """Say why no tail is used for so many shuffles; empty where a tail may be tried."""
+    """Return why no tail is used for so many permutations; empty where a tail may be tried."""
     if n_shuffles >= n_possible:
-        return "all distinct relabellings were enumerated, so that p is exact"
+        return "all distinct permutations were enumerated, so that p is exact"
     if n_shuffles < LEAST_SHUFFLES:
-        return f"it needs at least {LEAST_SHUFFLES} shuffles"
+        return f"it needs at least {LEAST_SHUFFLES} permutations"
     return ""
 
 
@@ -128,7 +128,7 @@ def fit_tail(maxima: Floats, n_possible: int) -> TailFit | None:
     ----------
     maxima : (n_shuffles,)
         Row 0 is the observed labelling, which is not of the null distribution for sure, and is left out.
-    n_possible : distinct relabellings that exist
+    n_possible : distinct permutations that exist
 
     Returns
     -------

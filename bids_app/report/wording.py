@@ -35,7 +35,7 @@ def method_words(inference: CorrectedMap) -> str:
 
 
 def family_words(across: int, n_families: int) -> str:
-    """Say over how many contrasts a correction reaches, besides the voxels."""
+    """Return over how many contrasts a correction reaches, besides the voxels."""
     over = f"corrected over {across} contrasts too" if across > 1 else ""
     times = f"p multiplied by {n_families} (families of contrasts)" if n_families > 1 else ""
     return ", ".join(part for part in (over, times) if part)
@@ -55,7 +55,7 @@ def threshold_words(inference: CorrectedMap, fit: ContrastFit) -> str:
 
 
 def sided_words(contrast: Contrast) -> str:
-    """Say which side of the statistic is tested."""
+    """Return which side of the statistic is tested."""
     if contrast.test == "F":
         return "upper tail of F"
     return {
@@ -66,14 +66,14 @@ def sided_words(contrast: Contrast) -> str:
 
 
 def tested_words(contrast: Contrast) -> str:
-    """Write the statistic as it is seen from the tested side."""
+    """Return the statistic as it is seen from the tested side."""
     if contrast.test == "F":
         return "F"
     return {"two": "|t|", "positive": "t", "negative": f"{MINUS}t"}[contrast.sided]
 
 
 def maximised_words(inference: CorrectedMap, contrast: Contrast) -> str:
-    """Write the voxel's statistic whose maximum was taken: z where that was over contrasts too."""
+    """Return the voxel's statistic whose maximum was taken: z where that was over contrasts too."""
     return "z" if inference.is_across else tested_words(contrast)
 
 
@@ -83,7 +83,7 @@ def null_title(inference: CorrectedMap, contrast: Contrast) -> str:
 
 
 def number_words(value: float) -> str:
-    """Write a statistic, size or mass so that it can be read."""
+    """Return a statistic, size or mass with as many digits as can be read."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
@@ -103,24 +103,8 @@ def p_words(p: float, method: str) -> str:
     return f"{METHODS[method].words.symbol} {text if text.startswith(('<', '>')) else f'= {text}'}"
 
 
-def nothing_survives(words: str, alpha: float, threshold: str, *, can_pass: bool) -> str:
-    """Return that nothing survives a correction and what it would have taken, without a full stop.
-
-    Parameters
-    ----------
-    words : name and level of the correction
-    alpha : its level
-    threshold : what a value had to reach; may be empty
-    can_pass : whether there are enough permutations for a p at the level
-    """
-    why = f" (threshold: {threshold})" if threshold else ""
-    if not can_pass:
-        why = f": too few permutations exist for any p-value to reach {alpha:g}"
-    return f"Nothing survives {in_sentence(words)}{why}"
-
-
 def format_p(p: float) -> str:
-    """Write a p-value for people: 0.012, < 0.001, never 0.000."""
+    """Return a p-value for people: 0.012, < 0.001, never 0.000."""
     if np.isnan(p):
         return "n/a"
     if p < 0.001:
@@ -135,24 +119,24 @@ def format_p(p: float) -> str:
 
 
 def coordinate(value: float) -> str:
-    """Write a coordinate in tenths of a millimetre, whole where it is whole; halves are rounded as viewer.js does."""
+    """Return a coordinate in tenths of a millimetre, whole where it is whole; halves are rounded as viewer.js does."""
     tenths = math.floor(abs(value) * 10 + 0.5)
     text = f"{tenths / 10:.1f}".removesuffix(".0")
     return f"{MINUS}{text}" if tenths and value < 0 else text
 
 
 def place_words(xyz: Iterable[float]) -> str:
-    """Write a place in mm, (x, y, z): (42, -51, -18)."""
+    """Return a place in mm, (x, y, z): (42, -51, -18)."""
     return f"({', '.join(coordinate(float(value)) for value in xyz)})"
 
 
 def decimal(value: float) -> str:
-    """Write a number with two decimals; what rounds to zero has no sign."""
+    """Return a number with two decimals; what rounds to zero has no sign."""
     return f"{value:z.2f}".replace("-", MINUS)
 
 
 def short_label(label: str) -> str:
-    """Shorten an atlas label: its two largest parts, words in place of codes, a dash for no region."""
+    """Return an atlas label shortened: its two largest parts, words in place of codes, a dash for no region."""
     parts = [part for part in label.split("; ") if not part.endswith("in smaller parts")]
     words = [_region(part) for part in parts]
     named = [word for word in words if word]
@@ -163,7 +147,7 @@ def short_label(label: str) -> str:
 
 
 def _region(part: str) -> str:
-    """Turn 36.0% ctx-rh-fusiform into 36% R fusiform; empty where it is no region."""
+    """Return 36% R fusiform for 36.0% ctx-rh-fusiform; empty where it is no region."""
     share, _, name = part.rpartition("% ")
     if name in {"no_label", "Unknown", ""}:
         return ""

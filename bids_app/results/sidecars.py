@@ -46,7 +46,7 @@ VOXEL_UNCORRECTED = "uncorrected permutation p of the voxel's statistic"
 
 
 def about_effect_size(fit: ContrastFit) -> Json:
-    """Say what is special about an effect size where groups have variances of their own."""
+    """Return what is special about an effect size where groups have variances of their own."""
     standardiser = KINDS[fit.kind].standardisers.get(fit.effect_size_name)
     return {"Standardiser": standardiser} if standardiser else {}
 
@@ -67,13 +67,13 @@ def size_words(contrast: Contrast) -> str:
 
 
 def of_effect_size(description: str, stat: str, fit: ContrastFit) -> str:
-    """Add to the description of Hedges' g of which kind it is."""
+    """Return the description of an effect size, for Hedges' g with its kind."""
     words = size_words(fit.contrast) if stat == "hedgesg" else ""
     return f"{description}. {words}" if words else description
 
 
 def about_contrast(fit: ContrastFit) -> Json:
-    """Sidecar fields that all files of a contrast share."""
+    """Return the sidecar fields that all files of a contrast share."""
     contrast = fit.contrast
     kind = {"Statistic": fit.statistic_name} if fit.statistic_name else {}
     weights = contrast.cell_weights.tolist()
@@ -92,7 +92,7 @@ def about_contrast(fit: ContrastFit) -> Json:
 
 
 def about_shuffles(null: NullDistribution) -> Json:
-    """Sidecar fields of what is permuted."""
+    """Return the sidecar fields of what is permuted."""
     shuffles = null.shuffles
     return {
         "Shuffle": shuffles.scheme,
@@ -109,17 +109,17 @@ def n_possible_words(shuffles: Shuffles) -> int | str:
 
 
 def about_forming(null: NullDistribution) -> Json:
-    """Sidecar fields of how clusters are formed."""
+    """Return the sidecar fields of how clusters are formed."""
     return {"ClusterFormingThreshold": null.forming_threshold, **about_connectivity(null)}
 
 
 def about_connectivity(null: NullDistribution) -> Json:
-    """Sidecar field of which voxels are neighbours."""
+    """Return the sidecar field of which voxels are neighbours."""
     return {} if null.connectivity is None else {"Connectivity": null.connectivity}
 
 
 def about_method(inference: CorrectedMap, fit: ContrastFit) -> Json:
-    """Sidecar fields of one corrected map."""
+    """Return the sidecar fields of one corrected map."""
     row, null = METHODS[inference.method], inference.null
     interpretation = row.words.interpretation(fit.contrast)
     return {
@@ -145,13 +145,13 @@ def _unit(inference: CorrectedMap, fit: ContrastFit) -> str:
 
 
 def _family(inference: CorrectedMap) -> Json:
-    """Say over how many contrasts the correction reaches."""
+    """Return over how many contrasts the correction reaches."""
     families = {"FamiliesOfContrasts": inference.n_families} if inference.n_families > 1 else {}
     return {"ContrastsCorrectedTogether": inference.across, **families}
 
 
 def about_tail(inference: CorrectedMap) -> Json:
-    """Say which p are approximate, or why none is though it was asked for; empty where it was not."""
+    """Return which p are approximate, or why none is though it was asked for; empty where it was not."""
     if inference.no_tail:
         words = f"not used: {inference.no_tail}. All p are shares of the shuffles."
         return {"TailApproximation": words}
@@ -176,5 +176,5 @@ def about_tail(inference: CorrectedMap) -> Json:
 
 
 def about_logp(p: str) -> Json:
-    """Sidecar fields of a map of -log10 p; `p` is what it is the p of."""
+    """Return the sidecar fields of a map of -log10 p; `p` is what it is the p of."""
     return {"Description": f"-log10 of the {p}", "Transform": "-log10"}

@@ -246,7 +246,7 @@ def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_pa
     for name, changes in (
         ("a", {}),
         ("b", {"tail": tail}),
-        ("c", {"no_tail": "it needs at least 500 shuffles"}),
+        ("c", {"no_tail": "it needs at least 500 permutations"}),
         ("d", {"tail": tail, "across": 3, "n_families": 2}),
     ):
         folder = NodeWriter(NodeFolder(tmp_path, name, {}), {})
@@ -255,7 +255,7 @@ def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_pa
     assert "TailApproximation" not in found[0]
     assert found[1]["TailApproximation"]["Shape"] == 0.1
     assert found[1]["TailApproximation"]["Description"].startswith("p below 0.1 are approximate")
-    assert found[2]["TailApproximation"].startswith("not used: it needs at least 500 shuffles")
+    assert found[2]["TailApproximation"].startswith("not used: it needs at least 500 permutations")
     assert "ContrastsCorrectedTogether" not in found[1]
     assert (found[3]["ContrastsCorrectedTogether"], found[3]["FamiliesOfContrasts"]) == (3, 2)
     assert (found[1]["CriticalValueOf"], found[3]["CriticalValueOf"]) == ("|t|", "z")

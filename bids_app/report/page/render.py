@@ -22,12 +22,12 @@ from bids_app.report.text.findings import influence_rows
 from bids_app.report.text.methods import cited_works, methods_text, references
 from bids_app.report.text.methods_model import SPHERICITY
 from bids_app.report.text.overview import model_facts, overview_words
+from bids_app.report.text.survivors import nothing_survives
 from bids_app.report.wording import (
     NO_REGION,
     decimal,
     format_p,
     in_sentence,
-    nothing_survives,
     p_words,
     short_label,
     sided_words,

@@ -40,7 +40,7 @@ class Cell:
     full: str = ""
     """What was shortened, or what a column is."""
     value: str = ""
-    """What the file has there; several columns are parted by tabs."""
+    """What the file has there; several columns are separated by tabs."""
     link: str = ""
     """Address that opens the viewer at this place."""
 
@@ -58,7 +58,7 @@ class Table:
 
 
 def clusters_table(result: MethodResult, section: ContrastSection) -> Table:
-    """Write the clusters of a corrected map."""
+    """Return the clusters of a corrected map."""
     shown = ["cluster_id", *PLACE, "extent_voxels", "volume_mm3", "cluster_mean"]
     shown += ["peak_statistic", "peak_z_score", "peak_effect", f"p_{result.method}", *ATLASES]
     file = section.files.get(f"desc-{result.method}_clusters.tsv", "")
@@ -66,7 +66,7 @@ def clusters_table(result: MethodResult, section: ContrastSection) -> Table:
 
 
 def peaks_table(result: MethodResult, section: ContrastSection) -> Table:
-    """Write the peaks of a corrected map."""
+    """Return the peaks of a corrected map."""
     shown = ["peak_id", *PLACE, "peak_statistic", "peak_z_score", "peak_effect"]
     shown += [f"p_{result.method}", "extent_voxels", *ATLASES]
     file = section.files.get(f"desc-{result.method}_peaks.tsv", "")
@@ -74,13 +74,13 @@ def peaks_table(result: MethodResult, section: ContrastSection) -> Table:
 
 
 def place_link(section: ContrastSection, xyz: Sequence[float]) -> str:
-    """Give the address that opens the contrast's viewer at a place; empty without a viewer."""
+    """Return the address that opens the contrast's viewer at a place; empty without a viewer."""
     viewer = section.files.get("viewer", "")
     return f"{viewer}#{place_hash(xyz)}" if viewer else ""
 
 
 def _table(table: pd.DataFrame, wanted: Sequence[str], about: tuple[str, str], section: ContrastSection) -> Table:
-    """Choose, order and write the columns that there are."""
+    """Return a table of those of the wanted columns that there are, in their order."""
     names = [name for name in dict.fromkeys(wanted) if name in table]
     heads = []
     for name in names:
@@ -107,7 +107,7 @@ def _head(name: str) -> str:
 
 
 def _row(values: dict[str, Any], section: ContrastSection) -> tuple[Cell, ...]:
-    """Write one row, its coordinates in one cell."""
+    """Return one row, its coordinates in one cell."""
     cells = []
     for name, value in values.items():
         if name == PLACE[0]:
@@ -120,7 +120,7 @@ def _row(values: dict[str, Any], section: ContrastSection) -> tuple[Cell, ...]:
 
 
 def file_text(value: Any) -> str:  # noqa: ANN401
-    """Spell a value as `outputs.write_table` does."""
+    """Return a value as `results.files.write_table` spells it."""
     if isinstance(value, float | np.floating):
         return "n/a" if np.isnan(value) else f"{value:.9g}"
     return str(value)

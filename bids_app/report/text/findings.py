@@ -24,7 +24,7 @@ from bids_app.statistics.smoothness import METHOD, Smoothness
 from bids_app.statistics.subject_influence import ROBUST_LIMIT, PeakInfluence, SubjectDistances
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-CARRIES = 2 / 3  # a peak whose statistic falls below this share without one subject hangs on that subject
+CARRIES = 2 / 3  # a peak whose statistic falls below this share without one subject is driven by that subject
 MORE_SKEWED = 0.1  # share of voxels with a skewness of 1 beyond that of normal noise, from which it is worth a warning
 UNLIKE = 1.5  # ratio of two groups' standard deviations, from which it is worth a warning
 APART = 2.0  # ratio of two p; parametric ones that are corrected for non-sphericity are often 1.5 times too large
@@ -34,7 +34,7 @@ MAX_LISTED = 5
 def contrast_checks(
     contrast: Contrast, diagnostics: Diagnostics, smoothness: Smoothness | None, scheme: str | None
 ) -> Checks:
-    """Say and draw what the diagnostics of a contrast found.
+    """Return what the diagnostics of a contrast found, in words and pictures.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def contrast_checks(
 
 
 def influence_rows(peaks: Sequence[PeakInfluence]) -> list[tuple[str, ...]]:
-    """Write a row for each peak: place, statistic of all, the weakest without one, without whom, the median."""
+    """Return a row for each peak: place, statistic of all, the weakest without one, without whom, the median."""
     rows = []
     for peak in peaks:
         name, value = peak.most or ("", np.nan)
@@ -71,7 +71,7 @@ def influence_rows(peaks: Sequence[PeakInfluence]) -> list[tuple[str, ...]]:
 def draw_coverage(
     coverage: NDArray[np.uint16], affine: Floats, n_subjects: int, canvas: Canvas, *, least: float = 1.0
 ) -> Figure | None:
-    """Draw how many subjects lack each voxel that others have; None where nobody lacks any.
+    """Return the picture of how many subjects lack each voxel that others have; None where nobody lacks any.
 
     Parameters
     ----------
@@ -117,20 +117,20 @@ def _outlier_words(distances: SubjectDistances) -> Finding:
     named = a_few([f"sub-{name} ({size[name]:.2f})" for name in ordered], MAX_LISTED)
     return Finding(
         "Outlying subjects",
-        f"{named}: {kind}, over all voxels, more than {rule} (all subjects {of_all}). Look at the maps before "
-        "leaving anybody out, and say in the paper that it was done.",
+        f"{named}: {kind}, over all voxels, more than {rule} (all subjects {of_all}). Inspect the maps before "
+        "excluding anybody, and report it in the paper.",
         is_warning=True,
     )
 
 
 def _influence_words(peaks: Sequence[PeakInfluence], symbol: str) -> Finding:
-    """Speak of the highest peak, and of those that hang on one subject."""
+    """Return the influence on the highest peak, and the peaks that are driven by a single subject."""
     first = peaks[0]
     words = f"{symbol} = {_number(first.statistic)} at {place_words(first.place)} mm"
     if first.most is None:
-        return Finding("Influence of single subjects", f"{words}; it cannot be told without any one subject.")
+        return Finding("Influence of single subjects", f"{words}; it cannot be estimated without any one subject.")
     name, value = first.most
-    words += f" would be {_number(value)} without sub-{name}, the lowest that leaving out one subject gives."
+    words += f" would be {_number(value)} without sub-{name}, the lowest that excluding one subject gives."
     carried = [peak for peak in peaks if peak.most is not None and _share(peak) < CARRIES]
     if carried:
         listed = "; ".join(
@@ -147,7 +147,7 @@ def _share(peak: PeakInfluence) -> float:
 
 
 def _skewness_words(shape: ResidualShape, n_subjects: int, scheme: str | None) -> Finding:
-    """Give skewness beside that of normal noise, and the two tails."""
+    """Return the skewness beside that of normal noise, and the two tails."""
     low, _, middle, _, high = shape.skewness
     along = " along the estimated effect" if shape.n_dimensions > 1 else ""
     excess = shape.beyond[1] - shape.beyond_normal[1]
@@ -172,7 +172,7 @@ def _skewness_words(shape: ResidualShape, n_subjects: int, scheme: str | None) -
 
 
 def _group_words(groups: Sequence[GroupSpread], scheme: str | None) -> Finding:
-    """Give each group's spread; a warning where equal ones are taken for granted."""
+    """Return each group's spread; a warning where equal ones are assumed."""
     named = ", ".join(f"{each.group} {each.sd[1]:.3g} ({each.n_subjects} subjects)" for each in groups)
     medians = [each.sd[1] for each in groups]
     ratio = max(medians) / min(medians) if min(medians) > 0 else np.inf
@@ -191,7 +191,7 @@ def _group_words(groups: Sequence[GroupSpread], scheme: str | None) -> Finding:
 def _smoothness_words(smoothness: Smoothness | None) -> Finding:
     title = "Smoothness of the noise"
     if smoothness is None:
-        return Finding(title, "Cannot be told: no voxel has neighbours along all three axes in the mask.")
+        return Finding(title, "Cannot be estimated: no voxel has neighbours along all three axes in the mask.")
     mm, voxels = (
         f" {TIMES} ".join(f"{value:.1f}" for value in values) for values in (smoothness.fwhm_mm, smoothness.fwhm_voxels)
     )
@@ -204,11 +204,12 @@ def _smoothness_words(smoothness: Smoothness | None) -> Finding:
 
 
 def _agreement_words(agreement: PAgreement) -> Finding:
-    """Compare two p of single voxels; there may be too few shuffles to do so."""
+    """Return how the two p of single voxels compare, where there are enough permutations."""
     title = "Agreement of permutation and parametric p"
     if agreement.largest is None:
         return Finding(
-            title, f"Cannot be told: no voxel's permutation p lies from {FEW}/{agreement.n_shuffles} on and below 1."
+            title,
+            f"Cannot be compared: no voxel's permutation p lies from {FEW}/{agreement.n_shuffles} on and below 1.",
         )
     parametric, permuted = agreement.largest
     assert agreement.place is not None
@@ -239,7 +240,7 @@ def _figures(contrast: Contrast, diagnostics: Diagnostics, found: Sequence[Findi
     )
     agree = (
         " Right: median permutation p of the voxels of each parametric p, and the range of 90 % of them; the line is "
-        "the smallest p that the shuffles can give."
+        "the smallest p that the permutations can give."
         if diagnostics.agreement
         else ""
     )

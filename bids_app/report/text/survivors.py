@@ -1,4 +1,4 @@
-"""What survived and what to look at, of all contrasts of a run, for the end of the log."""
+"""What survived, or that nothing did and what it would have taken; for the page, and for the end of the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bids_app.console.terminal import Outcome, Survival
 from bids_app.console.text import a_few
 from bids_app.inference.catalogue import METHODS
 from bids_app.report.content import ContrastSection, NodeSection
-from bids_app.report.wording import MINUS, p_words
+from bids_app.report.wording import MINUS, in_sentence, p_words
 
 MAX_NAMES = 3
 
@@ -26,6 +26,22 @@ def warning_lines(nodes: Sequence[NodeSection]) -> list[str]:
             found.setdefault(finding.title, []).append(section.contrast.name)
     return [f"Diagnostic warning (see the report): {title.lower()} ({a_few(names, MAX_NAMES)})"
             for title, names in found.items()]  # fmt: skip
+
+
+def nothing_survives(words: str, alpha: float, threshold: str, *, can_pass: bool) -> str:
+    """Return that nothing survives a correction and what it would have taken, without a full stop.
+
+    Parameters
+    ----------
+    words : name and level of the correction
+    alpha : its level
+    threshold : what a value had to reach; may be empty
+    can_pass : whether there are enough permutations for a p at the level
+    """
+    why = f" (threshold: {threshold})" if threshold else ""
+    if not can_pass:
+        why = f": too few permutations exist for any p-value to reach {alpha:g}"
+    return f"Nothing survives {in_sentence(words)}{why}"
 
 
 def _outcome(section: ContrastSection) -> Outcome:

@@ -53,7 +53,7 @@ def test_what_is_measured_is_said_with_its_numbers(quiet: Diagnostics) -> None:
     checks = contrast_checks(make_contrast("t"), quiet, SMOOTH, "sign-flip")
     words = said(checks)
     assert words["Influence of single subjects"] == (
-        "t = −9.00 at (1, −2, 3) mm would be −8.00 without sub-01, the lowest that leaving out one subject gives."
+        "t = −9.00 at (1, −2, 3) mm would be −8.00 without sub-01, the lowest that excluding one subject gives."
     )
     assert "FWHM 13.1 × 13.2 × 13.8 mm (4.3 × 4.4 × 4.6 voxels)" in words["Smoothness of the noise"]
     assert "88.1 voxels per resel" in words["Smoothness of the noise"]
@@ -124,9 +124,9 @@ def test_what_cannot_be_told_is_said(quiet: Diagnostics) -> None:
     few = PAgreement(8, np.array([-1.0]), np.array([500]), np.zeros((3, 1)), None, None, None)
     lost = PeakInfluence((0.0, 0.0, 0.0), 3.0, ("01",), np.array([np.nan]))
     words = said(contrast_checks(make_contrast("F"), replace(quiet, agreement=few, peaks=(lost,)), None, None))
-    assert words["Smoothness of the noise"].startswith("Cannot be told")
+    assert words["Smoothness of the noise"].startswith("Cannot be estimated")
     assert "from 10/8 on" in words["Agreement of permutation and parametric p"]
-    assert words["Influence of single subjects"].startswith("F = 3.00 at (0, 0, 0) mm; it cannot be told")
+    assert words["Influence of single subjects"].startswith("F = 3.00 at (0, 0, 0) mm; it cannot be estimated")
     assert influence_rows([lost]) == [("(0, 0, 0)", "3.00", "n/a", "n/a", "n/a")]
 
 

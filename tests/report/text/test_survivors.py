@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bids_app.report import content
 from bids_app.report.content import Checks, Finding
-from bids_app.report.text.survivors import outcomes, warning_lines
+from bids_app.report.text.survivors import nothing_survives, outcomes, warning_lines
 from builders.pages import make_node
 
 
@@ -31,6 +31,19 @@ def test_where_nothing_survives_what_came_closest_is_named(nothing: content.Cont
     assert result.closest is not None
     assert result.closest.p > 0.05
     assert f"t = {result.closest.statistic:.2f}, p = {result.closest.p:.3f}" in first.peak
+
+
+def test_why_nothing_survives_is_told_once_and_with_the_reason_that_applies() -> None:
+    """The value that was needed; nothing where it differs between voxels; or the permutations."""
+    words = "Voxel-wise FWE, p ≤ 0.05"
+    assert nothing_survives(words, 0.05, "|t| > 5.20", can_pass=True).endswith(
+        "voxel-wise FWE, p ≤ 0.05 (threshold: |t| > 5.20)"
+    )
+    assert nothing_survives(words, 0.05, "", can_pass=True).endswith("voxel-wise FWE, p ≤ 0.05")
+    hopeless = nothing_survives(words, 0.01, "|t| > 5.20", can_pass=False)
+    assert "5.20" not in hopeless
+    assert "too few permutations" in hopeless
+    assert hopeless.endswith("0.01")
 
 
 def test_each_kind_of_warning_is_one_line(strong_t: content.ContrastSection) -> None:
