@@ -14,7 +14,7 @@ from bids_app.inference.corrections import familywise, parametric
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
-from bids_app.permutation.shuffles import sign_flips
+from bids_app.permutation.schemes import make_shuffles
 from bids_app.report import content
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.spaces.clusters import Lattice
@@ -63,7 +63,7 @@ def make_section(
     fit = fit_contrast(values, contrast_test(design, contrast))
     inferences = [parametric(fit, "bonferroni", 0.05, 0, lattice), parametric(fit, "uncorrected", 0.0001, 2, lattice)]
     if shuffled:
-        flips = sign_flips(N_SUBJECTS, n_shuffles, np.random.default_rng(0), up_to_sign=True)
+        flips = make_shuffles(contrast_test(design, contrast), n_shuffles, 0)
         maximised = choose_enhancements(
             ["voxel", "cluster-size"], lattice, contrast_test(design, contrast), (0.01, None)
         )

@@ -98,7 +98,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     inputs = find_maps(options, spec, spec.nodes[0])
     study = run.prepare(spec.nodes[0], inputs, build_design(inputs, spec.nodes[0]), options)
     nulls = permute(study.maps.values, study.node, study.design, study.plans, run._means(study.maps, options))
-    given = [as_saved(run.analyse_contrast(study, contrast, *next(nulls))) for contrast in study.design.contrasts]
+    given = [as_saved(run.analyse_contrast(study, test, *next(nulls))) for test in study.tests]
     ((node, _),) = find_nodes(dataclasses.replace(options, bids_dir=Path("/nowhere"), reports_only=True))
     compare(study.design, node.facts.design, "design")
     compare(study.node, node.spec, "spec")
