@@ -18,7 +18,7 @@ from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.null_distribution import Work, null_distribution
-from bids_app.permutation.shuffles import sign_flips
+from bids_app.permutation.schemes import make_shuffles
 from bids_app.report import content
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.results.input_summary import InputSummary, count_files
@@ -79,8 +79,8 @@ def make_section(
     fit = fit_contrast(values, contrast_test(design, contrast))
     null = family = None
     if shuffled:
-        flips = sign_flips(N_SUBJECTS, n_shuffles, np.random.default_rng(0), up_to_sign=True)
         test = contrast_test(design, contrast)
+        flips = make_shuffles(test, n_shuffles, 0)
         maximised = choose_enhancements(["voxel", "cluster-size"], lattice, test, (0.01, None))
         null = null_distribution(values, test, flips, maximised, Work())
         family = own_family(null)
