@@ -330,6 +330,8 @@ def scan(
                 _recompute_small_errors(
                     blocks, b, products, moves.place[h], moves.sign[h], error, ratio, bound, reached, two_sided
                 )
+            # `scan_matrices` ends with the same lines: a function of both, which hands over the columns of the list for
+            # each shuffle and block, takes a tenth longer (2 mm, 64 shuffles of 20 units), with maps a quarter
             if maps.shape[0] > 0:
                 for v in range(BLOCK):
                     maps[h, b * BLOCK + v] = ratio[v]
