@@ -175,9 +175,7 @@ def test_a_signal_between_batches_keeps_what_is_done(
     process.send_signal(getattr(signal, name))
     left = process.communicate(timeout=60)[1]
     assert process.returncode == code, left
-    said = (
-        f"bids-grouplevel: {word}\nThe same command resumes from its last checkpoint, in {tmp_path / 'out'}/.work\n"
-    )
+    said = f"bids-grouplevel: {word}\nThe same command resumes from its last checkpoint, in {tmp_path / 'out'}/.work\n"
     assert left.endswith(said)
     assert "Traceback" not in left
     assert re.fullmatch(r"AvsB: \d+ of 300 permutations \(\d+ %\), [\d.]+ per second, \d+ s left\n", lines[-1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from bids_app.cli.analyse import main
+from builders.models import node, write_model
 
 CELLS = ("hiA", "slowA", "hiB", "slowB")
 FACTORS = [{"Name": "side", "Levels": ["A", "B"]}, {"Name": "load", "Levels": ["hi", "slow"]}]
@@ -124,12 +124,7 @@ def test_a_design_that_cannot_be_run_is_named_and_writes_nothing(
     table = ["\t".join(["participant_id", *PEOPLE]), *rows[: bad.n_people]]
     (root / "participants.tsv").write_text("\n".join(table) + "\n")
     block = {"Factors": FACTORS, "CellName": "{load}{side}", "Permutation": None} | bad.block
-    node = {
-        "Level": "Dataset", "Name": "n", "GroupBy": [], "Contrasts": bad.contrasts,
-        "Model": {"Type": "glm", "X": [*bad.conditions, "subject"], "Software": {"grouplevel": block}},
-    }  # fmt: skip
-    model = tmp_path / "model.json"
-    model.write_text(json.dumps({"Name": "m", "BIDSModelVersion": "1.0.0", "Nodes": [node]}))
+    model = write_model(tmp_path / "model.json", node([*bad.conditions, "subject"], block, bad.contrasts))
     code = main([str(root), str(tmp_path / "out"), "group", "--model", str(model), "--quiet", "--skip-bids-validation"])
     message = capsys.readouterr().err
     assert code == 65, message

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_app.arrays import Booleans
-from bids_app.console.terminal import matters, say_outcomes
+from bids_app.console.terminal import log_notice, say_outcomes
 from bids_app.model.specification import NodeSpec
 from bids_app.report import content
 from bids_app.report.figures import background as canvases
@@ -156,8 +156,8 @@ def write_page(
     write_text(report, html.render(page))
     say_outcomes(outcomes.outcomes(page.nodes))
     for line in outcomes.warning_lines(page.nodes):
-        matters("%s", line)
-    matters("Report: %s", report)
+        log_notice("%s", line)
+    log_notice("Report: %s", report)
 
 
 def make_page(nodes: Sequence[tuple[NodeFacts, content.NodeSection]], more: Mapping[str, str]) -> content.Page:

@@ -19,7 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bids_app import __version__
-from bids_app.console.terminal import matters, open_shown, stage
+from bids_app.console.terminal import log_notice, open_shown, stage
 from bids_app.console.text import file_label, listed, nearest, shown
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design, build_design
@@ -302,7 +302,7 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
         say(f"{maps.values.shape[1]:,} voxels in the mask")
     uses_mni, space_note = space_has_atlases(inputs.entities.get("space"), has_position=maps.has_position)
     _say(maps.notes)
-    (matters if "space" not in inputs.entities or not uses_mni else log.info)("%s", space_note)
+    (log_notice if "space" not in inputs.entities or not uses_mni else log.info)("%s", space_note)
     settings = node.settings
     atlases = load_atlases(settings.report.atlases, maps.grid.shape, maps.affine) if uses_mni else ()
     connectivity = settings.permutation.connectivity if settings.permutation else 26

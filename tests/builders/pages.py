@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.cluster_tables import Brain, Limits, tabulate
 from bids_app.inference.corrections import familywise, parametric
-from bids_app.model.settings import GroupLevelSettings, PermutationSettings
+from bids_app.model.settings import ErrorTerm, GroupLevelSettings, PermutationSettings, Sphericity
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import Work, choose_enhancements, null_distribution
 from bids_app.permutation.schemes import sign_flips
@@ -19,6 +20,7 @@ from bids_app.report import content
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.spaces.clusters import Lattice
 from bids_app.statistics.fit import fit_contrast
+from builders import designs
 
 MASK = np.ones((4, 4, 4), bool)
 AFFINE = np.diag([3.0, 3, 3, 1])
@@ -27,29 +29,13 @@ PNG = b"\x89PNG not a picture"
 CONDITIONS = ("A", "B", "C")
 
 
-def make_contrast(test: str, name: str, error_term: str = "partitioned") -> Contrast:
-    rows = np.array([[1.0, -1, 0], [0, 1, -1]])[: 1 if test == "t" else 2]
-    within = rows / np.linalg.norm(rows) if test == "t" else np.linalg.qr(rows.T)[0].T
-    sphericity = "greenhouse-geisser" if test == "F" and error_term == "partitioned" else "none"
-    return Contrast(
-        name,
-        "AB",
-        test,  # type: ignore[arg-type]
-        "two" if test == "t" else "positive",
-        rows,
-        rows,
-        within,
-        np.ones((1, 1)),
-        error_term,  # type: ignore[arg-type]
-        sphericity,  # type: ignore[arg-type]
-        formula="A minus B",
-    )
+def make_contrast(test: Literal["t", "F"], name: str, error_term: ErrorTerm = "partitioned") -> Contrast:
+    sphericity: Sphericity = "greenhouse-geisser" if test == "F" and error_term == "partitioned" else "none"
+    return designs.make_contrast(test, name, error_term=error_term, sphericity=sphericity)
 
 
 def make_design(*contrasts: Contrast) -> Design:
-    subjects = tuple(f"{number:02d}" for number in range(1, N_SUBJECTS + 1))
-    matrix = np.tile(np.eye(3), (N_SUBJECTS, 1))
-    return Design(matrix, CONDITIONS, subjects, CONDITIONS, np.ones((N_SUBJECTS, 1)), ("intercept",), contrasts)
+    return designs.make_design(*contrasts, n_subjects=N_SUBJECTS)
 
 
 def make_section(
