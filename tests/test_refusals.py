@@ -72,7 +72,7 @@ BAD = {
         ('column "gap" has no value for sub-03', "--participant-label 01 02 04 05 06"), {"Covariates": ["gap"]}
     ),
     "a subject without a row": Bad(
-        ("no row for sub-05, sub-06, of whom there are maps",), {"Covariates": ["age"]}, n_people=4
+        ("no row for sub-05, sub-06, who have maps",), {"Covariates": ["age"]}, n_people=4
     ),
     "labels without zeros": Bad(("no row for sub-01", "It has 1 for sub-01"), {"Covariates": ["age"]}, labels="sub-{}"),
     "an unknown column": Bad(('no column "Age"', 'did you mean "age"?'), {"Covariates": ["Age"]}),
@@ -80,7 +80,7 @@ BAD = {
         ('"side" is a factor in Factors and a column in Between', "another name"), {"Between": ["side"]}
     ),
     "a column that is group and covariate": Bad(
-        ('"group" stands in Between and in Covariates',), {"Between": ["group"], "Covariates": ["group"]}
+        ('"group" is in both Between and Covariates',), {"Between": ["group"], "Covariates": ["group"]}
     ),
     "a column called like a condition": Bad(
         ('"hiA" is a condition and a column of Between or Covariates', "rename the column"), {"Covariates": ["hiA"]}
@@ -98,7 +98,7 @@ BAD = {
         ("7 between-subject columns (group.c, group.p, age, weight, iq, score, sex.F) for 6 subjects",),
         {"Between": ["group"], "Covariates": ["age", "weight", "iq", "score", "sex"]},
     ),
-    "two contrasts of one name": Bad(('two contrasts are called "a"',), {}, (t("a"), t("a"))),
+    "two contrasts of one name": Bad(('two contrasts are named "a"',), {}, (t("a"), t("a"))),
     "two contrasts of one file": Bad(
         ('"A > B" and "A-B" would share the file label "AB"',), {}, (t("A > B"), t("A-B"))
     ),
