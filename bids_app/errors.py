@@ -1,17 +1,17 @@
 """The errors that a user can cause, one class per exit code.
 
-GroupLevelError            1   anything that went wrong and was foreseen
+GroupLevelError            1   any foreseen failure
 ├── InvalidDatasetError    16  the input is not a BIDS dataset
 ├── AnalysisLevelError     17  an analysis level other than "group"
-├── NothingMatchedError    18  no map fits the model and the filters
+├── NothingMatchedError    18  no map matches the model and the filters
 ├── UsageError             64  wrong command line
 ├── DataError              65  bad images, covariates or tables
 │   └── ModelError         65  bad model file
-├── MissingPathError       66  a path that was named does not exist
+├── MissingPathError       66  a given path does not exist
 └── OutputError            73  the output cannot be written
 
-A message says what was found, what was expected, where, and what to do. What stops nothing, and may still change a
-number, is a note that is `Warned`.
+A message says what was found, what was expected, where, and what to do. What does not stop a run but may change its
+results is a note of class `Warned`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def printable(text: str) -> str:
-    """Spell out what would move the cursor of a terminal, clear it or forge what stands on it."""
-    return _CONTROL.sub(lambda sign: sign.group().encode("unicode_escape").decode("ascii"), text)
+    """Return a text with escapes for the characters that would move the cursor of a terminal or forge its content."""
+    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class GroupLevelError(Exception):
-    """Any failure that a user can cause and mend."""
+    """Any failure that the user can cause and fix."""
 
     exit_code = 1
 
@@ -46,7 +46,7 @@ class AnalysisLevelError(GroupLevelError):
 
 
 class NothingMatchedError(GroupLevelError):
-    """No first-level map fits the model and the filters."""
+    """No first-level map matches the model and the filters."""
 
     exit_code = 18
 
@@ -68,7 +68,7 @@ class ModelError(DataError):
 
 
 class MissingPathError(GroupLevelError):
-    """A path that was named does not exist."""
+    """A given path does not exist."""
 
     exit_code = 66
 
@@ -80,9 +80,9 @@ class OutputError(GroupLevelError):
 
 
 class Warned(str):
-    """A note about numbers that may be others than the user expects: a warning in the log and in the report.
+    """A note on results that may differ from what the user expects: a warning in the log and in the report.
 
-    Text like any other note, so that it stands among them; a record of the results keeps it apart (`records`).
+    It is a text like the other notes, among which it is listed; the record of the results keeps it apart.
     """
 
     __slots__ = ()

@@ -29,7 +29,7 @@ from bids_app.model.specification import ModelSpec
 from bids_app.statistics.effect_sizes import hedges_correction
 from bids_app.statistics.fit import ContrastFit, fit_contrast
 from bids_app.statistics.kinds import contrast_test
-from builders.models import Document
+from builders.models import Document, document, node
 
 V = 25
 SUBJECTS = tuple(f"{i:02d}" for i in range(1, 15))
@@ -47,11 +47,7 @@ def make(read: Callable[[Document], ModelSpec]) -> Make:
     """Build a design from a model file's block and contrasts, for fourteen subjects."""
 
     def build(conditions: Sequence[str], contrasts: Sequence[Document] = (), **block: object) -> Design:
-        node: Document = {
-            "Level": "Dataset", "Name": "n", "GroupBy": [], "Contrasts": list(contrasts),
-            "Model": {"Type": "glm", "X": [*conditions, "subject"], "Software": {"grouplevel": block}},
-        }  # fmt: skip
-        model = read({"Name": "m", "BIDSModelVersion": "1.0.0", "Nodes": [node]})
+        model = read(document(node([*conditions, "subject"], block, contrasts)))
         rows = [(subject, condition, ()) for subject in SUBJECTS for condition in conditions]
         table = pd.DataFrame(rows, columns=["subject", "condition", "paths"])
         people = pd.DataFrame({"group": GROUPS, "two": TWO, "half": HALVES}, index=pd.Index(SUBJECTS), dtype=object)

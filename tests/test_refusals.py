@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from bids_app.cli.analyse import main
+from builders.models import node, write_model
 
 CELLS = ("hiA", "slowA", "hiB", "slowB")
 FACTORS = [{"Name": "side", "Levels": ["A", "B"]}, {"Name": "load", "Levels": ["hi", "slow"]}]
@@ -72,7 +72,7 @@ BAD = {
         ('column "gap" has no value for sub-03', "--participant-label 01 02 04 05 06"), {"Covariates": ["gap"]}
     ),
     "a subject without a row": Bad(
-        ("no row for sub-05, sub-06, of whom there are maps",), {"Covariates": ["age"]}, n_people=4
+        ("no row for sub-05, sub-06, who have maps",), {"Covariates": ["age"]}, n_people=4
     ),
     "labels without zeros": Bad(("no row for sub-01", "It has 1 for sub-01"), {"Covariates": ["age"]}, labels="sub-{}"),
     "an unknown column": Bad(('no column "Age"', 'did you mean "age"?'), {"Covariates": ["Age"]}),
@@ -80,7 +80,7 @@ BAD = {
         ('"side" is a factor in Factors and a column in Between', "another name"), {"Between": ["side"]}
     ),
     "a column that is group and covariate": Bad(
-        ('"group" stands in Between and in Covariates',), {"Between": ["group"], "Covariates": ["group"]}
+        ('"group" is in both Between and Covariates',), {"Between": ["group"], "Covariates": ["group"]}
     ),
     "a column called like a condition": Bad(
         ('"hiA" is a condition and a column of Between or Covariates', "rename the column"), {"Covariates": ["hiA"]}
@@ -98,7 +98,7 @@ BAD = {
         ("7 between-subject columns (group.c, group.p, age, weight, iq, score, sex.F) for 6 subjects",),
         {"Between": ["group"], "Covariates": ["age", "weight", "iq", "score", "sex"]},
     ),
-    "two contrasts of one name": Bad(('two contrasts are called "a"',), {}, (t("a"), t("a"))),
+    "two contrasts of one name": Bad(('two contrasts are named "a"',), {}, (t("a"), t("a"))),
     "two contrasts of one file": Bad(
         ('"A > B" and "A-B" would share the file label "AB"',), {}, (t("A > B"), t("A-B"))
     ),
@@ -124,12 +124,7 @@ def test_a_design_that_cannot_be_run_is_named_and_writes_nothing(
     table = ["\t".join(["participant_id", *PEOPLE]), *rows[: bad.n_people]]
     (root / "participants.tsv").write_text("\n".join(table) + "\n")
     block = {"Factors": FACTORS, "CellName": "{load}{side}", "Permutation": None} | bad.block
-    node = {
-        "Level": "Dataset", "Name": "n", "GroupBy": [], "Contrasts": bad.contrasts,
-        "Model": {"Type": "glm", "X": [*bad.conditions, "subject"], "Software": {"grouplevel": block}},
-    }  # fmt: skip
-    model = tmp_path / "model.json"
-    model.write_text(json.dumps({"Name": "m", "BIDSModelVersion": "1.0.0", "Nodes": [node]}))
+    model = write_model(tmp_path / "model.json", node([*bad.conditions, "subject"], block, bad.contrasts))
     code = main([str(root), str(tmp_path / "out"), "group", "--model", str(model), "--quiet", "--skip-bids-validation"])
     message = capsys.readouterr().err
     assert code == 65, message

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from bids_app.console.terminal import matters, open_shown
+from bids_app.console.terminal import log_notice, open_shown
 from bids_app.errors import Warned
 
 log = logging.getLogger("bids_app")
@@ -48,7 +48,7 @@ def log_notes(notes: Iterable[str]) -> None:
 def log_assumption(words: str, *, is_assumed: bool) -> None:
     """Log what a stage goes by; people see it on the terminal where nobody said so and it had to be assumed."""
     if is_assumed:
-        matters("%s", words)
+        log_notice("%s", words)
     else:
         log.info("%s", words)
 

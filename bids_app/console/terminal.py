@@ -1,7 +1,7 @@
-"""What people see while a run works: stages with their times, bars, warnings once, and what survived at the end.
+"""Console output of a run: stages with their times, progress bars, each warning once, and the survivors at the end.
 
-All of it are lines of the log, of which some are marked. A terminal shows the marked ones its own way and leaves out
-what is only for the record; a file or a pipe gets every line as plain text, and so does log.txt.
+All of these are log records, some of which are marked. A terminal formats the marked ones and omits what is only for
+the record; a file or a pipe gets every record as plain text, as does log.txt.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger("bids_app")
 
 Say = Callable[[str], None]
 
-STAGE, MATTERS, OUTCOME = "stage", "matters", "outcome"  # marks of log records
+STAGE, NOTICE, OUTCOME = "stage", "notice", "outcome"  # marks of log records
 NAME_WIDTH = 26
 
 
@@ -48,7 +48,7 @@ class Survival:
     n_voxels: int
     n_clusters: int
     peak: str
-    """Statistic, p and place of the strongest; where nothing survives, what came closest."""
+    """Statistic, p and coordinates of the strongest peak; if nothing survives, of the closest to significance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,14 @@ class Outcome:
 
 
 def open_shown(verbosity: int) -> logging.Handler:
-    """Choose how the log is shown on stderr: a terminal that can move its cursor is drawn on, anything else gets lines.
+    """Return the handler that shows the log on stderr: drawing on a terminal that can move its cursor, otherwise lines.
 
     Parameters
     ----------
-    verbosity : -1 only what is wrong, 0 normal, 1 and above everything
+    verbosity : -1 warnings and errors only, 0 normal, 1 and above everything
     """
     console = Console(stderr=True, highlight=False)
-    # rich says no to terminals that cannot move the cursor; and it says yes to a file where FORCE_COLOR is set
+    # rich excludes terminals that cannot move the cursor, but accepts a file if FORCE_COLOR is set
     if verbosity >= 0 and sys.stderr.isatty() and console.is_interactive:
         return Terminal(console, verbosity)
     lines = logging.StreamHandler(sys.stderr)
@@ -80,7 +80,7 @@ def open_shown(verbosity: int) -> logging.Handler:
 
 
 class _Lines(logging.Formatter):
-    """Writes a message as it is; a warning is called so, there being no colour."""
+    """Formats a message as plain text, with a prefix for warnings in place of colour."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = printable(super().format(record))
@@ -89,7 +89,7 @@ class _Lines(logging.Formatter):
 
 @contextmanager
 def stage(name: str) -> Iterator[Say]:
-    """Time a part of the run; its name and time are logged when it is done.
+    """Return a context that times a part of the run, and logs its name and time at the end.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def stage(name: str) -> Iterator[Say]:
     Returns
     -------
     context manager
-        Yields a function that takes what there is to say of the stage when it is done, such as how many maps were read.
+        Yields a function that takes a detail to log at the end, such as how many maps were read.
     """
     said: list[str] = []
     start = time.perf_counter()
@@ -114,9 +114,9 @@ def stage(name: str) -> Iterator[Say]:
     log.info("%s: %s%.1f s", name, detail, seconds, extra=mark)
 
 
-def matters(message: str, *values: object) -> None:
-    """Log what people should see though nothing is wrong."""
-    log.info(message, *values, extra={"kind": MATTERS})
+def log_notice(message: str, *values: object) -> None:
+    """Log what users should see although nothing is wrong."""
+    log.info(message, *values, extra={"kind": NOTICE})
 
 
 def say_outcomes(outcomes: Sequence[Outcome]) -> None:
@@ -130,12 +130,12 @@ def say_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 def find_terminal() -> Terminal | None:
-    """Return the terminal that the log is shown on; None where it goes elsewhere."""
+    """Return the terminal that shows the log; None if it goes elsewhere."""
     return next((handler for handler in log.handlers if isinstance(handler, Terminal)), None)
 
 
 class Terminal(logging.Handler):
-    """Draws the log on a terminal; what is at work stands below it."""
+    """Draws the log on a terminal, with the work in progress below it."""
 
     def __init__(self, console: Console, verbosity: int = 0) -> None:
         super().__init__(logging.DEBUG if verbosity > 0 else logging.INFO)
@@ -144,32 +144,32 @@ class Terminal(logging.Handler):
         self.addFilter(_Once())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Draw a line of the log, or leave it to log.txt."""
+        """Draw a log record, unless it is only for log.txt."""
         kind, message = getattr(record, "kind", ""), printable(record.getMessage())
         if kind == STAGE:
             name, said, seconds = record.__dict__["parts"]
             name, said = printable(name), printable(said)
-            self.show(_stage_line(self._sign("\N{CHECK MARK}", "*"), name, said, seconds))
+            self.show(_stage_line(self._symbol("\N{CHECK MARK}", "*"), name, said, seconds))
         elif record.levelno >= logging.WARNING:
-            self.show(Text.assemble((f"{self._sign('!', '!')} ", "bold yellow"), (message, "yellow")))
-        elif kind == MATTERS:
+            self.show(Text.assemble((f"{self._symbol('!', '!')} ", "bold yellow"), (message, "yellow")))
+        elif kind == NOTICE:
             self.show(Text(f"  {message}"))
         elif kind != OUTCOME and self._shows_all:
             self.show(Text(f"  {message}", style="dim"))
 
     def show(self, what: RenderableType) -> None:
-        """Print above what is at work; a long line stays one, so that a path in it can be copied."""
+        """Print above the work in progress; a long line is not wrapped, so that a path in it can be copied."""
         self.console.print(what, soft_wrap=isinstance(what, Text))
 
     @contextmanager
     def working(self, name: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-        """Show that something is at work, with a bar where it is known how much there is to do; gone at the end.
+        """Return a context in which work is shown in progress, with a bar if its amount is known.
 
         Parameters
         ----------
-        name : what
-        total : steps; None: not known
-        done : steps that are done already
+        name : of the work
+        total : number of steps; None: unknown
+        done : number of steps already done
         """
         outermost = self._progress is None
         progress = self._progress or _progress(self.console)
@@ -179,23 +179,23 @@ class Terminal(logging.Handler):
         above = [task.id for task in progress.tasks if task.visible]
         for task in above:
             progress.update(task, visible=False)
-        own = progress.add_task(name, total=total, completed=done)
+        task_id = progress.add_task(name, total=total, completed=done)
         try:
-            yield lambda steps: progress.advance(own, steps)
+            yield lambda steps: progress.advance(task_id, steps)
         finally:
-            progress.remove_task(own)
+            progress.remove_task(task_id)
             for task in above:
                 progress.update(task, visible=True)
             if outermost:
                 progress.stop()
                 self._progress = None
 
-    def _sign(self, sign: str, plain: str) -> str:
-        return plain if self.console.options.ascii_only else sign
+    def _symbol(self, symbol: str, plain: str) -> str:
+        return plain if self.console.options.ascii_only else symbol
 
 
 class _Once(logging.Filter):
-    """Lets a warning through once."""
+    """Passes each warning once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +210,7 @@ class _Once(logging.Filter):
 
 
 class _WithTotal(ProgressColumn):
-    """Shows another column only where it is known how much there is to do."""
+    """Shows another column only if the amount of work is known."""
 
     def __init__(self, column: ProgressColumn) -> None:
         super().__init__()
@@ -229,12 +229,12 @@ class _Rate(ProgressColumn):
 
 
 def rate_words(per_second: float) -> str:
-    """Write a rate: whole steps, or two digits where they are slow."""
+    """Return a rate: in whole steps, or with two digits if they are slow."""
     return f"{per_second:.0f}" if per_second >= 10 else f"{per_second:.2g}"
 
 
 def _progress(console: Console) -> Progress:
-    """Lay out what is at work: a turning sign, its name, and a bar or the time so far."""
+    """Return the display of work in progress: a spinner, its name, and a bar or the elapsed time."""
     of_bars: tuple[ProgressColumn, ...] = (
         BarColumn(bar_width=30), MofNCompleteColumn(), _Rate(), TextColumn("left"), TimeRemainingColumn()
     )  # fmt: skip
@@ -243,14 +243,14 @@ def _progress(console: Console) -> Progress:
 
 
 class _WithoutTotal(TimeElapsedColumn):
-    """The time so far, where it is not known how much there is to do."""
+    """Elapsed time, if the amount of work is unknown."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) if task.total is None else Text("")
 
 
-def _stage_line(sign: str, name: str, said: str, seconds: float) -> Text:
-    line = Text.assemble((f"{sign} ", "bold green"), f"{_cut(name, NAME_WIDTH):<{NAME_WIDTH}} ")
+def _stage_line(symbol: str, name: str, said: str, seconds: float) -> Text:
+    line = Text.assemble((f"{symbol} ", "bold green"), f"{_cut(name, NAME_WIDTH):<{NAME_WIDTH}} ")
     if said:
         line.append(f"{said}  ")
     return line.append(f"{seconds:.1f} s", style="dim")
@@ -261,7 +261,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def _line(outcome: Outcome, survival: Survival) -> str:
-    """Say in a line what a correction left."""
+    """Return a line on what survives a correction."""
     head = f"{outcome.contrast}: {survival.words}"
     if not survival.n_voxels:
         return f"{head}: nothing survives{f'; closest: {survival.peak}' if survival.peak else ''}"
@@ -271,14 +271,14 @@ def _line(outcome: Outcome, survival: Survival) -> str:
 
 
 def _table(outcomes: Sequence[Outcome], width: int) -> Table:
-    """Lay out what survived: a row for each contrast, or where the terminal is narrow one for each correction."""
+    """Return the table of survivors: a row per contrast or, on a narrow terminal, per correction."""
     methods = list(dict.fromkeys(survival.method for outcome in outcomes for survival in outcome.survivals))
     table = _wide(outcomes, methods)
     return table if Console(width=10_000).measure(table).maximum <= width else _narrow(outcomes)
 
 
 def _wide(outcomes: Sequence[Outcome], methods: Sequence[str]) -> Table:
-    """Columns are the corrections, and the strongest peak of the first of them."""
+    """Return a table whose columns are the corrections, and the strongest peak of the first one."""
     table = Table(title="Surviving voxels (clusters)", title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("contrast", header_style="bold")
     for method in methods:
@@ -293,7 +293,7 @@ def _wide(outcomes: Sequence[Outcome], methods: Sequence[str]) -> Table:
 
 
 def _narrow(outcomes: Sequence[Outcome]) -> Table:
-    """Rows are the corrections that leave something, contrast by contrast."""
+    """Return a table whose rows are the corrections with survivors, contrast by contrast."""
     table = Table(title="What survived", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name, side in (("contrast", "left"), ("correction", "left"), ("voxels (clusters)", "right")):
         table.add_column(name, justify=side, header_style="bold")  # type: ignore[arg-type]

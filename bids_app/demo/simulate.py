@@ -1,8 +1,4 @@
-"""The simulated 3 x 3 faces study that the README starts with: random maps, and no participant is real.
-
-``python -m bids_app.demo DIR`` writes ``DIR/input`` (first-level maps, laid out as in the group-level
-tutorial), ``DIR/model.json`` (the analysis) and ``DIR/truth`` (what was put in, and where).
-"""
+"""The simulation of the 3 x 3 faces study: true effects with known sites, and smooth noise around them."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ _FWHM_PER_SD = np.sqrt(8 * np.log(2))
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class StudyDesign:
     """The size of the study and its random part; standard deviations in percent signal change."""
 
     n_subjects: int = 16
@@ -108,14 +104,14 @@ NULL_SITE = Site("left postcentral", (-38, -26, 57), size=0.0, fwhm_mm=0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Brain:
+class BrainMask:
     """The voxels that are simulated."""
 
     mask: NDArray[np.bool_]  # (i, j, k)
     affine: NDArray[np.float64]  # (4, 4), voxel indices to MNI mm
 
     @classmethod
-    def load(cls, resolution_mm: int) -> Brain:
+    def load(cls, resolution_mm: int) -> BrainMask:
         """Take the brain mask that nilearn carries; nothing is downloaded."""
         image = load_mni152_brain_mask(resolution=resolution_mm)
         return cls(np.asarray(image.dataobj) > 0, np.asarray(image.affine, dtype=np.float64))
@@ -143,12 +139,12 @@ class SimulatedSubject:
             raise ValueError(f"effects have shape {self.effects.shape}, expected (9, {n_voxels})")
 
 
-def true_effects(brain: Brain) -> dict[str, NDArray[np.float64]]:
+def true_effects(brain: BrainMask) -> dict[str, NDArray[np.float64]]:
     """Sum the blobs of every effect.
 
     Parameters
     ----------
-    brain : Brain
+    brain : BrainMask
         Where to evaluate them.
 
     Returns
@@ -167,14 +163,14 @@ def _blob(site: Site, xyz_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(distance <= 1.5, site.size * np.exp(-4 * np.log(2) * distance**2), 0.0)
 
 
-def simulate(study: Study, brain: Brain, seed: int = 0) -> Iterator[SimulatedSubject]:
+def simulate(study: StudyDesign, brain: BrainMask, seed: int = 0) -> Iterator[SimulatedSubject]:
     """Draw the subjects of a study, one after the other.
 
     Parameters
     ----------
-    study : Study
+    study : StudyDesign
         Number of subjects, smoothness and standard deviations.
-    brain : Brain
+    brain : BrainMask
         The voxels.
     seed : int
         Each subject has a stream of random numbers of its own, from the seed and the subject's number:
@@ -205,7 +201,7 @@ def simulate(study: Study, brain: Brain, seed: int = 0) -> Iterator[SimulatedSub
         yield SimulatedSubject(f"{number:02d}", age, sex, effects, _effects_of_interest(study, effects))
 
 
-def _random_part(study: Study, brain: Brain, rng: np.random.Generator) -> NDArray[np.float32]:
+def _random_part(study: StudyDesign, brain: BrainMask, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw U + A + B + E of one subject, shape (9, n_voxels)."""
     sigma_voxels = study.fwhm_mm / _FWHM_PER_SD / study.resolution_mm
 
@@ -223,7 +219,7 @@ def _random_part(study: Study, brain: Brain, rng: np.random.Generator) -> NDArra
     return total.reshape(len(CONDITIONS), -1)
 
 
-def _smooth_noise(brain: Brain, sigma_voxels: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def _smooth_noise(brain: BrainMask, sigma_voxels: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw one smooth map of unit variance, shape (n_voxels,)."""
     white = rng.standard_normal(brain.mask.shape, dtype=np.float32)
     # Wrapping round keeps the variance the same up to the edge of the grid, which the brain touches
@@ -239,7 +235,7 @@ def _kernel_norm(sigma_voxels: float) -> float:
     return float(np.linalg.norm(gaussian_filter1d(impulse, sigma_voxels)))
 
 
-def _effects_of_interest(study: Study, effects: NDArray[np.float32]) -> NDArray[np.float32]:
+def _effects_of_interest(study: StudyDesign, effects: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn the F test of a subject's nine effects into z, shape (n_voxels,).
 
     The variances are those of the simulation and so known: 9 F is chi-squared with 9 degrees of freedom,

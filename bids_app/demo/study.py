@@ -1,4 +1,4 @@
-"""The simulated 3 x 3 faces study that the README starts with: random maps, and no participant is real.
+"""The files of the simulated 3 x 3 faces study: maps, participants, model and truth. No participant is real.
 
 ``python -m bids_app.demo DIR`` writes ``DIR/input`` (first-level maps, laid out as in the group-level
 tutorial), ``DIR/model.json`` (the analysis) and ``DIR/truth`` (what was put in, and where).
@@ -27,8 +27,8 @@ from bids_app.demo.simulate import (
     NULL_SITE,
     PRESENTATIONS,
     STIMULI,
-    Brain,
-    Study,
+    BrainMask,
+    StudyDesign,
     simulate,
     true_effects,
 )
@@ -69,7 +69,7 @@ def model() -> dict[str, object]:
 
 
 def _settings() -> dict[str, object]:
-    """Our own block of the model."""
+    """Return the settings of bids-grouplevel in the model."""
     return {
         "Select": {"stat": ["effect"]},
         "Factors": [
@@ -94,16 +94,16 @@ def _settings() -> dict[str, object]:
 
 
 def _contrast(name: str, test: str, weights: Sequence[object]) -> dict[str, object]:
-    """State a contrast over the nine conditions."""
+    """Return a contrast over the nine conditions."""
     return {"Name": name, "Test": test, "ConditionList": list(CONDITIONS), "Weights": weights}
 
 
 def _kron(stimulus: Iterable[str], presentation: Sequence[str]) -> list[str]:
-    """Multiply out weights, written as fractions, in the order of CONDITIONS."""
+    """Return the products of weights, written as fractions, in the order of CONDITIONS."""
     return [str(Fraction(s) * Fraction(p)) for s in stimulus for p in presentation]
 
 
-def write_study(folder: Path, seed: int = 0, study: Study | None = None) -> Path:
+def write_study(folder: Path, seed: int = 0, study: StudyDesign | None = None) -> Path:
     """Simulate a study and write it with its model and its truth.
 
     Parameters
@@ -112,7 +112,7 @@ def write_study(folder: Path, seed: int = 0, study: Study | None = None) -> Path
         New or empty; gets ``input``, ``truth`` and ``model.json``.
     seed : int
         The same seed writes the same bytes.
-    study : Study, optional
+    study : StudyDesign, optional
         Its size and variances; the default is the tutorial's 16 subjects at 3 mm.
 
     Returns
@@ -125,26 +125,26 @@ def write_study(folder: Path, seed: int = 0, study: Study | None = None) -> Path
     OutputError
         If the folder holds something already or cannot be written.
     """
-    study = study or Study()
+    study = study or StudyDesign()
     try:
         if folder.exists() and any(folder.iterdir()):
             raise OutputError(
-                f"{folder} is not empty, and a simulated study must not mix with other files. "
-                "Name a new folder, or remove this one."
+                f"{folder} is not empty, and a simulated study must not be mixed with other files. "
+                "Choose a new folder, or remove this one."
             )
-        brain = Brain.load(study.resolution_mm)
+        brain = BrainMask.load(study.resolution_mm)
         _write_input(folder / "input", seed, study, brain)
         _write_truth(folder / "truth", brain)
         _write_json(folder / "model.json", model())
     except OSError as error:
         raise OutputError(
             f"{error.filename or folder} cannot be written: {error.strerror}. "
-            "Name a folder that you may write to and that has about 60 MB to spare."
+            "Choose a writable folder with about 60 MB of free space."
         ) from error
     return folder
 
 
-def _write_input(folder: Path, seed: int, study: Study, brain: Brain) -> None:
+def _write_input(folder: Path, seed: int, study: StudyDesign, brain: BrainMask) -> None:
     """Write the dataset of first-level maps."""
     people = []
     for subject in simulate(study, brain, seed):
@@ -185,7 +185,7 @@ def _description(seed: int) -> dict[str, object]:
     }
 
 
-def _write_truth(folder: Path, brain: Brain) -> None:
+def _write_truth(folder: Path, brain: BrainMask) -> None:
     """Write what was put into the maps."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, values in true_effects(brain).items():
@@ -199,7 +199,7 @@ def _write_truth(folder: Path, brain: Brain) -> None:
     (folder / "README.md").write_text(_TRUTH_README, encoding="utf-8")
 
 
-def _write_map(path: Path, values: NDArray[np.floating], brain: Brain) -> None:
+def _write_map(path: Path, values: NDArray[np.floating], brain: BrainMask) -> None:
     """Write values of shape (n_voxels,) as a NIfTI image, zero outside the brain."""
     volume = np.zeros(brain.mask.shape, dtype=np.float32)
     volume[brain.mask] = values
@@ -225,7 +225,7 @@ def _write_json(path: Path, document: dict[str, object]) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are ours, with our exit code."""
+    """A parser that raises UsageError, with our exit code."""
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of ending the process."""
@@ -233,7 +233,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _seed(text: str) -> int:
-    """Read a seed, which numpy wants non-negative."""
+    """Return a seed, which numpy requires to be non-negative."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} was given, expected a whole number of 0 or more")
     return int(text)

@@ -183,8 +183,8 @@ def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: MapStorage 
         return maps
     if not keep.any():
         raise DataError(
-            f"No voxel remains in the analysis mask: {reason}. Check that every condition of every subject has its "
-            "own map."
+            f"No voxel remains in the analysis mask: {reason}. Check that every condition of every subject has "
+            "its own map."
         )
     mask = maps.mask.copy()
     mask[maps.mask] = keep

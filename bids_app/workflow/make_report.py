@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bids_app import __version__
-from bids_app.console.terminal import matters, say_outcomes, stage
+from bids_app.console.terminal import log_notice, say_outcomes, stage
 from bids_app.console.text import file_label
 from bids_app.errors import DataError, MissingPathError
 from bids_app.model.read_model import read_model
@@ -160,5 +160,5 @@ def write_page(output_dir: Path, page: Page) -> None:
     write_text(report, render(page))
     say_outcomes(outcomes(page.nodes))
     for line in warning_lines(page.nodes):
-        matters("%s", line)
-    matters("Report: %s", report)
+        log_notice("%s", line)
+    log_notice("Report: %s", report)

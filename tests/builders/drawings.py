@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,13 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.cluster_tables import ResultTables
 from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.model.settings import Sided
 from bids_app.report.figures import background as canvases
 from bids_app.report.figures import figure as figure_module
 from bids_app.report.figures import of_contrast as contrastfigures
 from bids_app.statistics.fit import ContrastFit, fit_contrast
 from bids_app.statistics.kinds import contrast_test
+from builders import designs
 
 RNG_SEED = 20
 SHAPE = (9, 11, 9)
@@ -26,18 +29,12 @@ MASK[1:-1, 1:-1, 1:-1] = True
 N_VOXELS = int(MASK.sum())
 
 
-def make_contrast(test: str, sided: str = "two", name: str = "A > B") -> Contrast:
-    rows = np.array([[1.0, -1, 0], [0, 1, -1]])[: 1 if test == "t" else 2]
-    within = rows / np.linalg.norm(rows) if test == "t" else np.linalg.qr(rows.T)[0].T
-    return Contrast(
-        name, "AB", test, sided, rows, rows, within, np.ones((1, 1)), "partitioned", "none", formula="A minus B"
-    )  # type: ignore[arg-type]
+def make_contrast(test: Literal["t", "F"], sided: Sided = "two", name: str = "A > B") -> Contrast:
+    return designs.make_contrast(test, name, sided=sided)
 
 
 def make_design(*contrasts: Contrast, n_subjects: int = 6) -> Design:
-    subjects = tuple(f"{number:02d}" for number in range(1, n_subjects + 1))
-    matrix = np.tile(np.eye(3), (n_subjects, 1))
-    return Design(matrix, ("A", "B", "C"), subjects, ("A", "B", "C"), np.ones((n_subjects, 1)), ("one",), contrasts)
+    return designs.make_design(*contrasts, n_subjects=n_subjects)
 
 
 def make_fit(contrast: Contrast) -> ContrastFit:

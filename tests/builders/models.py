@@ -1,8 +1,9 @@
-"""Model files of the data folder, and small changes of them."""
+"""Model files of the data folder, small changes of them, and models that a test states in a line."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ Document = dict[str, Any]
 
 
 def load(name: str) -> Document:
-    """Give a model of the data folder as plain JSON."""
+    """Return a model of the data folder as plain JSON."""
     document: Document = json.loads((MODELS / f"{name}.json").read_text())
     return document
 
 
 def edited(name: str, place: str, value: object) -> Document:
-    """Set, or remove, what stands at a place such as ``Nodes[0].Name``."""
+    """Return a model of the data folder with the value at a path such as ``Nodes[0].Name`` changed or removed."""
     document = load(name)
     *above, last = [int(key) if key.isdigit() else key for key in place.replace("[", ".").replace("]", "").split(".")]
     target: Any = document
@@ -34,3 +35,38 @@ def edited(name: str, place: str, value: object) -> Document:
     else:
         target[last] = value
     return document
+
+
+def contrast(name: str, test: str, conditions: Sequence[str], weights: Sequence[object]) -> Document:
+    """Return a contrast of conditions."""
+    return {"Name": name, "Test": test, "ConditionList": list(conditions), "Weights": list(weights)}
+
+
+def node(
+    x: Sequence[object],
+    block: Mapping[str, object] | None = None,
+    contrasts: Iterable[Document] = (),
+    *,
+    name: str = "group",
+    group_by: Sequence[str] = (),
+) -> Document:
+    """Return a Dataset node; `x` is its X, "subject" included, and `block` are the settings of bids-grouplevel."""
+    model = {"Type": "glm", "X": list(x), "Software": {"grouplevel": dict(block or {})}}
+    return {
+        "Level": "Dataset",
+        "Name": name,
+        "GroupBy": list(group_by),
+        "Model": model,
+        "Contrasts": list(contrasts),
+    }
+
+
+def document(*nodes: Document, name: str = "m", **more: object) -> Document:
+    """Return a BIDS Stats Model of these nodes; `more` are other keys, such as ``Input``."""
+    return {"Name": name, "BIDSModelVersion": "1.0.0", **more, "Nodes": list(nodes)}
+
+
+def write_model(path: Path, *nodes: Document, name: str = "m", **more: object) -> Path:
+    """Write a model file and return its path."""
+    path.write_text(json.dumps(document(*nodes, name=name, **more)), encoding="utf-8")
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from bids_app.inference.catalogue import correct
 from bids_app.inference.cluster_tables import TableOptions, tabulate
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.familywise import own_family
-from bids_app.model.settings import GroupLevelSettings, PermutationSettings
+from bids_app.model.settings import ErrorTerm, GroupLevelSettings, PermutationSettings, Sphericity
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.null_distribution import Work, null_distribution
@@ -26,6 +27,7 @@ from bids_app.results.values import NodeFacts, Results, RunFacts
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_test
+from builders import designs
 
 MASK = np.ones((4, 4, 4), bool)
 AFFINE = np.diag([3.0, 3, 3, 1])
@@ -44,29 +46,13 @@ RUN = RunFacts(
 )
 
 
-def make_contrast(test: str, name: str, error_term: str = "partitioned") -> Contrast:
-    rows = np.array([[1.0, -1, 0], [0, 1, -1]])[: 1 if test == "t" else 2]
-    within = rows / np.linalg.norm(rows) if test == "t" else np.linalg.qr(rows.T)[0].T
-    sphericity = "greenhouse-geisser" if test == "F" and error_term == "partitioned" else "none"
-    return Contrast(
-        name,
-        "AB",
-        test,  # type: ignore[arg-type]
-        "two" if test == "t" else "positive",
-        rows,
-        rows,
-        within,
-        np.ones((1, 1)),
-        error_term,  # type: ignore[arg-type]
-        sphericity,  # type: ignore[arg-type]
-        formula="A minus B",
-    )
+def make_contrast(test: Literal["t", "F"], name: str, error_term: ErrorTerm = "partitioned") -> Contrast:
+    sphericity: Sphericity = "greenhouse-geisser" if test == "F" and error_term == "partitioned" else "none"
+    return designs.make_contrast(test, name, error_term=error_term, sphericity=sphericity)
 
 
 def make_design(*contrasts: Contrast) -> Design:
-    subjects = tuple(f"{number:02d}" for number in range(1, N_SUBJECTS + 1))
-    matrix = np.tile(np.eye(3), (N_SUBJECTS, 1))
-    return Design(matrix, CONDITIONS, subjects, CONDITIONS, np.ones((N_SUBJECTS, 1)), ("intercept",), contrasts)
+    return designs.make_design(*contrasts, n_subjects=N_SUBJECTS)
 
 
 def make_section(

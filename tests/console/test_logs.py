@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from bids_app.console.logs import log_assumption, log_notes, open_log
-from bids_app.console.terminal import MATTERS
+from bids_app.console.terminal import NOTICE
 from bids_app.errors import Warned
 
 log = logging.getLogger("bids_app")
@@ -45,4 +45,4 @@ def test_what_had_to_be_assumed_is_marked_for_the_terminal(
         log_assumption("MNI, 100 %", is_assumed=True)
         log_assumption("MNI, as it says", is_assumed=False)
     assert [record.getMessage() for record in caplog.records] == ["MNI, 100 %", "MNI, as it says"]
-    assert [getattr(record, "kind", "") for record in caplog.records] == [MATTERS, ""]
+    assert [getattr(record, "kind", "") for record in caplog.records] == [NOTICE, ""]

@@ -31,7 +31,7 @@ NONE = Outcome(
 PROGRAM = """
 import logging, time
 from bids_app.console.progress import shuffling
-from bids_app.console.terminal import Outcome, Survival, matters, open_shown, say_outcomes, stage
+from bids_app.console.terminal import Outcome, Survival, log_notice, open_shown, say_outcomes, stage
 log = logging.getLogger("bids_app")
 log.setLevel(logging.DEBUG)
 log.addHandler(open_shown({verbosity}))
@@ -47,7 +47,7 @@ with stage("contrast") as say:
             time.sleep(0.15)
             advance(10)
     time.sleep(0.2)
-matters("MNI is %s", "assumed")
+log_notice("MNI is %s", "assumed")
 say_outcomes({outcomes})
 """
 
@@ -122,7 +122,7 @@ def test_elsewhere_every_line_is_plain_text(monkeypatch: pytest.MonkeyPatch, cap
             say("7 voxels")
         log.warning("careful")
         log.warning("careful")
-        terminal.matters("MNI is %s", "assumed")
+        terminal.log_notice("MNI is %s", "assumed")
         say_outcomes([FEW, NONE])
     finally:
         log.removeHandler(shown)

@@ -20,13 +20,13 @@ from bids_app.demo import simulate
 from bids_app.demo import study as demo
 from bids_app.errors import OutputError
 
-SMALL = simulate.Study(n_subjects=6, resolution_mm=6, fwhm_mm=15.0)
+SMALL = simulate.StudyDesign(n_subjects=6, resolution_mm=6, fwhm_mm=15.0)
 TUTORIAL = ["IniFF", "ImmFF", "DelFF", "IniUF", "ImmUF", "DelUF", "IniSF", "ImmSF", "DelSF"]
 
 
 @pytest.fixture(scope="module")
-def brain() -> simulate.Brain:
-    return simulate.Brain.load(SMALL.resolution_mm)
+def brain() -> simulate.BrainMask:
+    return simulate.BrainMask.load(SMALL.resolution_mm)
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +36,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def effects(brain: simulate.Brain) -> NDArray[np.float64]:
+def effects(brain: simulate.BrainMask) -> NDArray[np.float64]:
     """Sixteen subjects on a coarse grid, shape (n_subjects, 9, n_voxels)."""
-    study = simulate.Study(resolution_mm=6, fwhm_mm=15.0)
+    study = simulate.StudyDesign(resolution_mm=6, fwhm_mm=15.0)
     return np.array([subject.effects for subject in simulate.simulate(study, brain, seed=0)], dtype=float)
 
 
-def noiseless(brain: simulate.Brain, resolution_mm: int = 6) -> NDArray[np.float64]:
+def noiseless(brain: simulate.BrainMask, resolution_mm: int = 6) -> NDArray[np.float64]:
     """Simulate the nine condition means, shape (9, n_voxels), with negligible noise."""
-    study = simulate.Study(1, resolution_mm, 15.0, sd_subject=0, sd_stimulus=0, sd_presentation=0, sd_noise=1e-7)
+    study = simulate.StudyDesign(1, resolution_mm, 15.0, sd_subject=0, sd_stimulus=0, sd_presentation=0, sd_noise=1e-7)
     return next(simulate.simulate(study, brain)).effects.astype(float)
 
 
@@ -65,12 +65,12 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def away_from_effects(brain: simulate.Brain) -> NDArray[np.bool_]:
+def away_from_effects(brain: simulate.BrainMask) -> NDArray[np.bool_]:
     """Voxels where every true effect is zero, shape (n_voxels,)."""
     return np.all([values == 0 for values in simulate.true_effects(brain).values()], axis=0)
 
 
-def nearest_voxel(brain: simulate.Brain, xyz_mm: tuple[float, float, float]) -> int:
+def nearest_voxel(brain: simulate.BrainMask, xyz_mm: tuple[float, float, float]) -> int:
     return int(np.linalg.norm(brain.xyz_mm - np.array(xyz_mm), axis=1).argmin())
 
 
@@ -95,7 +95,9 @@ class TestWrittenDataset:
         assert [row["participant_id"] for row in rows] == [f"sub-{n:02d}" for n in range(1, 7)]
         assert all(20 <= int(row["age"]) <= 35 and row["sex"] in {"F", "M"} for row in rows)
 
-    def test_maps_say_where_they_are_and_are_zero_outside_the_brain(self, folder: Path, brain: simulate.Brain) -> None:
+    def test_maps_say_where_they_are_and_are_zero_outside_the_brain(
+        self, folder: Path, brain: simulate.BrainMask
+    ) -> None:
         paths = [*folder.glob("input/sub-*/*.nii.gz"), *folder.glob("truth/*.nii.gz")]
         assert len(paths) == 60 + 4
         for path in paths:
@@ -108,7 +110,7 @@ class TestWrittenDataset:
             np.testing.assert_array_equal(image.affine, brain.affine)
             assert not np.any(np.asarray(image.dataobj)[~brain.mask])
 
-    def test_values_on_disk_are_those_simulated(self, folder: Path, brain: simulate.Brain) -> None:
+    def test_values_on_disk_are_those_simulated(self, folder: Path, brain: simulate.BrainMask) -> None:
         last = list(simulate.simulate(SMALL, brain, seed=1))[-1]
         stem = folder / "input" / "sub-06" / "sub-06_ses-mri_task-facerecognition_desc-"
         for condition, values in zip(TUTORIAL, last.effects, strict=True):
@@ -137,18 +139,18 @@ class TestSeed:
     def test_no_gzip_header_has_a_time_stamp(self, folder: Path) -> None:
         assert {path.read_bytes()[4:8] for path in folder.rglob("*.nii.gz")} == {b"\0\0\0\0"}
 
-    def test_another_seed_gives_other_maps(self, brain: simulate.Brain) -> None:
+    def test_another_seed_gives_other_maps(self, brain: simulate.BrainMask) -> None:
         first, second = (next(simulate.simulate(SMALL, brain, seed)).effects for seed in (0, 1))
         assert not np.any(first == second)
 
-    def test_a_larger_study_begins_with_the_same_subjects(self, brain: simulate.Brain) -> None:
-        two = list(simulate.simulate(simulate.Study(2, 6, 15.0), brain))
-        three = list(simulate.simulate(simulate.Study(3, 6, 15.0), brain))
+    def test_a_larger_study_begins_with_the_same_subjects(self, brain: simulate.BrainMask) -> None:
+        two = list(simulate.simulate(simulate.StudyDesign(2, 6, 15.0), brain))
+        three = list(simulate.simulate(simulate.StudyDesign(3, 6, 15.0), brain))
         for one, other in zip(two, three, strict=False):
             np.testing.assert_array_equal(one.effects, other.effects)
             assert (one.label, one.age, one.sex) == (other.label, other.age, other.sex)
 
-    def test_subjects_are_independent(self, brain: simulate.Brain, effects: NDArray[np.float64]) -> None:
+    def test_subjects_are_independent(self, brain: simulate.BrainMask, effects: NDArray[np.float64]) -> None:
         """Correlation over 8,000 voxels, some 500 of them independent: standard error below 0.06."""
         null = away_from_effects(brain)
         between = np.corrcoef(effects[:, 0, null])[np.triu_indices(16, 1)]
@@ -178,8 +180,8 @@ class TestNoise:
 
     def test_smoothness_is_the_stated_one_on_the_grid_of_the_default_study(self) -> None:
         """FWHM from the correlation of neighbours, exp(-2 ln2 d^2 / FWHM^2) for Gaussian smoothing."""
-        brain = simulate.Brain.load(3)
-        study = simulate.Study(n_subjects=1, sd_subject=0, sd_stimulus=0, sd_presentation=0, sd_noise=1)
+        brain = simulate.BrainMask.load(3)
+        study = simulate.StudyDesign(n_subjects=1, sd_subject=0, sd_stimulus=0, sd_presentation=0, sd_noise=1)
         residual = next(simulate.simulate(study, brain)).effects - noiseless(brain, 3)
         assert residual.std() == pytest.approx(1, rel=0.03)
         volumes = np.full((9, *brain.mask.shape), np.nan)
@@ -192,7 +194,7 @@ class TestNoise:
 
 class TestTruth:
     def test_each_contrast_of_the_model_measures_its_own_effect_and_nothing_else(
-        self, folder: Path, brain: simulate.Brain
+        self, folder: Path, brain: simulate.BrainMask
     ) -> None:
         """Without noise they agree at every voxel; the tolerance is float32 rounding and the noise left."""
         means, truth = noiseless(brain), simulate.true_effects(brain)
@@ -203,7 +205,7 @@ class TestTruth:
             np.testing.assert_allclose(values[0], truth[effect.name], atol=2e-6)
             np.testing.assert_allclose(values[1:], 0, atol=2e-6)
 
-    def test_maps_of_the_truth_are_those_that_were_added(self, folder: Path, brain: simulate.Brain) -> None:
+    def test_maps_of_the_truth_are_those_that_were_added(self, folder: Path, brain: simulate.BrainMask) -> None:
         truth = simulate.true_effects(brain)
         for name, values in truth.items():
             image = nib.load(folder / "truth" / f"effect-{name}_truth.nii.gz")
@@ -211,7 +213,7 @@ class TestTruth:
         assert len(truth) == len(list(folder.glob("truth/*.nii.gz"))) == 4
 
     def test_the_truth_peaks_at_the_sites_on_the_default_grid(self) -> None:
-        brain = simulate.Brain.load(3)
+        brain = simulate.BrainMask.load(3)
         for effect in simulate.EFFECTS:
             values = simulate.true_effects(brain)[effect.name]
             for site in effect.sites:
@@ -226,7 +228,7 @@ class TestTruth:
         for row in xyz_mm:
             affine = np.eye(4)
             affine[:3, 3] = row
-            value = simulate.true_effects(simulate.Brain(mask, affine))[simulate.EFFECTS[1].name]
+            value = simulate.true_effects(simulate.BrainMask(mask, affine))[simulate.EFFECTS[1].name]
             assert value == pytest.approx([site.size / 2])
 
     def test_the_table_of_sites_names_every_peak_and_the_contrast_that_finds_it(self, folder: Path) -> None:
@@ -239,7 +241,9 @@ class TestTruth:
             assert row["contrast"] in {*contrasts(folder), "n/a"}
         assert len(rows) == len(expected) + 1
 
-    def test_the_null_site_is_in_the_brain_and_far_from_every_effect(self, folder: Path, brain: simulate.Brain) -> None:
+    def test_the_null_site_is_in_the_brain_and_far_from_every_effect(
+        self, folder: Path, brain: simulate.BrainMask
+    ) -> None:
         row = table(folder / "truth" / "sites.tsv")[-1]
         xyz_mm = (float(row["x"]), float(row["y"]), float(row["z"]))
         assert (row["effect"], float(row["size"])) == ("null", 0)
@@ -252,10 +256,10 @@ class TestTruth:
 
 class TestAnalysis:
     def test_estimates_at_the_sites_are_within_their_standard_errors(
-        self, folder: Path, brain: simulate.Brain, effects: NDArray[np.float64]
+        self, folder: Path, brain: simulate.BrainMask, effects: NDArray[np.float64]
     ) -> None:
         """Standard errors from the stated variances; one of six sites is 4 off by chance once in 2,600."""
-        study, truth = simulate.Study(), simulate.true_effects(brain)
+        study, truth = simulate.StudyDesign(), simulate.true_effects(brain)
         ones, eye = np.ones((3, 3)), np.eye(3)
         covariance = (
             study.sd_stimulus**2 * np.kron(eye, ones)
@@ -271,7 +275,7 @@ class TestAnalysis:
                 assert abs(estimate - truth[effect.name][voxel]) < 4 * standard_error
 
     def test_the_partitioned_t_keeps_its_error_rate_where_there_is_no_effect(
-        self, folder: Path, brain: simulate.Brain, effects: NDArray[np.float64]
+        self, folder: Path, brain: simulate.BrainMask, effects: NDArray[np.float64]
     ) -> None:
         """Some 400 independent voxels: standard error of the rate about 0.011."""
         null = away_from_effects(brain)
@@ -280,7 +284,7 @@ class TestAnalysis:
             assert np.mean(stats.ttest_1samp(scores, 0).pvalue < 0.05) == pytest.approx(0.05, abs=0.03)
 
     def test_a_pooled_t_is_too_liberal_for_stimulus_which_is_the_point_of_the_level_maps(
-        self, folder: Path, brain: simulate.Brain, effects: NDArray[np.float64]
+        self, folder: Path, brain: simulate.BrainMask, effects: NDArray[np.float64]
     ) -> None:
         null = away_from_effects(brain)
         values = effects[:, :, null]
@@ -291,7 +295,7 @@ class TestAnalysis:
         assert np.mean(2 * stats.t.sf(np.abs(t), 15 * 8) < 0.05) > 0.08
 
     def test_effects_of_interest_is_the_z_of_a_chi_squared_with_nine_degrees_of_freedom(
-        self, brain: simulate.Brain
+        self, brain: simulate.BrainMask
     ) -> None:
         """Worked at three voxels with the covariance written out entry by entry."""
         subject = next(simulate.simulate(SMALL, brain))
@@ -306,7 +310,7 @@ class TestAnalysis:
             assert subject.effects_of_interest[voxel] == pytest.approx(z, rel=1e-4)
 
     def test_effects_of_interest_is_standard_normal_elsewhere_and_high_in_visual_cortex(
-        self, brain: simulate.Brain
+        self, brain: simulate.BrainMask
     ) -> None:
         null = away_from_effects(brain)
         z = np.array([subject.effects_of_interest for subject in simulate.simulate(SMALL, brain)])
@@ -375,7 +379,7 @@ class TestWrongUse:
     @pytest.mark.parametrize("wrong", [{"n_subjects": 0}, {"sd_noise": 0.0}, {"sd_subject": -1.0}])
     def test_an_impossible_study_is_refused(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=r"n_subjects|above zero|negative"):
-            simulate.Study(**wrong)
+            simulate.StudyDesign(**wrong)
 
 
 @pytest.mark.slow
@@ -385,7 +389,7 @@ def test_the_command_line_writes_the_tutorial_sized_study_and_its_sites_are_ther
     """Sixteen subjects at 3 mm; every site passes the two-sided Bonferroni threshold in 15 voxels or more."""
     assert demo.main([str(tmp_path / "study")]) == 0
     assert "Simulated study" in capsys.readouterr().out
-    brain = simulate.Brain.load(3)
+    brain = simulate.BrainMask.load(3)
     stem = "input/sub-{0:02d}/sub-{0:02d}_ses-mri_task-facerecognition_desc-{1}_effect.nii.gz"
     effects = np.array(
         [

@@ -286,9 +286,9 @@ WRONG = [
     (
         {"Covariates": ["age"]},
         {"age": [f"{a} years" for a in AGE]},
-        'for a unit, a sign or a decimal mark: "23 years", "31',
+        'for a unit, a symbol or a decimal mark: "23 years", "31',
     ),
-    ({"Covariates": ["age"]}, {"age": [f"{a},5" for a in AGE]}, '"age" of Covariates is text, and most of it would be'),
+    ({"Covariates": ["age"]}, {"age": [f"{a},5" for a in AGE]}, '"age" of Covariates is text, but most of it would be'),
     ({"Between": ["group"]}, {"group": ["NA", *GROUPS[1:]]}, 'has no value for sub-01 (it holds "NA", which marks a'),
     (
         {"Covariates": ["age"], "VarianceGroups": "group"},
@@ -339,7 +339,7 @@ def test_a_condition_called_like_a_group_is_refused(make: Make) -> None:
 @pytest.mark.parametrize("name", ["a:b", "1", "intercept"])
 def test_a_column_named_like_an_effect_or_the_intercept_is_refused(name: str) -> None:
     for place in ("Between", "Covariates"):
-        with pytest.raises(ValueError, match="rename the column in the participants' table"):
+        with pytest.raises(ValueError, match="rename the column in the participants table"):
             GroupLevelSettings.model_validate({place: [name]})
 
 
