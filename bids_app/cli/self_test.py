@@ -1,10 +1,9 @@
-"""Does the whole app work here? A study of random maps is analysed in a few seconds, and one result worked out by hand.
+"""Self-test of an installation: a study of random maps is analysed in seconds, and one result computed independently.
 
-``python -m bids_app.cli.self_test`` is the test of an installation: images of Apptainer run it as theirs.
-``python -m bids_app.cli.self_test --fill DIR`` runs it once for every processor that an image is built for, and leaves
-in DIR what numba compiled and matplotlib listed on the way, for `caches` to unpack. The nodes of its model need every
-compiled kernel in every form: signs that flip and subjects that swap places, t and F, Wilks' and Welch's, clusters and
-TFCE.
+``python -m bids_app.cli.self_test`` is the test of an installation; Apptainer images run it as their own.
+``python -m bids_app.cli.self_test --fill DIR`` runs it once for every processor level that an image is built for, and
+stores in DIR the caches of numba and matplotlib, for `caches` to unpack. The nodes of its model need every compiled
+kernel in every form: sign-flips and exchanges of subjects, t and F, Wilks' and Welch's, clusters and TFCE.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ ALL_FOUR = ["voxel", "cluster-size", "cluster-mass", "tfce"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the trial, or fill the caches of an image by it; returns the exit code."""
+    """Run the self-test, or fill the caches of an image by running it; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m bids_app.cli.self_test", description="Try the app on a tiny study."
     )
@@ -53,12 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def fill_caches(folder: Path) -> int:
-    """Run the trial in a process of its own for every processor that an image is built for.
+    """Run the self-test in its own process for every processor level that an image is built for; return the exit code.
 
     Raises
     ------
     DataError
-        When this machine is too old to run what it would compile.
+        This machine is too old to run what it would compile.
     """
     names = caches.targets()
     if caches.target() != names[0]:
@@ -77,12 +76,12 @@ def fill_caches(folder: Path) -> int:
 
 
 def try_out(folder: Path) -> int:
-    """Write the study into a folder, analyse it as a user would, and look at the result; returns the exit code.
+    """Write the study into a folder, analyse it as a user would and check the result; return the exit code.
 
     Raises
     ------
     DataError
-        When a t map is not what the definition of t gives.
+        A t map differs from the definition of t.
     """
     maps = _write_study(folder / "input")
     (folder / "model.json").write_text(json.dumps(model()), encoding="utf-8")
@@ -102,7 +101,7 @@ def try_out(folder: Path) -> int:
 
 
 def model() -> Json:
-    """Return the trial's model: three conditions within subjects, with a t contrast, and in two groups."""
+    """Return the model of the self-test: three conditions within subjects, with a t contrast, and in two groups."""
     block: Json = {
         "Factors": [{"Name": "condition", "Levels": list(CONDITIONS)}],
         "CellName": "{condition}",
@@ -141,7 +140,7 @@ def _node(name: str, x: list[str], block: Json, contrasts: list[Json]) -> Json:
 
 
 def _write_study(folder: Path) -> NDArray[np.float64]:
-    """Write the first-level maps as nilearn would name them; returns them, (n_subjects, n_conditions, i, j, k)."""
+    """Write the first-level maps, named as by nilearn, and return them, (n_subjects, n_conditions, i, j, k)."""
     rng = np.random.default_rng(20240917)
     maps = rng.normal(size=(len(SUBJECTS), len(CONDITIONS), *SHAPE))
     maps[:, 0, 2:6, 2:6, 2:6] += 2  # an effect, so that clusters form

@@ -1,1 +1,1 @@
-"""What people see while it runs: stages, warnings, progress, and how words are listed."""
+"""Console output of a run: stages, warnings, progress; and the wording that messages share."""

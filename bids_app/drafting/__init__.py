@@ -1,1 +1,1 @@
-"""A first model file, made from what is found in a dataset."""
+"""A first model file, drafted from the maps of a dataset."""

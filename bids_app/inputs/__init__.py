@@ -1,1 +1,1 @@
-"""Which images there are, which of them are wanted, and the matrix of values that they hold."""
+"""The input images: found, selected, checked and read; and the participants table."""

@@ -1,1 +1,1 @@
-"""What was asked: the model file, read and checked, as settings and specifications with their defaults."""
+"""The model file, read and checked, as settings and specifications with their defaults."""
