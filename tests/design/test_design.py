@@ -266,7 +266,7 @@ def test_blocks_are_those_of_the_subjects_whatever_the_order_of_the_table() -> N
 def test_blocks_that_look_alike_are_refused() -> None:
     """Family 01 and family 1 would flip apart, and twins are not independent."""
     table = pd.DataFrame({"family": ["01", "2", "1", "2"]}, index=["01", "02", "03", "04"], dtype=object)
-    with pytest.raises(DataError, match=r'column "family" has levels that .* are one number: "01" \(1\), "1" \(1\)'):
+    with pytest.raises(DataError, match=r'column "family" has levels that .* same number: "01" \(1\), "1" \(1\)'):
         build_design(
             inputs(4),
             node(Permutation={"ExchangeabilityBlocks": "family"}),

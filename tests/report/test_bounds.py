@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bids_app.inference.catalogue import METHODS, correct
-from bids_app.inference.cluster_tables import Brain, Limits, ResultTables, tabulate
+from bids_app.inference.cluster_tables import ResultTables, TableOptions, tabulate
 from bids_app.inference.corrected_map import ClusterBounds
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.method import Column, Method, Use, Wording
@@ -20,9 +20,13 @@ from bids_app.report import content
 from bids_app.report.page import tables as pagetables
 from bids_app.report.text import methods
 from bids_app.results.folder import NodeFolder
+from bids_app.results.node_writer import NodeWriter
 from bids_app.results.read import _table
+from bids_app.results.values import Results
 from bids_app.results.write import write_contrast
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.kinds import contrast_test
 from builders import pages
 
 ALPHA = 0.05
@@ -67,16 +71,17 @@ def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[ResultTables
     contrast = pages.make_contrast("t", "Faces")
     values = np.random.default_rng(3).standard_normal((24, 64)).astype(np.float32)
     values[0::3, :8] += 4
-    fit = fit_contrast(values, pages.make_design(contrast), contrast)
-    brain = Brain.from_mask(pages.MASK, pages.AFFINE, 26)
+    fit = fit_contrast(values, contrast_test(pages.make_design(contrast), contrast))
+    domain = VolumeDomain.from_mask(pages.MASK, pages.AFFINE, 26)
     settings = pages.make_node().spec.settings
-    maps, bounds = correct(Evidence(fit, brain.lattice), settings)
+    maps, bounds = correct(Evidence(fit, domain), settings)
     first = maps[0]
-    tables = tabulate(first, fit, maps, brain, Limits(), bounds)
-    folder = NodeFolder(tmp_path, "a", {}, {})
+    tables = tabulate(first, fit, maps, domain, TableOptions(), bounds)
+    folder = NodeFolder(tmp_path, "a", {})
     masked = MaskedMaps(values, pages.MASK, pages.AFFINE, {}, {})
-    write_contrast(folder, masked, fit, None, [(first, tables)])
-    section = content.contrast_section(fit, [first], {first.method: tables}, [])
+    write_contrast(NodeWriter(folder, {}), masked, fit, None, [(first, tables)])
+    results = Results(fit, None, (first,), (tables,), None, None, None)
+    section = content.contrast_section(results, [], files={})
     return tables, folder, section
 
 
