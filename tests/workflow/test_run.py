@@ -23,8 +23,7 @@ from scipy import stats
 from bids_app.cli.analyse import main
 from bids_app.console.text import file_label
 from bids_app.demo.study import write_study
-from bids_app.results import files
-from bids_app.results import write as outputs
+from bids_app.results import files, node_writer
 from bids_app.spaces.clusters import Lattice, tfce
 
 PARAMETRIC_ONLY: dict[str, Any] = {"Permutation": None, "Report": {"Interactive": False, "Atlases": ["aal"]}}
@@ -609,13 +608,22 @@ def test_a_file_of_a_node_is_listed_before_it_is_written(
             unlisted.extend(names - set(listed))
         return replacing(path)
 
-    for module in (files, outputs):
+    for module in (files, node_writer):
         monkeypatch.setattr(module, "replacing", watching)
     run(study[0], tmp_path / "out", study[1])
     assert unlisted == []
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names == there - {manifest.name}
     assert {name.split(".", 1)[1] for name in names} == {"nii.gz", "tsv", "tsv.gz", "json", "png"}
+
+
+def test_nothing_that_draws_is_loaded_before_there_is_something_to_draw() -> None:
+    """Somebody who mistyped the model, or asks what would be done, does not wait for matplotlib."""
+    code = "import sys, bids_app.workflow.run; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "bids_app.workflow.analyse" in loaded
+    drawing = ("matplotlib", "jinja2", "nilearn.plotting", "bids_app.report.figures", "bids_app.report.page")
+    assert [name for name in loaded if name.startswith(drawing)] == []
 
 
 def test_a_dry_run_describes_and_writes_nothing(
