@@ -50,7 +50,7 @@ CENTER = {
 
 
 def describe(node: NodeSpec, inputs: InputMaps, maps: MaskedMaps, design: Design, plans: Sequence[Plan | None]) -> str:
-    """Tell what a node would analyse and test, as lines of text.
+    """Return what a node would analyse and test, as lines of text.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def describe(node: NodeSpec, inputs: InputMaps, maps: MaskedMaps, design: Design
 
 
 def cost(maps: MaskedMaps, design: Design, plans: Sequence[Plan | None], means: Means) -> str:
-    """Measure a little and tell how long all of it would take, and in how much memory, as lines of text.
+    """Measure a little, and return how long all of it would take, and in how much memory, as lines of text.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def cost(maps: MaskedMaps, design: Design, plans: Sequence[Plan | None], means: 
 
 
 def replacement(folder: NodeFolder) -> str:
-    """Tell what a run would replace in OUTPUT_DIR, as lines of text."""
+    """Return what a run would replace in OUTPUT_DIR, as lines of text."""
     report = folder.output_dir / "report.html"
     earlier = folder.earlier_files()
     if not earlier and not report.exists():
@@ -124,7 +124,7 @@ def replacement(folder: NodeFolder) -> str:
 
 
 def tested_against(design: Design, contrast: Contrast, plan: Plan | None) -> str:
-    """Say in a line against what a contrast is tested, and by which relabellings."""
+    """Return in a line against what a contrast is tested, and by which relabellings."""
     side = "" if contrast.test == "F" else f", {_side(contrast)}"
     if contrast.test == "F" and contrast.sphericity not in ("none", "multivariate"):
         side = f", parametric df corrected by {contrast.sphericity}"
@@ -206,7 +206,7 @@ def _thresholds(settings: GroupLevelSettings) -> str:
 def _contrast(
     node: NodeSpec, contrast: Contrast, plan: Plan | None, design: Design, plans: Sequence[Plan | None]
 ) -> Iterator[str]:
-    """Say all about one contrast."""
+    """Yield the lines about one contrast."""
     yield f"  {contrast.test} contrast {contrast.name}{' (generated)' if contrast.generated else ''}"
     yield from _line("  weights", contrast.formula)
     own = f"{error_df(design, contrast):g} df"
@@ -229,7 +229,7 @@ def _contrast(
 
 
 def _smallest(node: NodeSpec, plan: Plan, design: Design, plans: Sequence[Plan | None]) -> str:
-    """Say how small a corrected p can be, and whether that is enough."""
+    """Return in words how small a corrected p can be, and whether that is enough."""
     asked = node.settings.permutation
     assert asked is not None  # there is a plan
     together = [each for each in plans if each] if is_across(asked, design) else [plan]

@@ -94,7 +94,7 @@ def _template(name: str) -> str:
 
 
 def asked_words(section: ContrastSection, node: NodeSection) -> str:
-    """Say in a sentence what a contrast tests."""
+    """Return in a sentence what a contrast tests."""
     contrast, factors = section.contrast, {factor.name: factor for factor in node.spec.settings.factors}
     parts = contrast.name.split(":")
     if not contrast.generated or not set(parts) <= set(factors):
@@ -110,7 +110,7 @@ def asked_words(section: ContrastSection, node: NodeSection) -> str:
 
 
 def found_words(section: ContrastSection) -> str:
-    """Say in a sentence what survived in the primary corrected map, and where."""
+    """Return in a sentence what survived in the primary corrected map, and where."""
     if not section.results:
         return "No threshold was asked for."
     result = section.results[0]
@@ -129,7 +129,7 @@ def found_words(section: ContrastSection) -> str:
 
 
 def _strongest(head: str, section: ContrastSection, result: MethodResult, where: Peak) -> str:
-    """Say of one voxel statistic, place, region and p."""
+    """Return statistic, place, region and p of one voxel, in words."""
     region = short_label(where.label)
     label = f", {region}" if region != NO_REGION else ""
     return (
@@ -139,7 +139,7 @@ def _strongest(head: str, section: ContrastSection, result: MethodResult, where:
 
 
 def closest_words(section: ContrastSection, result: MethodResult) -> str:
-    """Say what came closest where nothing survives; empty where something does."""
+    """Return in words what came closest where nothing survives; empty where something does."""
     if result.closest is None:
         return ""
     return f"{_strongest('Closest', section, result, result.closest)[:-1]} by {in_sentence(result.title)}."
@@ -171,7 +171,7 @@ def _error_words(section: ContrastSection) -> str:
 
 
 def _kind_words(section: ContrastSection) -> str:
-    """Say what is particular about a t or F that is not the ordinary one."""
+    """Return in words what is particular about a t or F that is not the ordinary one."""
     contrast = section.contrast
     if contrast.sphericity == "multivariate":
         return "the effect's own (partitioned), multivariate: no sphericity needed"

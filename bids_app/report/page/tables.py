@@ -81,7 +81,7 @@ def peaks_table(result: MethodResult, section: ContrastSection) -> Table:
 
 
 def place_link(section: ContrastSection, xyz: Sequence[float]) -> str:
-    """Give the address that opens the contrast's viewer at a place; empty without a viewer."""
+    """Return the address that opens the contrast's viewer at a place; empty without a viewer."""
     viewer = section.files.get("viewer", "")
     return f"{viewer}#{place_hash(xyz)}" if viewer else ""
 
@@ -119,7 +119,7 @@ def _row(values: dict[str, Any], section: ContrastSection) -> tuple[Cell, ...]:
 
 
 def file_text(value: Any) -> str:  # noqa: ANN401
-    """Spell a value as `outputs.write_table` does."""
+    """Return a value as `results.files.write_table` spells it."""
     if isinstance(value, float | np.floating):
         return "n/a" if np.isnan(value) else f"{value:.9g}"
     return str(value)
