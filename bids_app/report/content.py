@@ -88,7 +88,7 @@ class Shuffling:
 
     @property
     def words(self) -> str:
-        """Say how many."""
+        """How many of how many, in words."""
         if self.exhaustive:
             return f"all {self.possible} {self.moves}"
         return f"{self.n_shuffles:,} of {self.possible} {self.moves}"

@@ -51,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name beside the file to write to; the file takes its place only when all went well."""
+    """Yield a path beside the file to write to; what is written takes its place only when all went well."""
     temporary = path.with_name(part_name(path.name))
     try:
         with explaining(path):

@@ -117,7 +117,7 @@ class NodeFolder:
 
 
 def _is_file(path: Path) -> bool:
-    """Tell whether a path is a file itself, and no link to one."""
+    """Return whether a path is a file itself, and no link to one."""
     try:
         return modes.S_ISREG(path.lstat().st_mode)
     except OSError:
@@ -190,7 +190,7 @@ def check_writable(output_dir: Path) -> None:
 
 
 def stays_in_container(output_dir: Path) -> bool:
-    """Tell whether results would be lost with the container that this runs in: they lie on its own file system."""
+    """Return whether results would be lost with the container that this runs in: they lie on its own file system."""
     existing = output_dir
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent

@@ -53,7 +53,7 @@ def plain(name: str) -> str:
 
 
 def is_name_of_ours(name: str) -> bool:
-    """Tell whether a path within a node's folder is one that runs give."""
+    """Return whether a path within a node's folder is one that runs give."""
     folder, _, last = name.rpartition("/")
     is_short = len(last.encode("utf-8", "surrogatepass")) <= 255
     return is_short and bool(_PLAIN.fullmatch(last)) and last.endswith(_ENDINGS.get(folder, ()))

@@ -253,7 +253,7 @@ def write_contrast(
 
 
 def _is_mni(entities: Mapping[str, str], maps: MaskedMaps) -> bool:
-    """Tell whether the code of MNI152 may stand in headers: other templates of the MNI have none, nor have guesses."""
+    """Return whether headers may have the code of MNI152: other templates of the MNI have none, nor have guesses."""
     space = entities.get("space", "")
     return maps.has_position and (space == "MNI" or space.startswith("MNI152"))
 

@@ -115,7 +115,7 @@ def cost(maps: MaskedMaps, tests: Sequence[ContrastTest], plans: Sequence[Plan |
 
 
 def replacement(folder: NodeFolder) -> str:
-    """Tell what a run would replace in OUTPUT_DIR, as lines of text."""
+    """Return what a run would replace in OUTPUT_DIR, as lines of text."""
     report = folder.output_dir / "report.html"
     earlier = folder.earlier_files()
     if not earlier and not report.exists():
@@ -237,7 +237,7 @@ def _contrast(
 
 
 def _smallest(node: NodeSpec, plan: Plan, design: Design, plans: Sequence[Plan | None]) -> str:
-    """Say how small a corrected p can be, and whether that is enough."""
+    """Return in words how small a corrected p can be, and whether that is enough."""
     asked = node.settings.permutation
     assert asked is not None  # there is a plan
     together = [each for each in plans if each] if is_across(asked, design) else [plan]

@@ -138,13 +138,13 @@ def load_canvas(
 
 
 def full_opacity(fit: ContrastFit) -> float:
-    """Give the statistic at p = 0.001, from which on the unthresholded map is opaque."""
+    """Return the statistic at p = 0.001, from which on the unthresholded map is opaque."""
     strong = np.abs(fit.statistic[fit.p <= 0.001])
     return float(strong.min()) if strong.size else max(float(np.abs(fit.statistic).max()), 1e-6)
 
 
 def highest(values: Floats, canvas: Canvas) -> Floats:
-    """Give the place of the largest absolute value, (3,) mm."""
+    """Return the place of the largest absolute value, (3,) mm."""
     voxel = np.argwhere(canvas.mask)[int(np.abs(values).argmax())]
     return np.asarray(canvas.affine[:3, :3] @ voxel + canvas.affine[:3, 3])
 

@@ -210,7 +210,7 @@ def _label_regressors(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _spacing(n_labels: int) -> int:
-    """Say which labels along a side of a chart are written, every first, second, third: more than 40 would overlap."""
+    """Return which labels along a side are written, every first, second or third: more than 40 would overlap."""
     return max(1, -(-n_labels // 40))
 
 

@@ -1,4 +1,4 @@
-"""Figures of a node: its subjects, its design matrix, its contrasts; and what a figure is."""
+"""What a figure is: a picture with its words, or a page to look around in; one that fails costs itself alone."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def memory_needed(maps: Maps) -> float:
 
 
 def nilearn_words(design: Design) -> str:
-    """Say how nilearn's numbers differ from ours."""
+    """Return in words how nilearn's numbers differ from ours."""
     n_maps, n_columns = design.matrix.shape
     lost = f" (and the matrix has rank {design.rank})" if design.rank < n_columns else ""
     return (
@@ -87,7 +87,7 @@ def nilearn_words(design: Design) -> str:
 
 
 def _own_words(design: Design) -> str:
-    """Say by which errors our report tests, for which the numbers of the two differ."""
+    """Return in words by which errors our report tests, for which the numbers of the two differ."""
     pooled = [contrast.name for contrast in design.contrasts if contrast.error_term == "pooled"]
     own = [contrast.name for contrast in design.contrasts if contrast.error_term != "pooled"]
     parts = []
@@ -103,5 +103,5 @@ def _own_words(design: Design) -> str:
 
 
 def _rows(weights: Floats) -> Floats:
-    """Give one row as a vector, as nilearn wants a t contrast."""
+    """Return one row as a vector, as nilearn wants a t contrast."""
     return weights[0] if len(weights) == 1 else weights

@@ -165,7 +165,7 @@ def _effect_map(scene: Scene) -> Figure:
 
 
 def _saturated_words(values: Floats, largest: float) -> str:
-    """Say where the colours end, where some values lie beyond."""
+    """Return in words where the colours end, where some values lie beyond."""
     n_beyond = int((np.abs(values) > largest).sum())
     if not n_beyond:
         return ""
@@ -243,14 +243,14 @@ def _cluster_pictures(scene: Scene, inference: CorrectedMap) -> Figure:
 
 
 def _cluster_words(row: Mapping[Any, Any], test: str) -> str:
-    """Say of a cluster its number, size, height and region."""
+    """Return number, size, height and region of a cluster, in words."""
     n_voxels = int(row["extent_voxels"])
     size = f"{n_voxels:,} voxel{'s' if n_voxels != 1 else ''}"
     return f"{row['cluster_id']}: {size}, {_height_words(row, test)}"
 
 
 def _height_words(row: Mapping[Any, Any], test: str) -> str:
-    """Say how high the peak of a row is, and in which region of the first atlas."""
+    """Return in words how high the peak of a row is, and in which region of the first atlas."""
     regions = [short_label(str(row[name])) for name in ATLASES if name in row][:1]
     height = f"{test} = {decimal(row['peak_statistic'])}"
     return ", ".join([height, *(region for region in regions if region != NO_REGION)])
@@ -283,7 +283,7 @@ def _null_histograms(scene: Scene) -> Figure:
 
 
 def _family_words(inference: CorrectedMap) -> str:
-    """Say whose maximum the critical value is of, where it is not that of the bars."""
+    """Return in words whose maximum the critical value is of, where it is not that of the bars."""
     if inference.across == 1:
         return ""
     return f" The critical value is that of the maximum over {inference.across} contrasts; the bars show this one."
@@ -310,7 +310,7 @@ def _surface_viewer(scene: Scene) -> Viewer:
 
 
 def _shown(scene: Scene) -> tuple[Floats, str]:
-    """Give what survives in the primary map and its name, or the whole statistic and no name where nothing does."""
+    """Return what survives in the primary map and its name, or the whole statistic and no name where nothing does."""
     first = scene.first
     if first is None or not first.significant.any():
         return scene.fit.statistic, ""
@@ -329,7 +329,7 @@ def _landmark(row: Mapping[Any, Any], contrast: Contrast) -> Landmark:
 
 
 def _outline(scene: Scene) -> tuple[Volume | None, str]:
-    """Give what survives in the primary map, to be outlined, and the words for it."""
+    """Return what survives in the primary map, to be outlined, and the words for it."""
     first = scene.first
     if first is None or not first.significant.any():
         return None, ""
@@ -338,18 +338,18 @@ def _outline(scene: Scene) -> tuple[Volume | None, str]:
 
 
 def _strongest(fit: ContrastFit, canvas: Canvas) -> Floats:
-    """Give the place of the highest statistic, (3,) mm."""
+    """Return the place of the highest statistic, (3,) mm."""
     return highest(fit.statistic if fit.contrast.test == "t" else np.maximum(fit.statistic, 0), canvas)
 
 
 def _surviving(fit: ContrastFit, inference: CorrectedMap, canvas: Canvas) -> tuple[Volume, Floats]:
-    """Give the statistic where it survives, zero elsewhere, and the place of its highest peak, (3,) mm."""
+    """Return the statistic where it survives, zero elsewhere, and the place of its highest peak, (3,) mm."""
     values = np.where(inference.significant, fit.statistic, 0.0)
     return masked_volume(values, canvas), highest(values, canvas)
 
 
 def _peak_x(table: ResultTables) -> list[float]:
-    """Give the x of the highest peaks, each once, from left to right."""
+    """Return the x of the highest peaks, each once, from left to right."""
     x = dict.fromkeys(float(row["peak_x"]) for row in _highest(table.peaks, len(table.peaks)))
     return sorted(list(x)[:N_PEAK_SLICES])
 

@@ -1,4 +1,4 @@
-"""Figures of a node: its subjects, its design matrix, its contrasts; and what a figure is."""
+"""Figures of a node: its subjects, its design matrix, its contrasts."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _template(name: str) -> str:
 
 
 def asked_words(section: ContrastSection, node: NodeSection) -> str:
-    """Say in a sentence what a contrast tests."""
+    """Return in a sentence what a contrast tests."""
     contrast, factors = section.contrast, {factor.name: factor for factor in node.spec.settings.factors}
     parts = contrast.name.split(":")
     if not contrast.generated or not set(parts) <= set(factors):
@@ -113,7 +113,7 @@ def asked_words(section: ContrastSection, node: NodeSection) -> str:
 
 
 def found_words(section: ContrastSection) -> str:
-    """Say in a sentence what survived in the primary corrected map, and where."""
+    """Return in a sentence what survived in the primary corrected map, and where."""
     if not section.results:
         return "No threshold was asked for."
     result = section.results[0]
@@ -130,7 +130,7 @@ def found_words(section: ContrastSection) -> str:
 
 
 def _strongest(head: str, section: ContrastSection, result: MethodResult, where: Peak) -> str:
-    """Say of one voxel statistic, place, region and p."""
+    """Return statistic, place, region and p of one voxel, in words."""
     region = short_label(where.label)
     label = f", {region}" if region != NO_REGION else ""
     return (
@@ -140,7 +140,7 @@ def _strongest(head: str, section: ContrastSection, result: MethodResult, where:
 
 
 def closest_words(section: ContrastSection, result: MethodResult) -> str:
-    """Say what came closest where nothing survives; empty where something does."""
+    """Return in words what came closest where nothing survives; empty where something does."""
     if result.closest is None:
         return ""
     return f"{_strongest('Closest', section, result, result.closest)[:-1]} by {in_sentence(result.title)}."
