@@ -285,7 +285,7 @@ def test_names_too_long_for_a_file_are_refused_and_the_longest_that_fits_is_said
     label = only(build_design(maps, node(spec("x" * fits, row))), "x" * fits).label
     with pytest.raises(ModelError, match="too long"):
         build_design(maps, node(spec("x" * (fits + 1), row)))
-    folder = NodeFolder(Path("out"), "anova", entities, {})
+    folder = NodeFolder(Path("out"), "anova", entities)
     longest = folder.file(f"contrast-{label}_stat-t_desc-clusterMassFWEThresh_statmap.nii.gz").name
     assert len(f".{longest}.4194304.part".encode()) <= 255
     checkpoint = checkpoint_path(Path(), "anova", label).name

@@ -343,7 +343,7 @@ class TestTheSameBits:
         """Batches that come in a random order, and resuming from what was kept, in batches of another size."""
         values = random_maps(seed)
         design, contrast = case.make()
-        shuffles = make_shuffles(contrast, design, 17, seed, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(design, contrast), 17, seed, shuffle=case.scheme)
         whole = run(values, design, contrast, shuffles)
         rng, keeper = np.random.default_rng(order), Snapshots([])
         with pytest.MonkeyPatch.context() as patch:
@@ -359,7 +359,7 @@ class TestTheSameBits:
         """Batches travel to processes, and their summaries back."""
         values = random_maps(3)
         design, contrast = case.make()
-        shuffles = make_shuffles(contrast, design, 23, 3, shuffle=case.scheme)
+        shuffles = make_shuffles(contrast_test(design, contrast), 23, 3, shuffle=case.scheme)
         elsewhere = run(values, design, contrast, shuffles, Work(executor=Processes(2)))
         assert_same_bits(elsewhere, run(values, design, contrast, shuffles))
 
@@ -412,7 +412,7 @@ def test_another_summary_needs_no_other_engine(
     monkeypatch.setitem(SUMMARIES, "highest", Highest)
     names = ("maxima", "n_exceeding", "highest")
     design, contrast = CASES[0].make("positive")
-    shuffles = make_shuffles(contrast, design, 23, 3)
+    shuffles = make_shuffles(contrast_test(design, contrast), 23, 3)
     checkpoint = Checkpoint(tmp_path / "c.npz", "abc", every=0, summaries=names)
     start = PartialNull.start(Size(shuffles.n_shuffles, len(statistics), int(np.prod(SHAPE))), names)
     monkeypatch.setattr(permutation, "LARGEST_BATCH_OF_MAPS", 5)
