@@ -12,6 +12,7 @@ import pytest
 from bids_app.cli.analyse import main
 from bids_app.results.files import write_text
 from bids_app.results.folder import NodeFolder
+from bids_app.results.node_writer import NodeWriter
 from bids_app.workflow.dry_run import WIDTH, _duration, _table, replacement
 
 CELLS = ("hiA", "loA", "hiB", "loB")
@@ -152,7 +153,7 @@ def test_conditions_without_a_rerun_replace_nothing(preview: Preview, tmp_path: 
     assert f"nothing is replaced: {tmp_path / 'out'} holds no results of this node" in unwrapped(preview())
     folder = NodeFolder(tmp_path / "out", "mixed", {})
     for name in ("a.tsv", "b.tsv"):
-        write_text(folder.keep(folder.file(name)), "old")
+        write_text(NodeWriter(folder, {}).keep(folder.file(name)), "old")
     write_text(folder.file("mine.txt"), "mine")
     write_text(tmp_path / "out" / "report.html", "old")
     text = unwrapped(preview())
