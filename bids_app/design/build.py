@@ -53,9 +53,9 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
     if whole.is_complete:
         return whole
     parts = dict(designs_of_incomplete(whole, node, design_of))
-    own = {name: next(each for each in part.contrasts if each.name == name) for name, part in parts.items()}
+    of_part = {name: next(each for each in part.contrasts if each.name == name) for name, part in parts.items()}
     contrasts = [
-        replace(own[each.name], weights=each.weights) if each.name in own else each for each in whole.contrasts
+        replace(of_part[each.name], weights=each.weights) if each.name in of_part else each for each in whole.contrasts
     ]
     notes = [
         Warned(absence_note(contrast, whole, parts[contrast.name])) for contrast in contrasts if contrast.name in parts

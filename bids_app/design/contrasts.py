@@ -1,8 +1,7 @@
-"""Design matrix and contrasts, rank and estimability checks.
+"""Contrasts: from the weights and effects of a model to hypotheses L (between subjects) x M (within subjects).
 
-A complete within-subject design is one linear model on scores (see `glm`): each contrast is a product L x M of weights
-L over the columns of the between-subject design B and orthonormal weights M over a subject's cells. Where maps are
-missing a contrast has a design of its own, of the subjects who have what it needs: `Design.of`.
+M are orthonormal weights over a subject's cells, L weights over the columns of the between-subject design B; the
+statistics are made of the scores that M gives each subject (see `statistics.scores`).
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ class Contrast:
 
 
 def in_words(weights: Floats, names: Sequence[str]) -> str:
-    """Say one row of weights as a sentence.
+    """Return one row of weights in words.
 
     Parameters
     ----------
@@ -126,7 +125,7 @@ class ContrastLayout:
 def design_matrix(
     cells: Sequence[str], subjects: Sequence[str], between: BetweenDesign, *, with_subjects: bool
 ) -> tuple[Floats, tuple[str, ...]]:
-    """Lay out the columns: each between-subject column at each condition, then subjects."""
+    """Return the design matrix and its columns' names: each between-subject column at each condition, then subjects."""
     n_cells = len(cells)
     columns = np.asarray(np.kron(between.matrix, np.eye(n_cells)), np.float64)
     plain = len(between.names) == 1
@@ -156,7 +155,7 @@ def check_columns_differ(
 
 
 def contrasts_of_spec(spec: ContrastSpec, layout: ContrastLayout) -> Iterator[Contrast]:
-    """Make the contrast that a model states: one, or one for each condition."""
+    """Yield the contrast that a model states: one, or one for each condition."""
     columns = np.array(spec.column_weights) if spec.columns else None
     between = layout.between.average
     if columns is not None:
@@ -230,7 +229,7 @@ def _check_sum(weights: Floats, name: str, where: str) -> None:
 
 
 def contrasts_of_effect(effect: tuple[str, ...], layout: ContrastLayout) -> Iterator[Contrast]:
-    """Make a main effect or interaction: differences over its factors, the mean over the others."""
+    """Yield a main effect or interaction: differences over its factors, the mean over the others."""
     between = layout.between.of_effect(effect)
     if layout.node.per_condition:
         for row, cell in zip(np.eye(len(layout.cells)), layout.cells, strict=True):

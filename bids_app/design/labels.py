@@ -1,9 +1,4 @@
-"""Design matrix and contrasts, rank and estimability checks.
-
-A complete within-subject design is one linear model on scores (see `glm`): each contrast is a product L x M of weights
-L over the columns of the between-subject design B and orthonormal weights M over a subject's cells. Where maps are
-missing a contrast has a design of its own, of the subjects who have what it needs: `Design.of`.
-"""
+"""Names of contrasts and nodes as labels of files: there is one for each, and none makes a name too long."""
 
 from __future__ import annotations
 

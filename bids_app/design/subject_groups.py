@@ -68,7 +68,7 @@ def variance_groups(
         )
     free = 1 - column_space(between.matrix).leverages
     for label in sizes:
-        members = np.array([own == label for own in groups])
+        members = np.array([group == label for group in groups])
         if sizes[label] < 2 or np.sum(free[members]) < LEAST_RESIDUAL_DF:
             raise DataError(
                 f'{participants.source}: the variance of the group "{label}" in the column "{name}" cannot '

@@ -74,9 +74,9 @@ def groups_alike(design: Design) -> tuple[Group, ...]:
 
 def _all_groups(design: Design) -> tuple[Group, ...]:
     names = [name for name in design.between_names if name in design.groups]
-    own, complete = np.array(design.groups), np.all(design.row_of_map >= 0, axis=1)
+    group_of_subject, complete = np.array(design.groups), np.all(design.row_of_map >= 0, axis=1)
     return tuple(
-        Group(name, label, np.flatnonzero((own == name) & complete))
+        Group(name, label, np.flatnonzero((group_of_subject == name) & complete))
         for name, label in zip(names, numbered_labels(names), strict=True)
     )
 
@@ -116,9 +116,9 @@ def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
     """
     maps = np.asarray(values, np.float64)
     maps = maps.reshape(-1, n_cells, maps.shape[-1])
-    there = np.asarray(~np.isnan(maps).any(axis=1))  # (n_subjects, n_voxels)
-    n_subjects = there.sum(axis=0)
-    maps = np.where(there[:, None], maps, 0.0)
+    has_voxel = np.asarray(~np.isnan(maps).any(axis=1))  # (n_subjects, n_voxels)
+    n_subjects = has_voxel.sum(axis=0)
+    maps = np.where(has_voxel[:, None], maps, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN where nobody has the voxel
         mean = maps.sum(axis=0) / n_subjects
     spread = maps
@@ -126,7 +126,7 @@ def condition_means(values: ArrayLike, n_cells: int) -> tuple[Floats, Floats]:
         # the mean of all is the same for every subject and leaves the standard deviation as it is
         spread = (maps - maps.mean(axis=1, keepdims=True)) * np.sqrt(n_cells / (n_cells - 1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        deviations = np.where(there[:, None], spread - spread.sum(axis=0) / n_subjects, 0.0)
+        deviations = np.where(has_voxel[:, None], spread - spread.sum(axis=0) / n_subjects, 0.0)
         variance = np.square(deviations).sum(axis=0) / (n_subjects - 1)
         return mean, np.sqrt(variance / n_subjects)
 
@@ -193,11 +193,11 @@ def numbered_labels(names: Sequence[str]) -> list[str]:
     taken = set(lower)
     for number, label in enumerate(labels, start=1):
         if not label or lower.count(label.lower()) > 1:
-            own = f"{label}{number}"
-            while own.lower() in taken:  # "a" and "A" beside "a1"
-                own += "x"
-            taken.add(own.lower())
-            labels[number - 1] = own
+            numbered = f"{label}{number}"
+            while numbered.lower() in taken:  # "a" and "A" beside "a1"
+                numbered += "x"
+            taken.add(numbered.lower())
+            labels[number - 1] = numbered
     return labels
 
 

@@ -201,9 +201,9 @@ def _for_each_df(function: Callable[[float, Floats, int], Floats], df: Floats, v
     nodes = (low + high) / 2 + (high - low) / 2 * np.cos(angles)
     at_nodes = np.array([function(float(np.exp(node)), values[known], COARSE) for node in nodes])
     # Lagrange's polynomial through the nodes, evaluated at another place for each voxel
-    place = np.log(df[known])
+    at = np.log(df[known])
     weights = np.array(
-        [np.prod([(place - other) / (node - other) for other in nodes if other != node], axis=0) for node in nodes]
+        [np.prod([(at - other) / (node - other) for other in nodes if other != node], axis=0) for node in nodes]
     )
     found[known] = (weights * at_nodes).sum(axis=0)
     return found
