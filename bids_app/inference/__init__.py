@@ -1,1 +1,28 @@
 """From statistics and permutations to corrected p-values, thresholds and tables of clusters."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["familywise"],
+    submod_attrs={
+        "catalogue": ["by_permutation", "columns", "correct", "METHODS"],
+        "cluster_tables": [
+            "Closest",
+            "described",
+            "highest_peaks",
+            "PLACE",
+            "ResultTables",
+            "TableOptions",
+            "tabulate",
+            "top_elements",
+        ],
+        "corrected_map": ["CorrectedMap"],
+        "evidence": ["Evidence", "Family"],
+        "familywise": ["joint_family", "own_family", "uncorrected_p"],
+        "method": ["Method", "Use"],
+        "pareto_tail": ["APPROXIMATE_BELOW", "smallest_p"],
+    },
+)

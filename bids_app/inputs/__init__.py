@@ -1,1 +1,31 @@
 """The input images: found, selected, checked and read; and the participants table."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["load_maps"],
+    submod_attrs={
+        "columns": [
+            "is_number",
+            "is_numeric",
+            "levels_column",
+            "nines",
+            "numbers_in_disguise",
+            "numeric_column",
+            "Participants",
+            "text_column",
+        ],
+        "filters": ["command_line_filters", "Filter", "fold", "folds", "keep", "known_entities", "narrow"],
+        "find_images": ["Found"],
+        "load_maps": ["as_image", "keep_voxels"],
+        "map_reader": ["MaskedMaps"],
+        "naming": ["ImageFile", "SourceDataset", "tally"],
+        "participants": ["find_participants", "not_analysed"],
+        "select_maps": ["find_maps", "InputMaps", "search"],
+        "selection": ["Query", "read_filter_file", "Selection"],
+        "validator": ["advisory_validation"],
+    },
+)

@@ -1,1 +1,26 @@
 """The model file, read and checked, as settings and specifications with their defaults."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["read_model"],
+    submod_attrs={
+        "read_node": ["TOOL"],
+        "settings": [
+            "CELL_FIELD",
+            "effect_names",
+            "ErrorTerm",
+            "factor_cells",
+            "FactorSettings",
+            "GroupLevelSettings",
+            "ParametricSettings",
+            "PermutationSettings",
+            "Sided",
+            "Sphericity",
+        ],
+        "specification": ["ContrastSpec", "ModelSpec", "NodeSpec", "participant_columns"],
+    },
+)

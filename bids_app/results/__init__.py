@@ -1,1 +1,22 @@
 """What a run finds out, as values, and as files that are written and read back."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "dataset_description": ["write_dataset"],
+        "files": ["write_json", "write_text"],
+        "folder": ["check_layout", "check_writable", "NodeFolder", "remove_abandoned", "stays_in_container"],
+        "input_summary": ["count_files", "InputSummary", "summarise"],
+        "json_record": ["Json"],
+        "node_writer": ["NodeWriter"],
+        "read": ["NodeRecord", "read_mask", "read_picture", "read_record", "read_results", "SavedNode"],
+        "record": ["encode_results", "remove_record", "write_record", "write_run_record"],
+        "sidecars": ["is_within"],
+        "values": ["NodeFacts", "Picture", "Results", "RunFacts"],
+        "write": ["write_conditions", "write_contrast", "write_design", "write_inputs"],
+    },
+)

@@ -1,1 +1,20 @@
 """Where the values are: the elements of a space and their neighbours, images on disk, clusters, atlases."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "atlas_catalogue": ["ATLASES", "first_atlas"],
+        "atlases": ["Atlas", "label_cluster", "label_peak", "load_atlases", "space_has_atlases"],
+        "clusters": ["cluster_values", "label_components", "list_maxima"],
+        "domain": ["SpatialDomain"],
+        "image_files": ["compress", "image_bytes", "open_image", "UNREADABLE"],
+        "tfce": ["check_exponents", "DEFAULT_EXPONENTS", "enhance", "largest_tfce", "Scratch", "scratch_for"],
+        "topology": ["LatticeTopology", "Topology"],
+        "tree_kernels": ["Exponents"],
+        "volume": ["Grid", "Image", "read_image", "read_volume", "unmask", "VolumeData", "VolumeDomain"],
+    },
+)
