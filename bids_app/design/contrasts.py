@@ -281,7 +281,7 @@ def _contrast(
 
 
 def _formula(cell_weights: Floats, between: Floats, layout: ContrastLayout) -> str:
-    """Say the weights in words: those over the cells, and those between subjects where there is a choice."""
+    """Return the weights in words: those over the cells, and those between subjects where there is a choice."""
     over_cells = "; ".join(in_words(row, layout.cells) for row in cell_weights)
     if len(layout.between.names) == 1 and layout.between.names == (INTERCEPT,):
         return over_cells

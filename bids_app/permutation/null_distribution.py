@@ -48,7 +48,7 @@ from bids_app.spaces.topology import Topology
 from bids_app.spaces.tree_kernels import Exponents
 
 # A null value counts as reaching the observed one within this share of it: single-precision t was off by 2.8e-6 on
-# real data, and relabellings that are equal in exact arithmetic must tie.
+# real data, and permutations that are equal in exact arithmetic must tie.
 TIE_TOLERANCE = 1e-5
 
 # Shuffles of a batch at most: enough to make the sign tables worth their while; with TFCE whole maps are kept

@@ -1,4 +1,4 @@
-"""Which relabellings the null hypothesis allows: the table of shuffling schemes.
+"""Which permutations the null hypothesis allows: the table of shuffling schemes.
 
 `sign-flip` changes the sign of all scores of a subject (or of a block of subjects) together, `permute` lets whole
 subjects swap places, `within` lets the cells of a subject swap, `free` any two maps. The last two are there to
@@ -27,7 +27,7 @@ FEW_DF = 10  # residual df of the subjects under which Freedman-Lane was measure
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """How many relabellings are wanted, and of what."""
+    """How many permutations are wanted, and of what."""
 
     n_shuffles: int
     """The identity counted."""
@@ -47,13 +47,13 @@ class ShufflingScheme(Protocol):
 
     @property
     def nothing_moves(self) -> str:
-        """Why no relabelling but the observed one exists, with {where} where blocks bound the swaps."""
+        """Why no permutation but the observed one exists, with {where} where blocks bound the swaps."""
 
     def check(self, test: ContrastTest) -> None:
         """Refuse a contrast whose statistic would not move as the null hypothesis has it: raises ModelError."""
 
     def draw(self, test: ContrastTest, draw: Draw) -> Shuffles:
-        """Return the relabellings, all or drawn."""
+        """Return the permutations, all or drawn."""
 
     def n_blocks(self, test: ContrastTest, draw: Draw) -> int:
         """Return how many blocks flip as one or bound the swaps; 0: subjects move on their own."""
@@ -210,7 +210,7 @@ def make_shuffles(
     flip_blocks: bool = True,
     up_to_sign: bool | None = None,
 ) -> Shuffles:
-    """Return the relabellings of one contrast, all or drawn.
+    """Return the permutations of one contrast, all or drawn.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def make_shuffles(
         blocks = test.design.blocks
         where = f" within its {len(set(blocks))} ExchangeabilityBlocks" if blocks else ""
         why = scheme.nothing_moves.format(where=where)
-        raise ModelError(f"{test.name}: no relabelling but the observed one exists ({name}): {why}")
+        raise ModelError(f"{test.name}: no permutation but the observed one exists ({name}): {why}")
     n_blocks = scheme.n_blocks(test, draw)
     notes = (*_count_notes(test, shuffles, n_shuffles), *scheme.notes(test))
     notes = tuple(sorted(notes, key=lambda note: not isinstance(note, Warned)))

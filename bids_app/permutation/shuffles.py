@@ -1,8 +1,8 @@
-"""Drawing distinct relabellings, or all that exist: of signs, of subjects' rows of the design, of maps.
+"""Drawing distinct permutations, or all that exist: of signs, of subjects' rows of the design, of maps.
 
 References
 ----------
-Phipson & Smyth 2010, doi 10.2202/1544-6115.1585 (p-values from sampled relabellings, the identity counted).
+Phipson & Smyth 2010, doi 10.2202/1544-6115.1585 (p-values from sampled permutations, the identity counted).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Shuffles:
     sign: Signs
     """(n_shuffles, n_units) by which sign they are multiplied."""
     exhaustive: bool
-    """Whether every distinct relabelling is there."""
+    """Whether every distinct permutation is there."""
     n_possible: int
-    """Distinct relabellings that exist."""
+    """Distinct permutations that exist."""
     blocks: int = 0
     """Blocks that flip as one or bound the swaps; 0: subjects move on their own."""
     words: str = ""
@@ -61,7 +61,7 @@ class Shuffles:
 
     @property
     def possible(self) -> str:
-        """How many distinct relabellings exist, in words."""
+        """How many distinct permutations exist, in words."""
         return count_words(self.n_possible)
 
 

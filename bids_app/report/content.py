@@ -124,7 +124,7 @@ class MethodResult:
     threshold: str
     """What a value had to reach; empty where it differs between voxels."""
     can_pass: bool
-    """False where the relabellings are too few for any p at the level."""
+    """False where the permutations are too few for any p at the level."""
     peak: Peak | None
     tables: ResultTables
     closest: Peak | None = None

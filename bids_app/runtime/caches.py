@@ -66,7 +66,7 @@ def compile_for(name: str, folder: Path, environ: MutableMapping[str, str]) -> N
 
 
 def unpack(environ: MutableMapping[str, str] = os.environ, cpuinfo: Path = CPUINFO) -> Path | None:
-    """Give numba and matplotlib a temporary folder with the caches of the image, where this is one.
+    """Unpack the caches of the image into a temporary folder for numba and matplotlib, where this is an image.
 
     To be called before they are imported. Outside of an image they look after themselves, unless neither the package
     nor the home folder can be written: numba then stops, and is given an empty folder. What the user set stays: with a

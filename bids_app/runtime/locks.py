@@ -98,7 +98,7 @@ def refuse_if_held(folder: Path, analysis: str) -> None:
 
 
 def part_name(name: str) -> str:
-    """Give a name beside a file that no other process gives, on this machine or another."""
+    """Return a name beside a file that no other process chooses, on this machine or another."""
     return f".{name}.{machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
 
 
@@ -109,7 +109,7 @@ def abandoned_parts(folder: Path) -> dict[Path, str]:
 
 
 def is_note(name: str) -> bool:
-    """Tell whether a file is the note of a run that is, or was, at work."""
+    """Return whether a file is the note of a run that is, or was, at work."""
     return _NOTE.fullmatch(name) is not None
 
 
@@ -183,14 +183,14 @@ def _read(note: Path) -> Holder | None:
 
 
 def _works(note: Path, holder: Holder | None) -> bool:
-    """Tell whether the run of a note is alive."""
+    """Return whether the run of a note is alive."""
     if holder is not None and holder.machine == machine():
         return _is_alive(holder.process, holder.process_started)
     return _age(note) < SILENT_AFTER
 
 
 def _is_alive(process: int, started: str = "") -> bool:
-    """Tell whether a process of this machine is there, and is the one that started then."""
+    """Return whether a process of this machine is there, and is the one that started then."""
     now = _start(process)
     if Path("/proc/self/stat").exists():
         return bool(now) and started in ("", now)

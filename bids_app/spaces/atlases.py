@@ -67,7 +67,7 @@ class Atlas:
 
 
 def space_has_atlases(space: str | None, *, has_position: bool = True) -> tuple[bool, str]:
-    """Tell whether atlas labels and the MNI background fit a space.
+    """Return whether atlas labels and the MNI background fit a space.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ def open_image(path: Path, most_bytes: float | None = None) -> OpenImage:
 
 
 def unreadable(path: Path, error: BaseException) -> DataError:
-    """Say of a file that it is damaged."""
+    """Return the error for a damaged file."""
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return DataError(
         f"{path}: cannot be read as a NIfTI image ({reason}). The file may be truncated or not a NIfTI file; write or "
@@ -190,13 +190,13 @@ def _asked_bytes(path: Path, head: bytes) -> int:
 
 
 def _header_size(content: bytes) -> int:
-    """Tell NIfTI-2 from NIfTI-1, whatever the order of bytes."""
+    """Return the size of the header, which tells NIfTI-2 from NIfTI-1 in any byte order."""
     sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
     return 540 if 540 in sizes else 348
 
 
 def _offset(path: Path, header: AnalyzeHeader) -> int:
-    """Say where the voxels begin."""
+    """Return the byte at which the voxels begin."""
     offset = float(header["vox_offset"])
     least = _header_size(header.binaryblock)
     if not (least <= offset < math.inf and offset.is_integer()):
@@ -257,7 +257,7 @@ def _open_other(path: Path, most_bytes: float) -> SpatialImage:
 
 
 def _has_position(path: Path, image: SpatialImage) -> bool:
-    """Tell whether anything says where the voxels are: a code of NIfTI, or the .mat file beside an Analyze image."""
+    """Return whether anything says where the voxels are: a code of NIfTI, or the .mat file beside an Analyze image."""
     header = image.header
     if isinstance(header, nib.Nifti1Header):
         return bool(header["sform_code"] > 0 or header["qform_code"] > 0)

@@ -179,7 +179,7 @@ def _pictures_to_come(folder: NodeWriter) -> set[Path]:
 
 
 def _shuffle_words(plan: Plan | None) -> str:
-    """Return how many relabellings a contrast has."""
+    """Return how many permutations a contrast has."""
     if plan is None:
         return "no shuffles"
     return f"{'all ' if plan.shuffles.exhaustive else ''}{plan.shuffles.n_shuffles:,} {plan.shuffles.words}"

@@ -1,4 +1,4 @@
-"""What a node would do, in words, before it does it: maps, design, contrasts, relabellings, cost, what is replaced."""
+"""What a node would do, in words, before it does it: maps, design, contrasts, permutations, cost, what is replaced."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def describe(
     tests: Sequence[ContrastTest],
     plans: Sequence[Plan | None],
 ) -> str:
-    """Tell what a node would analyse and test, as lines of text.
+    """Return what a node would analyse and test, as lines of text.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ def cost(maps: MaskedMaps, tests: Sequence[ContrastTest], plans: Sequence[Plan |
     of_each = listed([f"{name} {_duration(value / means.n_jobs)}" for name, value in seconds.items()])
     parts = [f"about {_duration(shuffled + other)} on {cores}: maps, tables and figures {_duration(other)}"]
     if seconds:
-        parts.append(f"relabellings {_duration(shuffled)} ({of_each})")
+        parts.append(f"permutations {_duration(shuffled)} ({of_each})")
     data = 0 if isinstance(maps.values, np.memmap) else maps.values.nbytes
     peak = peak_memory(maps.values, means.memory)
     memory = (
         f"{max(1.0, maps.values.nbytes / 1e6):,.0f} MB of data{'' if data else ' in a file of the work folder'}; about "
-        f"{peak.without_permutations / 1e9:.1f} GB at the peak without relabellings, which take what is useful of the "
+        f"{peak.without_permutations / 1e9:.1f} GB at the peak without permutations, which take what is useful of the "
         f"{peak.most / 1e9:.1f} GB that the run may use"
     )
     return "\n".join([*_line("time", "; ".join(parts)), *_line("memory", memory)]) + "\n"
@@ -130,13 +130,13 @@ def replacement(folder: NodeFolder) -> str:
 
 
 def tested_against(test: ContrastTest, plan: Plan | None) -> str:
-    """Say in a line against what a contrast is tested, and by which relabellings."""
+    """Return in a line against what a contrast is tested, and by which permutations."""
     contrast = test.contrast
     side = "" if contrast.test == "F" else f", {_side(contrast)}"
     if contrast.test == "F" and contrast.sphericity not in ("none", "multivariate"):
         side = f", parametric df corrected by {contrast.sphericity}"
     words = f"{_statistic(test)}{side}, {contrast.error_term} error"
-    return f"{words}; {_relabellings(plan)}; clusters {_forming(contrast, plan)}" if plan else words
+    return f"{words}; {_permutations(plan)}; clusters {_forming(contrast, plan)}" if plan else words
 
 
 def _counts(inputs: InputMaps) -> list[str]:
@@ -213,7 +213,7 @@ def _thresholds(settings: GroupLevelSettings) -> str:
 def _contrast(
     node: NodeSpec, test: ContrastTest, plan: Plan | None, design: Design, plans: Sequence[Plan | None]
 ) -> Iterator[str]:
-    """Say all about one contrast."""
+    """Yield the lines about one contrast."""
     contrast = test.contrast
     yield f"  {contrast.test} contrast {contrast.name}{' (generated)' if contrast.generated else ''}"
     yield from _line("  weights", contrast.formula)
@@ -231,7 +231,7 @@ def _contrast(
         yield from _line("  without", f"{listed(absent)}, of whom maps that it needs are missing")
     yield from _line("  error", error)
     if plan:
-        yield from _line("  moves", f"{_relabellings(plan)}; {_smallest(node, plan, design, plans)}")
+        yield from _line("  moves", f"{_permutations(plan)}; {_smallest(node, plan, design, plans)}")
         if plan.enhancements.with_clusters:
             yield from _line("  clusters", _forming(contrast, plan))
 
@@ -260,7 +260,7 @@ def _side(contrast: Contrast) -> str:
     return "two-sided" if contrast.sided == "two" else f"one-sided ({contrast.sided})"
 
 
-def _relabellings(plan: Plan) -> str:
+def _permutations(plan: Plan) -> str:
     shuffles = plan.shuffles
     number = "all" if shuffles.exhaustive else f"{shuffles.n_shuffles} of"
     return f"{shuffles.words}, {number} {shuffles.possible} possible"

@@ -104,7 +104,7 @@ def test_a_family_of_one_is_the_contrast_on_its_own(rng: np.random.Generator) ->
 
 
 def test_contrasts_that_were_shuffled_differently_are_no_family(rng: np.random.Generator) -> None:
-    """Row by row maxima would mix relabellings; the message names the contrasts."""
+    """Row by row maxima would mix permutations; the message names the contrasts."""
     first, second = drawn_null("first", rng), drawn_null("second", rng)
     others = sign_flips(20, 1000, np.random.default_rng(1), up_to_sign=True)
     with pytest.raises(ValueError, match="the shuffles of first and second differ"):
@@ -116,7 +116,7 @@ def test_contrasts_that_were_shuffled_differently_are_no_family(rng: np.random.G
 
 
 def test_a_tail_changes_small_p_only_and_the_threshold_parts_them(rng: np.random.Generator) -> None:
-    """The tail's own p below 0.10, ranks from there on; 2^19 relabellings exist, so that no p is below 2^-19."""
+    """The tail's own p below 0.10, ranks from there on; 2^19 permutations exist, so that no p is below 2^-19."""
     null = drawn_null("a", rng)
     by_rank, by_tail = familywise(null, 0.05)[0], familywise(null, 0.05, own_family(null, "gpd"))[0]
     assert by_rank.tail is None

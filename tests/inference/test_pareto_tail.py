@@ -123,8 +123,8 @@ def test_p_never_increases_with_the_value_and_large_p_stay_ranks() -> None:
         assert np.array_equal(p[ranks >= 0.1], ranks[ranks >= 0.1])
 
 
-def test_no_p_is_below_one_over_the_distinct_relabellings() -> None:
-    """Beyond an end point (uniform maxima) the floor remains, also where a float cannot count the relabellings."""
+def test_no_p_is_below_one_over_the_distinct_permutations() -> None:
+    """Beyond an end point (uniform maxima) the floor remains, also where a float cannot count the permutations."""
     rng = np.random.default_rng(7)
     fit = TailFit(0.75, 0.25, 1.0, 0.5, 0.25)
     maxima = rng.random(600)
@@ -172,7 +172,7 @@ def test_coarse_cluster_sizes_are_refused_and_fine_ones_are_fitted() -> None:
     ("n_shuffles", "n_possible", "reason"),
     [(499, MANY, "at least 500"), (512, 512, "enumerated"), (64, 64, "enumerated"), (500, 501, "")],
 )
-def test_too_few_or_all_relabellings_give_no_tail(n_shuffles: int, n_possible: int, reason: str) -> None:
+def test_too_few_or_all_permutations_give_no_tail(n_shuffles: int, n_possible: int, reason: str) -> None:
     """Fewer than 500, or all that exist; the reason is said."""
     maxima = np.random.default_rng(10).standard_exponential(n_shuffles)
     assert reason in why_not(n_shuffles, n_possible)
@@ -211,7 +211,7 @@ def test_beyond_the_critical_value_p_is_at_most_the_level(level: float) -> None:
 
 
 def test_a_level_below_the_smallest_p_has_no_critical_value() -> None:
-    """2^10 relabellings, of which 600 were drawn, never give 0.0005."""
+    """2^10 permutations, of which 600 were drawn, never give 0.0005."""
     maxima = largest_t(np.random.default_rng(13), 600)
     fit = fit_tail(maxima, 2**10)
     assert fit is not None

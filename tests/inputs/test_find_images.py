@@ -173,7 +173,7 @@ def test_a_published_raw_dataset_has_no_maps(shared_data: Path) -> None:
     with pytest.raises(NothingMatchedError) as caught:
         find(shared_data / "ds000117_layout", NINE)
     assert "No first-level map in" in str(caught.value)
-    assert "160 NIfTI files seen" in str(caught.value)  # 16 subjects, 9 runs and a T1w each
+    assert "160 NIfTI files found" in str(caught.value)  # 16 subjects, 9 runs and a T1w each
 
 
 # Names

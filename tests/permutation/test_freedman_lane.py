@@ -196,7 +196,7 @@ def test_a_row_of_the_basis_points_where_the_effect_is_positive() -> None:
 
 @pytest.mark.parametrize("scheme", ["sign-flip", "permute"])
 def test_blocks_flip_together_or_bound_the_swaps(scheme: Scheme, values: NDArray[np.float32]) -> None:
-    """With twins as blocks every relabelling respects the pairs, and the statistics are those of the refit."""
+    """With twins as blocks every permutation respects the pairs, and the statistics are those of the refit."""
     blocks = tuple("aabbccdd")
     design, contrast = make("age", [[0, 1]] if scheme == "permute" else [[1, 0]], "mean", "partitioned", "t", blocks)
     shuffles: Shuffles = make_shuffles(contrast_test(design, contrast), 1000, seed=3, shuffle=scheme)

@@ -302,8 +302,8 @@ def test_large_statistics_keep_their_digits(case: tuple[str, str, str, str], val
         assert run(shifted, case).observed["voxel"] == pytest.approx(np.abs(expected), rel=1e-4 * max(1, size / 100))
 
 
-def test_relabellings_that_leave_no_error_count_as_large_and_stay_finite() -> None:
-    """Equal magnitudes in all subjects: one relabelling explains everything."""
+def test_permutations_that_leave_no_error_count_as_large_and_stay_finite() -> None:
+    """Equal magnitudes in all subjects: one permutation explains everything."""
     values = np.ones((S * K, int(np.prod(SHAPE))), np.float32)
     values[0] = -1  # the first subject's first cell
     null = run(values, CASES[0])
@@ -312,7 +312,7 @@ def test_relabellings_that_leave_no_error_count_as_large_and_stay_finite() -> No
 
 
 def test_a_statistic_of_zero_ties_with_rounding() -> None:
-    """Scores that sum to zero but for rounding: every relabelling reaches |t| = 0, so that p is 1."""
+    """Scores that sum to zero but for rounding: every permutation reaches |t| = 0, so that p is 1."""
     values = np.zeros((S * K, int(np.prod(SHAPE))), np.float32)
     values[::K] = np.array([0.1, 0.2, -0.3, 0.7, -0.5, -0.2], np.float32)[:, None]
     null = run(values, CASES[1])

@@ -433,7 +433,7 @@ class TestBlocks:
         (study.dataset / "participants.tsv").write_text("participant_id\tfamily\n" + rows)
         assert study.run({"ExchangeabilityBlocks": "family"}, "--quiet") == 65
         said = capsys.readouterr().err
-        assert "AvsB: no relabelling but the observed one exists (sign-flip)" in said
+        assert "AvsB: no permutation but the observed one exists (sign-flip)" in said
         assert study.run({"ExchangeabilityBlocks": "family"}, "--quiet", Sided="positive") == 0
         assert study.p("AvsB", "voxelFWE").min() == pytest.approx(0.5, rel=1e-6)
 
@@ -466,7 +466,7 @@ def test_groups_that_are_their_own_blocks_cannot_be_permuted() -> None:
     node, design = by_hand([FAMILIES["permuted t"]], {"exchangeability_blocks": "site"}, GROUPS_AND_AGE[:, :2])
     contrast = a_contrast("group", MEANS, [[1, -1]])
     node, design = by_hand([contrast], {"exchangeability_blocks": "site"}, GROUPS_AND_AGE[:, :2], "xxxyyyyy")
-    with pytest.raises(ModelError, match="group: no relabelling but the observed one") as caught:
+    with pytest.raises(ModelError, match="group: no permutation but the observed one") as caught:
         plan_permutations(
             node, design, contrast_tests(design), VolumeDomain.from_mask(np.ones(SHAPE, np.bool_), np.eye(4), 26), 0
         )

@@ -251,7 +251,7 @@ WHOLE = [case for case in CASES if case.scheme in ("sign-flip", "permute")]
 @few
 @given(st.sampled_from(WHOLE), st.permutations(range(S)), seeds)
 def test_the_order_of_subjects_changes_no_exhaustive_null(case: Case, order: list[int], seed: int) -> None:
-    """All relabellings as a set, the observed maps, and the counts of the relabellings that reach them."""
+    """All permutations as a set, the observed maps, and the counts of the permutations that reach them."""
     values = random_maps(seed)
     design, contrast = case.make()
     reordered = values.reshape(S, 3, -1)[order].reshape(values.shape)
@@ -457,7 +457,7 @@ def test_a_tie_at_zero_is_one_for_familywise_p_too() -> None:
 
 
 def one_voxel(scores: Sequence[float], between: Floats, row: list[float], sided: str) -> NullDistribution:
-    """All relabellings of one voxel and one cell."""
+    """All permutations of one voxel and one cell."""
     n = len(scores)
     one = np.ones((1, 1))
     contrast = Contrast(
@@ -475,7 +475,7 @@ def one_voxel(scores: Sequence[float], between: Floats, row: list[float], sided:
 
 
 class TestScipy:
-    """One voxel against `scipy.stats.permutation_test`, all relabellings, small integers so that there are ties.
+    """One voxel against `scipy.stats.permutation_test`, all permutations, small integers so that there are ties.
 
     The sums below rise with t, because the total sum of squares does not change.
     """

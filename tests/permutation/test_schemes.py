@@ -1,4 +1,4 @@
-"""Relabellings of every scheme: enumerated without repeats, drawn without replacement, the identity first."""
+"""Permutations of every scheme: enumerated without repeats, drawn without replacement, the identity first."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_a_scheme_that_cannot_test_the_contrast_is_refused(
 def test_blocks_that_allow_no_shuffle_are_refused() -> None:
     """One family cannot flip up to sign; groups that are whole blocks cannot be permuted; the others know no blocks."""
     test = make(np.ones((8, 1)), [[1]], [[1, -1]], blocks=("a",) * 8)
-    with pytest.raises(ModelError, match="no relabelling but the observed one exists"):
+    with pytest.raises(ModelError, match="no permutation but the observed one exists"):
         make_shuffles(test, 20, 0)
     assert make_shuffles(test, 20, 0, flip_blocks=False).n_possible == 2**7
     test = make(GROUPS, [[1, -1]], [[1, 1]], blocks=tuple("aaabbbbb"))
@@ -228,7 +228,7 @@ def test_blocks_that_allow_no_shuffle_are_refused() -> None:
 
 
 def test_what_should_be_known_about_the_shuffles_is_said() -> None:
-    """Why within and free are no defaults; how many relabellings exist; where Freedman-Lane is approximate."""
+    """Why within and free are no defaults; how many permutations exist; where Freedman-Lane is approximate."""
     flips = make_shuffles(make(np.ones((8, 1)), [[1]], [[1, -1]]), 5000, 0)
     assert flips.notes == (
         "c: 5000 shuffles asked for, 128 distinct ones exist; all are used, and no p-value can be below 1/128",
@@ -259,7 +259,7 @@ def test_more_units_than_sixteen_bits_count_are_relabelled(scheme: str) -> None:
     assert np.all(moved.mean(axis=1) > 0.4)
 
 
-def test_a_seed_gives_the_relabellings_that_it_always_gave() -> None:
+def test_a_seed_gives_the_permutations_that_it_always_gave() -> None:
     """Drawn by hand from the same generator: flips as 16-bit integers, swaps by permuting rows."""
     bits = np.random.default_rng(5).integers(0, 2, (6, 20), dtype=np.int16)
     drawn = sign_flips(20, 6, np.random.default_rng(5), up_to_sign=False).sign

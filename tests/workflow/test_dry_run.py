@@ -95,17 +95,17 @@ def test_every_contrast_is_shown_in_words_with_its_test(preview: Preview) -> Non
 
 
 def test_it_is_said_when_no_p_can_be_small_enough(preview: Preview) -> None:
-    """Ten relabellings give no p below 0.1."""
+    """Ten permutations give no p below 0.1."""
     text = unwrapped(preview(Permutation={"N": 10, "Statistics": ["voxel"]}))
     assert "smallest possible p 0.1: TOO FEW for any p to reach 0.05" in text
 
 
 def test_a_pooled_error_and_no_permutation_are_said(preview: Preview) -> None:
-    """3 x 5 error df; nothing moves and nothing is said of relabellings."""
+    """3 x 5 error df; nothing moves and nothing is said of permutations."""
     text = unwrapped(preview(ErrorTerm="pooled", Permutation=None))
     assert "error pooled over all comparisons of conditions, 15 df" in text
     assert "moves" not in text
-    assert "relabellings 0" not in text
+    assert "permutations 0" not in text
 
 
 def test_a_multivariate_test_and_unequal_variances_are_said(preview: Preview) -> None:
@@ -132,7 +132,7 @@ def test_missing_maps_are_shown_with_the_contrasts_that_go_without(preview: Prev
 
 
 def test_voxels_of_some_subjects_are_said_to_leave_nothing_to_permutation(preview: Preview) -> None:
-    """Their least share, and no relabelling in any contrast."""
+    """Their least share, and no permutation in any contrast."""
     text = unwrapped(preview(VoxelCoverage=0.75))
     assert "each with the subjects that have it, 75 % of them or more" in text
     assert "nothing by permutation, where voxels have other subjects" in text
@@ -140,10 +140,10 @@ def test_voxels_of_some_subjects_are_said_to_leave_nothing_to_permutation(previe
 
 
 def test_time_and_memory_are_estimated_for_the_cores_that_may_be_used(preview: Preview) -> None:
-    """Of maps and figures and of relabellings, contrast by contrast."""
+    """Of maps and figures and of permutations, contrast by contrast."""
     text = unwrapped(preview("--nprocs", "1", "--mem-mb", "2000"))
     assert "on one core: maps, tables and figures" in text
-    assert "relabellings less than 1 s (HiLo less than 1 s, load less than 1 s, group:load less than 1 s)" in text
+    assert "permutations less than 1 s (HiLo less than 1 s, load less than 1 s, group:load less than 1 s)" in text
     assert "1 MB of data; about 0.7 GB at the peak" in text
     assert "2.0 GB that the run may use" in text
 

@@ -286,7 +286,7 @@ def test_the_record_of_the_same_analysis_stays_while_it_is_run_again(
     with monkeypatch.context() as patch:
         patch.setattr(analyse, "write_conditions", stop)
         assert main([*command, "--random-seed", "1"]) == 130
-        assert not record.exists()  # other relabellings, other results
+        assert not record.exists()  # other permutations, other results
         assert main(command) == 130
         assert not record.exists()
     assert main(command) == 0

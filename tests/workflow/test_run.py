@@ -470,11 +470,11 @@ def test_a_subject_without_voxels_leaves_the_others_under_coverage(tmp_path: Pat
     assert np.array_equal(result.mask, ball)
     assert result.values("A", "t") == pytest.approx(stats.ttest_1samp(values, 0).statistic, rel=1e-5)
     assert set(result.values("A", "dof")) == {8}
-    assert "is in all maps of sub-04, so that no test" in page_warnings(tmp_path / "out")
+    assert "has data in all maps of sub-04, so that no test" in page_warnings(tmp_path / "out")
     assert "Smoothness" in (tmp_path / "out" / "report.html").read_text()
     (tmp_path / "out" / "report.html").unlink()
     assert main([str(root), str(tmp_path / "out"), "group", "--reports-only", "--quiet"]) == 0
-    assert "is in all maps of sub-04" in page_warnings(tmp_path / "out")
+    assert "has data in all maps of sub-04" in page_warnings(tmp_path / "out")
 
 
 def without_position(_: int, values: np.ndarray) -> nib.Nifti1Image:

@@ -290,7 +290,7 @@ def _family_words(inference: CorrectedMap) -> str:
 
 
 def _critical_words(inference: CorrectedMap) -> str:
-    return "none (too few relabellings)" if inference.threshold is None else number_words(inference.threshold)
+    return "none (too few permutations)" if inference.threshold is None else number_words(inference.threshold)
 
 
 def _volume_viewer(scene: Scene) -> Viewer:

@@ -76,7 +76,7 @@ def test_a_contrast_without_survivors_says_so_with_its_critical_value(nothing: c
     assert text.count(sentence) == 3  # summary, head of the contrast, card
 
 
-def test_too_few_relabellings_are_named_as_the_reason() -> None:
+def test_too_few_permutations_are_named_as_the_reason() -> None:
     section = make_section(make_contrast("t", "Few"), effect=4.0, n_shuffles=10)
     text = " ".join(Reader(html.render(make_page(make_node(section)))).text.split())
     assert text.count("too few permutations exist for any p-value to reach 0.05") > 1  # one wording in all places

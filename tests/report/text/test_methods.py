@@ -68,7 +68,7 @@ def test_each_contrast_is_said_to_have_the_error_that_it_had(strong_t: content.C
         assert [error.endswith(f" for {name}") for error in errors if word in error] == [True]
 
 
-def test_contrasts_with_other_numbers_of_relabellings_are_told_apart(strong_t: content.ContrastSection) -> None:
+def test_contrasts_with_other_numbers_of_permutations_are_told_apart(strong_t: content.ContrastSection) -> None:
     """All of a two-sided test's, some of a one-sided one's."""
     assert strong_t.shuffling is not None
     shuffling = replace(strong_t.shuffling, n_shuffles=128, exhaustive=True)
@@ -127,7 +127,7 @@ def test_approximate_p_are_called_so_and_cited_only_where_there_are_any(strong_t
 
 
 def test_correction_over_contrasts_is_told(strong_t: content.ContrastSection) -> None:
-    """The maximum over contrasts, and the families that have no common relabelling."""
+    """The maximum over contrasts, and the families that have no common permutation."""
     alone, joint = text_of(strong_t), text_of(with_results(strong_t, across=3, n_families=2))
     for said in ("across contrasts", "nominal degrees of freedom", "2 families", "(Bonferroni)"):
         assert said in joint
