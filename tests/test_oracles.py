@@ -23,8 +23,8 @@ from statsmodels.stats.anova import AnovaRM
 from bids_app.design.build import build_design
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.columns import Participants
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.specification import ModelSpec
 from bids_app.statistics.effect_sizes import hedges_correction
 from bids_app.statistics.fit import ContrastFit, fit_contrast

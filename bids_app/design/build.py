@@ -23,9 +23,9 @@ from bids_app.design.labels import check_labels, check_lengths
 from bids_app.design.missing_maps import absence_note, designs_of_incomplete, rows_of_maps
 from bids_app.design.subject_groups import exchangeability_blocks, variance_groups
 from bids_app.errors import DataError, Warned
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.columns import Participants
 from bids_app.inputs.participants import not_analysed
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.settings import effect_names
 from bids_app.model.specification import NodeSpec
 

@@ -8,7 +8,7 @@ from bids_app.console.text import file_label, shown
 from bids_app.design.between_subject import BetweenDesign
 from bids_app.design.contrasts import Contrast
 from bids_app.errors import ModelError
-from bids_app.inputs.select_maps import InputMaps
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.model.specification import NodeSpec
 
 FILE_NAME_BYTES = 255  # of Linux, macOS and Windows alike

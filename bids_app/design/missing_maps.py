@@ -18,7 +18,7 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.design.subspaces import column_space
 from bids_app.errors import DataError
-from bids_app.inputs.select_maps import InputMaps
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.model.specification import NodeSpec
 
 DesignOf = Callable[[tuple[str, ...]], Design]

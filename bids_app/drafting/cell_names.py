@@ -119,7 +119,7 @@ def _expansions(factors: Sequence[FactorSettings]) -> dict[str, list[str]]:
 
 
 def _label(cell: str, present: Sequence[str]) -> str | None:
-    """Return the condition of a cell, as `select_maps` will: the same, or one differing in case and punctuation."""
+    """Return the condition of a cell, as the analysis will: the same, or one that differs in case and punctuation."""
     return cell if cell in present else next((label for label in present if fold(label) in folds(cell)), None)
 
 

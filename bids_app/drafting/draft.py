@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from bids_app.console.text import listed_in_order, natural
 from bids_app.drafting.cell_names import check_cells, find_pattern
 from bids_app.errors import DataError, ModelError, UsageError
+from bids_app.inputs.choose_and_order_maps import find_maps, search
 from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, known_entities, narrow
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.naming import ImageFile, tally
-from bids_app.inputs.select_maps import find_maps, search
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.read_model import read_model
 from bids_app.model.read_node import TOOL

@@ -9,7 +9,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["familywise"],
     submod_attrs={
         "catalogue": ["by_permutation", "columns", "correct", "METHODS"],
-        "cluster_tables": [
+        "corrected_map": ["CorrectedMap"],
+        "evidence": ["Evidence", "Family"],
+        "familywise": ["joint_family", "own_family", "uncorrected_p"],
+        "method": ["Method", "Use"],
+        "pareto_tail": ["APPROXIMATE_BELOW", "smallest_p"],
+        "result_tables": [
             "Closest",
             "described",
             "highest_peaks",
@@ -19,10 +24,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "tabulate",
             "top_elements",
         ],
-        "corrected_map": ["CorrectedMap"],
-        "evidence": ["Evidence", "Family"],
-        "familywise": ["joint_family", "own_family", "uncorrected_p"],
-        "method": ["Method", "Use"],
-        "pareto_tail": ["APPROXIMATE_BELOW", "smallest_p"],
     },
 )

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["load_maps"],
     submod_attrs={
+        "choose_and_order_maps": ["find_maps", "InputMaps", "search"],
         "columns": [
             "is_number",
             "is_numeric",
@@ -24,7 +25,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "map_reader": ["MaskedMaps"],
         "naming": ["ImageFile", "SourceDataset", "tally"],
         "participants": ["find_participants", "not_analysed"],
-        "select_maps": ["find_maps", "InputMaps", "search"],
         "selection": ["Query", "read_filter_file", "Selection"],
         "validator": ["advisory_validation"],
     },

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bids_app.arrays import Booleans, Stack
 from bids_app.console.text import listed
 from bids_app.errors import DataError, Warned
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.map_notes import (
     FEW,
     MAX_NAMES,
@@ -29,7 +30,6 @@ from bids_app.inputs.map_notes import (
     warned_if,
 )
 from bids_app.inputs.map_reader import Bits, MapReader, MapRow, MaskedMaps, checksums, count_rounded, unpack_bits
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.runtime.execution import Threads
 from bids_app.runtime.memory import MapStorage
 from bids_app.spaces.volume import Grid, Image, VolumeData, read_volume, unmask

@@ -15,9 +15,9 @@ import numpy as np
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
-from bids_app.inference.cluster_tables import Closest, ResultTables
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.pareto_tail import smallest_p
+from bids_app.inference.result_tables import Closest, ResultTables
 from bids_app.model.specification import NodeSpec
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.report.figures.peak_means import MeansAtPeaks

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.map_reader import MaskedMaps
-from bids_app.inputs.select_maps import InputMaps
 
 
 @dataclass(frozen=True, slots=True)

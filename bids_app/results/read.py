@@ -23,9 +23,9 @@ from bids_app.console.text import file_label
 from bids_app.design.contrasts import Contrast
 from bids_app.errors import DataError, MissingPathError, OutputError
 from bids_app.inference.catalogue import METHODS, columns
-from bids_app.inference.cluster_tables import ResultTables
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
+from bids_app.inference.result_tables import ResultTables
 from bids_app.model.settings import ParametricSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution

@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from bids_app.inference.cluster_tables import ResultTables
 from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.result_tables import ResultTables
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.results.files import explaining, write_json, write_text
 from bids_app.results.folder import NodeFolder

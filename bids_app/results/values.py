@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.design.design import Design
-from bids_app.inference.cluster_tables import ResultTables
 from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.result_tables import ResultTables
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.results.input_summary import InputSummary
 from bids_app.statistics.condition_means import PeakMeans

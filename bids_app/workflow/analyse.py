@@ -13,10 +13,10 @@ from bids_app.console.logs import log_notes
 from bids_app.console.terminal import stage
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.inference.catalogue import correct
-from bids_app.inference.cluster_tables import ResultTables, TableOptions, tabulate, top_elements
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.familywise import uncorrected_p
+from bids_app.inference.result_tables import ResultTables, TableOptions, tabulate, top_elements
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan
 from bids_app.report.wording import in_order

@@ -16,8 +16,8 @@ from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.pareto_tail import smallest_p
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.map_reader import MaskedMaps
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.settings import GroupLevelSettings, factor_cells
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.plan import Plan, is_across, seconds_per_shuffle

@@ -15,10 +15,10 @@ from bids_app.design.build import build_design
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.load_maps import keep_voxels, load_maps
 from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.participants import find_participants
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.inputs.selection import Selection
 from bids_app.model.specification import ModelSpec, NodeSpec, participant_columns
 from bids_app.permutation.plan import Plan, plan_permutations

@@ -13,8 +13,8 @@ from platform import python_version
 from bids_app import __version__
 from bids_app.design.design import Design
 from bids_app.errors import OutputError
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.naming import SourceDataset
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.specification import ModelSpec, NodeSpec
 from bids_app.permutation.checkpoints import fingerprint
 from bids_app.results.files import write_json, write_text

@@ -15,7 +15,7 @@ from bids_app.console.terminal import stage
 from bids_app.console.text import file_label
 from bids_app.design.design import Design
 from bids_app.errors import printable
-from bids_app.inputs.select_maps import InputMaps, find_maps
+from bids_app.inputs.choose_and_order_maps import InputMaps, find_maps
 from bids_app.inputs.validator import advisory_validation
 from bids_app.model.read_model import read_model
 from bids_app.model.specification import ModelSpec, NodeSpec

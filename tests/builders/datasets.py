@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bids_app.inputs.select_maps import InputMaps, find_maps
+from bids_app.inputs.choose_and_order_maps import InputMaps, find_maps
 from bids_app.inputs.selection import Selection
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec

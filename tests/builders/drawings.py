@@ -11,8 +11,8 @@ from matplotlib import image as mpl_image
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.inference.cluster_tables import ResultTables
 from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.result_tables import ResultTables
 from bids_app.model.settings import Sided
 from bids_app.report.figures import background as canvases
 from bids_app.report.figures import figure as figure_module

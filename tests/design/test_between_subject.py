@@ -19,8 +19,8 @@ from bids_app.design.build import build_design
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError, Warned
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.columns import Participants
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec
 from bids_app.statistics.fit import fit_contrast

@@ -15,8 +15,8 @@ from bids_app.design.build import build_design
 from bids_app.design.contrasts import Contrast, in_words
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.columns import Participants
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.settings import FactorSettings, GroupLevelSettings
 from bids_app.model.specification import ContrastSpec, NodeSpec
 from bids_app.permutation.checkpoints import checkpoint_path

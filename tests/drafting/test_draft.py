@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bids_app.drafting.draft import WIDTH, FirstModel, first_model, how_to_run, look, written
 from bids_app.errors import DataError, NothingMatchedError, UsageError
-from bids_app.inputs.select_maps import find_maps
+from bids_app.inputs.choose_and_order_maps import find_maps
 from bids_app.inputs.selection import Selection
 from bids_app.model.read_model import read_model
 from bids_app.model.settings import GroupLevelSettings, effect_names

@@ -16,8 +16,8 @@ from scipy import stats
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.errors import DataError, Warned
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.load_maps import as_image, keep_voxels, load_maps
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles

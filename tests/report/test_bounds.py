@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from bids_app.inference.catalogue import METHODS, correct
-from bids_app.inference.cluster_tables import ResultTables, TableOptions, tabulate
 from bids_app.inference.corrected_map import ClusterBounds
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.method import Column, Method, Use, Wording
+from bids_app.inference.result_tables import ResultTables, TableOptions, tabulate
 from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.report import content
 from bids_app.report.page import tables as pagetables

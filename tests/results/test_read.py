@@ -13,7 +13,7 @@ import pytest
 
 from bids_app.cli.analyse import main
 from bids_app.design.build import build_design
-from bids_app.inputs.select_maps import find_maps
+from bids_app.inputs.choose_and_order_maps import find_maps
 from bids_app.model.read_model import read_model
 from bids_app.results.folder import NodeFolder
 from bids_app.results.names import type_on_disk

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.inference.cluster_tables import ResultTables
+from bids_app.inference.result_tables import ResultTables
 from bids_app.results.values import Results
 from bids_app.statistics.diagnostics import diagnose
 from bids_app.statistics.fit import fit_contrast

@@ -21,8 +21,8 @@ from bids_app.design.build import build_design
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.errors import DataError
+from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.columns import Participants
-from bids_app.inputs.select_maps import InputMaps
 from bids_app.model.specification import ModelSpec
 from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.null_distribution import Work, null_distribution

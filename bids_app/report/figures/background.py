@@ -1,4 +1,4 @@
-"""What maps are drawn on, and in which colours: background, brain outlines, places.
+"""What maps are drawn on: background, brain outlines, places.
 
 Background and outlines are nilearn's, loaded once per process, into the `Canvas` of each node. Places are in mm
 throughout, so that maps and background each keep their own grid and neither is resampled.
@@ -14,7 +14,6 @@ from typing import Any
 import matplotlib as mpl
 import nibabel as nib
 import numpy as np
-from matplotlib import colors
 from matplotlib import figure as mpl_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from nilearn.datasets import load_mni152_template
@@ -26,27 +25,10 @@ from bids_app.arrays import Booleans, Floats
 from bids_app.report.figures.cortex_projection import Cortex, load_cortex
 from bids_app.report.figures.style import DPI, STYLE
 from bids_app.spaces.volume import unmask
-from bids_app.statistics.fit import ContrastFit
 
 Extent = tuple[float, float, float, float]
 
 MNI_WINDOW = ((-77.0, 77.0), (-113.0, 82.0), (-77.0, 88.0))  # what nilearn's brain outlines take up
-
-# Blue to cyan below zero, red to yellow above; made for a black background.
-BOTH_SIGNS = colors.LinearSegmentedColormap.from_list(
-    "both",
-    [
-        (0.0, "#d4f7ff"),
-        (0.17, "#5cc3ff"),
-        (0.34, "#2a74ee"),
-        (0.499, "#1b3a9c"),
-        (0.501, "#a3150f"),
-        (0.66, "#e8431b"),
-        (0.83, "#ff9f2e"),
-        (1.0, "#fff2a8"),
-    ],
-)
-ONE_SIGN = colors.ListedColormap(BOTH_SIGNS(np.linspace(0.501, 1, 256)), name="one")  # the half of it above zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +77,6 @@ class Canvas:
     """None where the maps are not in MNI space."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Colours of a map; those of a statistic are the same in all figures of a contrast."""
-
-    largest: float
-    lower: float
-    upper: float
-    symbol: str
-    faint_below: float = 0.0
-    """Smaller absolute values are drawn fainter; with 0 all are drawn alike."""
-
-    def colour(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Turn values into red, green and blue, (..., 3); the colour map always spans both signs."""
-        norm = colors.Normalize(-self.largest, self.largest)
-        return np.asarray(BOTH_SIGNS(norm(values)))[..., :3]
-
-
 def load_canvas(
     mask: Booleans, affine: Floats, mean: Floats | None = None, *, use_mni: bool, reason: str = ""
 ) -> Canvas:
@@ -135,12 +100,6 @@ def load_canvas(
     return Canvas(
         mask, affine, _grey(background), {}, _window(mask, affine), reason or "The maps are not in MNI space."
     )
-
-
-def full_opacity(fit: ContrastFit) -> float:
-    """Return the statistic at p = 0.001, from which on the unthresholded map is opaque."""
-    strong = np.abs(fit.statistic[fit.p <= 0.001])
-    return float(strong.min()) if strong.size else max(float(np.abs(fit.statistic).max()), 1e-6)
 
 
 def highest(values: Floats, canvas: Canvas) -> Floats:

@@ -13,10 +13,11 @@ import pandas as pd
 from bids_app.arrays import Floats
 from bids_app.design.contrasts import Contrast
 from bids_app.inference.catalogue import METHODS, by_permutation
-from bids_app.inference.cluster_tables import ResultTables, highest_peaks
 from bids_app.inference.corrected_map import CorrectedMap
-from bids_app.report.figures.background import Canvas, Scale, Volume, full_opacity, highest, masked_volume
+from bids_app.inference.result_tables import ResultTables, highest_peaks
+from bids_app.report.figures.background import Canvas, Volume, highest, masked_volume
 from bids_app.report.figures.charts import nulls_png
+from bids_app.report.figures.colour_scale import Scale, full_opacity
 from bids_app.report.figures.figure import Figure, Viewer, attempt, attempt_page
 from bids_app.report.figures.slices import Layer, clusters_png, sagittal_png, slices_png
 from bids_app.report.figures.surfaces import ON_CORTEX, surface_page, surface_png

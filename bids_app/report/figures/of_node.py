@@ -9,8 +9,9 @@ import nibabel as nib
 import numpy as np
 
 from bids_app.design.design import Design
-from bids_app.report.figures.background import Canvas, Scale, volume_of
+from bids_app.report.figures.background import Canvas, volume_of
 from bids_app.report.figures.charts import contrasts_png, correlation_png, design_png
+from bids_app.report.figures.colour_scale import Scale
 from bids_app.report.figures.figure import Figure
 from bids_app.report.figures.slices import Projection, mosaic_png, projected
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from bids_app.arrays import Floats
 from bids_app.design.design import Design
-from bids_app.inference.cluster_tables import PLACE, highest_peaks
 from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.result_tables import PLACE, highest_peaks
 from bids_app.report.figures.charts import means_png
 from bids_app.report.figures.figure import Figure, attempt
 from bids_app.report.wording import MINUS, method_words, place_words

@@ -16,14 +16,14 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bids_app.arrays import Floats
-from bids_app.report.figures.background import Canvas, Extent, Outline, Scale, Volume
+from bids_app.report.figures.background import Canvas, Extent, Outline, Volume
+from bids_app.report.figures.colour_scale import BAR_MM, Scale, paint_colour_bar
 from bids_app.report.figures.style import FAINT, LIGHT, NIGHT, Place, map_png, map_sheet
 from bids_app.report.wording import coordinate
 
 Projection = tuple[NDArray[Any], Extent]
 
 GAP_MM = 6.0
-BAR_MM = 72.0  # room for the colour scale and its numbers, on a sheet that is not shrunk
 GREYS = 40  # shades of the background: more are not seen, and make the files larger
 
 
@@ -234,22 +234,3 @@ def _frame(axes: Axes, across: tuple[float, float], upwards: tuple[float, float]
     axes.set_ylim(*upwards)
     axes.set_aspect("auto")  # the panel already has the shape of the window
     axes.set_axis_off()
-
-
-def paint_colour_bar(place: Place, scale: Scale, left: float, height: float) -> None:
-    """Draw the colour scale, only the part of it that is in use."""
-    axes = place.axes(left, height * 0.14, 8.0, height * 0.72)
-    values = np.linspace(scale.lower, scale.upper, 200)
-    axes.imshow(
-        scale.colour(values)[:, None],
-        extent=(0, 1, scale.lower, scale.upper),
-        origin="lower",
-        aspect="auto",
-    )
-    ticks = sorted({scale.lower, 0.0, scale.upper})
-    axes.yaxis.tick_right()
-    axes.set_yticks(ticks, [f"{tick:.3g}".replace("-", "\N{MINUS SIGN}") for tick in ticks])
-    axes.set_xticks([])
-    axes.tick_params(colors=LIGHT, length=0, labelsize=8)
-    axes.spines[:].set_visible(False)
-    place.text(scale.symbol, left, height * 0.86 + 9)

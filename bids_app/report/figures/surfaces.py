@@ -15,9 +15,9 @@ from nilearn.plotting import view_img_on_surf
 from numpy.typing import NDArray
 
 from bids_app.arrays import Floats
-from bids_app.report.figures.background import BOTH_SIGNS, ONE_SIGN, Canvas, Scale
+from bids_app.report.figures.background import Canvas
+from bids_app.report.figures.colour_scale import BAR_MM, BOTH_SIGNS, ONE_SIGN, Scale, paint_colour_bar
 from bids_app.report.figures.cortex_projection import MESH, PIXELS_PER_UNIT, Cortex, View
-from bids_app.report.figures.slices import BAR_MM, paint_colour_bar
 from bids_app.report.figures.style import NIGHT, map_png, map_sheet
 from bids_app.spaces.volume import unmask
 

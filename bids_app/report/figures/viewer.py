@@ -22,15 +22,8 @@ from numpy.typing import NDArray
 
 from bids_app.arrays import Floats
 from bids_app.inference.corrected_map import CorrectedMap
-from bids_app.report.figures.background import (
-    BOTH_SIGNS,
-    Canvas,
-    Volume,
-    full_opacity,
-    highest,
-    masked_volume,
-    volume_of,
-)
+from bids_app.report.figures.background import Canvas, Volume, highest, masked_volume, volume_of
+from bids_app.report.figures.colour_scale import BOTH_SIGNS, full_opacity
 from bids_app.report.wording import NO_REGION, in_order, method_words, short_label, sided_words
 from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.atlases import Atlas

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.inference.catalogue import columns
-from bids_app.inference.cluster_tables import described
+from bids_app.inference.result_tables import described
 from bids_app.report.content import ContrastSection, MethodResult
 from bids_app.report.figures.viewer import place_hash
 from bids_app.report.wording import decimal, format_p, place_words, short_label

@@ -12,7 +12,8 @@ from bids_app.arrays import Floats
 from bids_app.console.text import a_few
 from bids_app.design.contrasts import Contrast
 from bids_app.report.content import Checks, Finding
-from bids_app.report.figures.background import Canvas, Scale, volume_of
+from bids_app.report.figures.background import Canvas, volume_of
+from bids_app.report.figures.colour_scale import Scale
 from bids_app.report.figures.diagnostic_charts import residuals_png, subjects_png
 from bids_app.report.figures.figure import Figure, attempt
 from bids_app.report.figures.slices import Layer, slices_png

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bids_app.report.figures import background as canvases
+from bids_app.report.figures.colour_scale import full_opacity
 from builders.drawings import AFFINE, MASK, N_VOXELS, make_contrast, make_fit
 
 
@@ -32,5 +33,5 @@ def test_the_highest_place_is_that_of_the_largest_absolute_value(own: canvases.C
 
 def test_small_values_are_faint_below_an_uncorrected_p_of_a_thousandth() -> None:
     fit = make_fit(make_contrast("t"))
-    strong = canvases.full_opacity(fit)
+    strong = full_opacity(fit)
     assert ((np.abs(fit.statistic) >= strong) == (fit.p <= 0.001)).all()

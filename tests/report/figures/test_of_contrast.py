@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.inference.cluster_tables import ResultTables
+from bids_app.inference.result_tables import ResultTables
 from bids_app.report.figures import background as canvases
 from bids_app.report.figures import of_contrast as contrastfigures
 from builders.drawings import (

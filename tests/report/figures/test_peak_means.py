@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from bids_app.design.design import Design
-from bids_app.inference.cluster_tables import ResultTables, top_elements
 from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.result_tables import ResultTables, top_elements
 from bids_app.report import content
 from bids_app.report.figures.peak_means import MeansAtPeaks, draw_peak_means
 from bids_app.report.page import render as html

@@ -12,6 +12,7 @@ from bids_app.report.figures import background as canvases
 from bids_app.report.figures import of_node as figures
 from bids_app.report.figures import slices, surfaces
 from bids_app.report.figures import style as sheets
+from bids_app.report.figures.colour_scale import Scale
 from bids_app.statistics.fit import ContrastFit
 from builders.drawings import (
     AFFINE,
@@ -108,7 +109,7 @@ def test_nothing_written_is_cut_off(mni: canvases.Canvas, monkeypatch: pytest.Mo
 
     for module in (slices, surfaces):
         monkeypatch.setattr(module, "map_png", measure)
-    scale = canvases.Scale(0.0123, -0.0123, 0.0123, "effect")
+    scale = Scale(0.0123, -0.0123, 0.0123, "effect")
     values = np.linspace(-0.0123, 0.0123, N_VOXELS)
     volume, peak = canvases.masked_volume(values, mni), np.array([-44.5, -88.5, -21.5])
     title, words = "A contrast of some length: Cluster mass (FWE), p \N{LESS-THAN OR EQUAL TO} 0.05", "W" * 99

@@ -7,11 +7,12 @@ import re
 import numpy as np
 
 from bids_app.report.figures import background as canvases
+from bids_app.report.figures.colour_scale import Scale
 from bids_app.report.figures.figure import Figure
 from bids_app.report.figures.surfaces import surface_page, surface_png
 from builders.drawings import AFFINE, MASK, make_contrast, make_fit, n_blue, n_red
 
-SCALE = canvases.Scale(8, -8, 8, "t")
+SCALE = Scale(8, -8, 8, "t")
 
 
 def one_side(sign: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bids_app.inference.cluster_tables import Closest
+from bids_app.inference.result_tables import Closest
 from bids_app.report import content
 from bids_app.report import wording as words
 from bids_app.report.page import render as html

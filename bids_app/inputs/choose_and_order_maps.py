@@ -12,20 +12,6 @@ import pandas as pd
 
 from bids_app.console.text import indented, listed, listed_in_order, natural, nearest
 from bids_app.errors import DataError, ModelError, Warned
-from bids_app.inputs.check_maps import (
-    absence_notes,
-    absent_maps,
-    check_duplicates,
-    check_fetched,
-    check_kinds,
-    check_shared,
-    check_whole,
-    cut_list,
-    excluded_notes,
-    in_run_order,
-    incomplete_message,
-    unused_notes,
-)
 from bids_app.inputs.filters import (
     Filter,
     check_entity,
@@ -43,6 +29,20 @@ from bids_app.inputs.filters import (
 )
 from bids_app.inputs.find_images import Found, search_datasets
 from bids_app.inputs.maps_table import read_maps_table
+from bids_app.inputs.missing_and_duplicate_maps import (
+    absence_notes,
+    absent_maps,
+    check_duplicates,
+    check_fetched,
+    check_kinds,
+    check_shared,
+    check_whole,
+    cut_list,
+    excluded_notes,
+    in_run_order,
+    incomplete_message,
+    unused_notes,
+)
 from bids_app.inputs.naming import ImageFile, SourceDataset, space_of
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.settings import factor_cells

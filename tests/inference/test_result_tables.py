@@ -13,8 +13,8 @@ from scipy import ndimage, stats
 
 from bids_app.design.contrasts import Contrast
 from bids_app.inference.catalogue import METHODS
-from bids_app.inference.cluster_tables import ResultTables, TableOptions, described, tabulate, top_elements
 from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.result_tables import ResultTables, TableOptions, described, tabulate, top_elements
 from bids_app.spaces import atlases
 from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.atlases import Atlas, load_atlases

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bids_app.errors import DataError, ModelError, Warned
-from bids_app.inputs.select_maps import find_maps
+from bids_app.inputs.choose_and_order_maps import find_maps
 from bids_app.inputs.selection import Selection
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec
