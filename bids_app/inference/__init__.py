@@ -6,12 +6,11 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["familywise"],
     submod_attrs={
         "catalogue": ["by_permutation", "columns", "correct", "METHODS"],
         "corrected_map": ["CorrectedMap"],
         "evidence": ["Evidence", "Family"],
-        "familywise": ["joint_family", "own_family", "uncorrected_p"],
+        "familywise_p": ["familywise", "joint_family", "own_family", "uncorrected_p"],
         "method": ["Method", "Use"],
         "pareto_tail": ["APPROXIMATE_BELOW", "smallest_p"],
         "result_tables": [

@@ -11,7 +11,7 @@ from bids_app.inference import parametric, statements
 from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
 from bids_app.inference.dependence import bound_words
 from bids_app.inference.evidence import Evidence
-from bids_app.inference.familywise import by_maximum
+from bids_app.inference.familywise_p import by_maximum
 from bids_app.inference.method import Column, Method, Wording
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.permutation.enhancements import KEYS

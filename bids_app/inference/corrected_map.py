@@ -44,11 +44,6 @@ class CorrectedMap:
         """Whether it is corrected for other contrasts too; the threshold is then that of z, or of what z makes."""
         return self.across > 1 or self.n_families > 1
 
-    @property
-    def is_parametric(self) -> bool:
-        """Whether it rests on a distribution assumed rather than on permutations."""
-        return self.null is None
-
 
 @dataclass(frozen=True, slots=True)
 class ClusterBounds:

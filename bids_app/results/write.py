@@ -15,7 +15,7 @@ from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
-from bids_app.inference.familywise import uncorrected_p
+from bids_app.inference.familywise_p import uncorrected_p
 from bids_app.inference.result_tables import ResultTables, described
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.map_reader import MaskedMaps

@@ -15,7 +15,7 @@ from bids_app.design.contrast_test import ContrastTest
 from bids_app.inference.catalogue import correct
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
-from bids_app.inference.familywise import uncorrected_p
+from bids_app.inference.familywise_p import uncorrected_p
 from bids_app.inference.result_tables import ResultTables, TableOptions, tabulate, top_elements
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan

@@ -13,7 +13,7 @@ from bids_app.console.progress import shuffling
 from bids_app.console.text import file_label
 from bids_app.design.design import Design
 from bids_app.inference.evidence import Family
-from bids_app.inference.familywise import joint_family, own_family
+from bids_app.inference.familywise_p import joint_family, own_family
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.checkpoints import Checkpoint, checkpoint_path, fingerprint, open_work_dir
 from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution

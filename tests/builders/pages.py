@@ -13,7 +13,7 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.catalogue import correct
 from bids_app.inference.evidence import Evidence
-from bids_app.inference.familywise import own_family
+from bids_app.inference.familywise_p import own_family
 from bids_app.inference.result_tables import TableOptions, tabulate
 from bids_app.model.settings import ErrorTerm, GroupLevelSettings, PermutationSettings, Sphericity
 from bids_app.model.specification import NodeSpec

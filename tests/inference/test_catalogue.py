@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bids_app.inference.catalogue import METHODS, asked_for, by_permutation, columns, correct
 from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
 from bids_app.inference.evidence import Evidence
-from bids_app.inference.familywise import joint_family, own_family
+from bids_app.inference.familywise_p import joint_family, own_family
 from bids_app.inference.method import Column, Method, Use, Wording
 from bids_app.model.settings import Correction, Enhancement, GroupLevelSettings
 from bids_app.permutation.enhancements import KEYS
