@@ -185,7 +185,7 @@ def _interrupted(program: str, interrupt: KeyboardInterrupt) -> int:
 
 def _run_options(parsed: argparse.Namespace) -> RunOptions:
     """Return the parsed arguments as options of the run."""
-    from bids_app.runtime.limits import usable_cpus
+    from bids_app.runtime.cpu_and_memory_limits import usable_cpus
     from bids_app.runtime.options import RunOptions
 
     return RunOptions(

@@ -196,14 +196,14 @@ def _require(path: Path, option: str, *, folder: bool) -> None:
             found = "does not exist"
     except OSError as error:
         found = f"cannot be read ({error.strerror})"
-    from bids_app.runtime.limits import how_to_bind
+    from bids_app.runtime.cpu_and_memory_limits import how_to_bind
 
     raise MissingPathError(f"{option}: {path} {found}, expected an existing {expected}{how_to_bind(path)}")
 
 
 def _require_content(parsed: argparse.Namespace) -> None:
     """Raise MissingPathError if BIDS_DIR is empty in a container, because nothing was bound to it."""
-    from bids_app.runtime.limits import how_to_bind
+    from bids_app.runtime.cpu_and_memory_limits import how_to_bind
 
     hint = how_to_bind(parsed.bids_dir)
     if hint and parsed.maps is None and not any(parsed.bids_dir.iterdir()):

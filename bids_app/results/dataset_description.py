@@ -9,7 +9,7 @@ from pathlib import Path
 from bids_app.inputs.naming import SourceDataset
 from bids_app.results.files import Json, write_json, write_text
 from bids_app.results.names import NAME
-from bids_app.runtime.limits import container
+from bids_app.runtime.cpu_and_memory_limits import container
 
 BIDS_VERSION = "1.10.1"
 BIDSIGNORE = "*.html\ngroup\n"

@@ -13,7 +13,7 @@ from bids_app.console.text import file_label, shown
 from bids_app.errors import OutputError
 from bids_app.results.files import explaining
 from bids_app.results.names import LOG_FILES, RUN_FILES, RUN_RECORD, TOP_FILES, is_name_of_ours, plain, plain_label
-from bids_app.runtime.limits import container, how_to_bind
+from bids_app.runtime.cpu_and_memory_limits import container, how_to_bind
 from bids_app.runtime.locks import abandoned_parts, is_note
 
 log = logging.getLogger("bids_app")

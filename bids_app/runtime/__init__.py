@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["caches"],
     submod_attrs={
         "execution": ["Executor", "PerThread", "Processes", "Threads"],
-        "limits": ["container", "how_to_bind", "usable_cpus", "usable_memory_mb"],
+        "cpu_and_memory_limits": ["container", "how_to_bind", "usable_cpus", "usable_memory_mb"],
         "locks": ["abandoned_parts", "hold", "is_note", "part_name", "refuse_if_held"],
         "memory": [
             "BYTES_PER_LISTED_VOXEL",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_app.arrays import Booleans, Stack
-from bids_app.runtime.limits import usable_memory_mb
+from bids_app.runtime.cpu_and_memory_limits import usable_memory_mb
 
 BASE_MEMORY = 0.7e9
 """Bytes of Python, its packages and the atlases: the peak of a run of tiny maps, rounded up."""

@@ -27,7 +27,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from bids_app.errors import DataError
-from bids_app.runtime.limits import usable_memory_mb
+from bids_app.runtime.cpu_and_memory_limits import usable_memory_mb
 
 # What damaged files raise, somewhere between the disk and the array
 UNREADABLE = (

@@ -25,9 +25,9 @@ from bids_app.statistics.effect_sizes import (
     hedges_g,
     partial_eta_squared,
 )
+from bids_app.statistics.kind_protocol import Estimates
 from bids_app.statistics.kinds import KINDS, is_testable
 from bids_app.statistics.scores import voxel_blocks
-from bids_app.statistics.statistic import Estimates
 from bids_app.statistics.subsets import in_subjects
 from bids_app.statistics.sums_of_squares import SUMS_OF_SQUARES
 

@@ -19,8 +19,8 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.design.missing_maps import cell_columns, is_fitted_to_maps
 from bids_app.design.subspaces import column_space, unit_rows
+from bids_app.statistics.kind_protocol import Estimates, Statistic
 from bids_app.statistics.scores import is_more_than_rounding, maps_of, squares
-from bids_app.statistics.statistic import Estimates, Statistic
 from bids_app.statistics.sums_of_squares import t_and_f
 
 NAME = "least squares on incomplete maps"

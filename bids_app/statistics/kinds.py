@@ -8,8 +8,8 @@ from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.statistics.incomplete import INCOMPLETE
+from bids_app.statistics.kind_protocol import Statistic
 from bids_app.statistics.multivariate import MULTIVARIATE
-from bids_app.statistics.statistic import Statistic
 from bids_app.statistics.sums_of_squares import SUMS_OF_SQUARES
 from bids_app.statistics.unequal_variances import UNEQUAL_VARIANCES
 

@@ -22,8 +22,8 @@ from bids_app.arrays import Floats, Stack
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.statistics.kind_protocol import Estimates, Statistic
 from bids_app.statistics.scores import fit_scores, is_more_than_rounding, maps_of, squares
-from bids_app.statistics.statistic import Estimates, Statistic
 from bids_app.statistics.sums_of_squares import is_estimable
 
 SINGULAR = 1e-12  # share of a dimension's sum of squares that others leave of it, below which it is rounding

@@ -23,6 +23,7 @@ from bids_app.arrays import Floats, Stack
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.statistics.kind_protocol import Estimates, Statistic
 from bids_app.statistics.scores import (
     contrast_scores,
     error_space,
@@ -31,7 +32,6 @@ from bids_app.statistics.scores import (
     maps_of,
     squares,
 )
-from bids_app.statistics.statistic import Estimates, Statistic
 
 
 def nominal_df(design: Design, contrast: Contrast) -> float:

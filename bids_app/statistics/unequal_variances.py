@@ -30,8 +30,8 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.design.subject_groups import LEAST_RESIDUAL_DF
 from bids_app.design.subspaces import ColumnSpace
+from bids_app.statistics.kind_protocol import Estimates, Statistic
 from bids_app.statistics.scores import fit_scores, is_more_than_rounding, maps_of, squares
-from bids_app.statistics.statistic import Estimates, Statistic
 from bids_app.statistics.sums_of_squares import is_estimable, nominal_df
 
 

@@ -19,7 +19,7 @@ from bids_app.model.specification import ModelSpec, NodeSpec
 from bids_app.permutation.checkpoints import fingerprint
 from bids_app.results.files import write_json, write_text
 from bids_app.results.values import RunFacts
-from bids_app.runtime.limits import container
+from bids_app.runtime.cpu_and_memory_limits import container
 from bids_app.runtime.options import RunOptions, command_line
 
 PACKAGES = (

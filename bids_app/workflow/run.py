@@ -22,7 +22,7 @@ from bids_app.model.specification import ModelSpec, NodeSpec
 from bids_app.permutation.checkpoints import clear
 from bids_app.results.dataset_description import write_dataset
 from bids_app.results.folder import NodeFolder, check_layout, check_writable, remove_abandoned, stays_in_container
-from bids_app.runtime.limits import how_to_bind, usable_memory_mb
+from bids_app.runtime.cpu_and_memory_limits import how_to_bind, usable_memory_mb
 from bids_app.runtime.locks import hold, refuse_if_held
 from bids_app.runtime.options import RunOptions
 from bids_app.workflow import dry_run

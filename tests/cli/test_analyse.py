@@ -14,7 +14,7 @@ import pytest
 from bids_app.cli.analyse import _build_parser, _run_options, main
 from bids_app.cli.arguments import check_output, with_dashes
 from bids_app.errors import OutputError, UsageError
-from bids_app.runtime.limits import usable_cpus
+from bids_app.runtime.cpu_and_memory_limits import usable_cpus
 from bids_app.runtime.options import RunOptions
 
 REPOSITORY = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bids_app.runtime import memory
-from bids_app.runtime.limits import usable_memory_mb
+from bids_app.runtime.cpu_and_memory_limits import usable_memory_mb
 from bids_app.runtime.memory import LEAST_MEMORY, map_storage, memory_for_data, memory_for_permutations, peak_memory
 
 MB = 1e6

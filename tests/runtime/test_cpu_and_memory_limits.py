@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.runtime.limits import _cpu_quota, container, how_to_bind, usable_cpus, usable_memory_mb
+from bids_app.runtime.cpu_and_memory_limits import _cpu_quota, container, how_to_bind, usable_cpus, usable_memory_mb
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -69,7 +69,7 @@ def test_the_affinity_bounds_the_cpus() -> None:
     """A batch scheduler pins a job to some of the CPUs."""
     program = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from bids_app.runtime.limits import usable_cpus; print(usable_cpus())"
+        "from bids_app.runtime.cpu_and_memory_limits import usable_cpus; print(usable_cpus())"
     )
     assert printed_by(program) == "1\n"
 
@@ -128,7 +128,7 @@ def test_a_limit_of_the_address_space_bounds_the_memory() -> None:
     """As `ulimit -v` sets it."""
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (700_000_000, resource.RLIM_INFINITY))\n"
-        "from bids_app.runtime.limits import usable_memory_mb; print(usable_memory_mb())"
+        "from bids_app.runtime.cpu_and_memory_limits import usable_memory_mb; print(usable_memory_mb())"
     )
     assert int(printed_by(program)) <= 700
 
