@@ -229,9 +229,9 @@ def _uninterrupted() -> Iterator[None]:
         return
     received: list[int] = []
     earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in earlier:
-        signal.signal(number, lambda number, _: received.append(number))
     try:
+        for number in earlier:
+            signal.signal(number, lambda number, _: received.append(number))
         yield
     finally:
         for number, handler in earlier.items():

@@ -14,11 +14,12 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from _thread import start_new_thread
+from collections.abc import Callable, Generator, Iterable, Sized
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Generic, Protocol, TypeVar, cast
 
 from joblib import Parallel, delayed, parallel_config
 
@@ -48,39 +49,87 @@ class Threads:
 
     Tasks never run in the thread that calls, even for one worker: that is the one which Ctrl-C interrupts, and a kernel
     that is interrupted while it hands over its result takes the interpreter with it.
+
+    That thread touches nothing but queues and thread starts that are single calls in C. The locks of `threading` and
+    `concurrent.futures` are Python code: an interruption in the middle leaves one of them locked, and the workers wait
+    for it for ever.
     """
 
     n_workers: int = 1
 
     def map_ordered(self, tasks: Iterable[Callable[[], Result]]) -> Generator[Result, None, None]:
         """Yield the results in the order of the tasks."""
-        with ThreadPoolExecutor(self.n_workers) as pool:
-            waiting: deque[Future[Result]] = deque()
-            try:
-                for task in tasks:
-                    waiting.append(pool.submit(task))
-                    if len(waiting) > 2 * self.n_workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        early: dict[int, _Outcome[Result]] = {}
+        n_yielded = 0
+        with closing(self._outcomes(tasks, early)) as outcomes:
+            for outcome in outcomes:
+                early[outcome.number] = outcome
+                while n_yielded in early:
+                    yield early.pop(n_yielded).result()
+                    n_yielded += 1
 
     def map_unordered(self, tasks: Iterable[Callable[[], Result]]) -> Generator[Result, None, None]:
         """Yield each result as soon as it is there."""
-        with ThreadPoolExecutor(self.n_workers) as pool:
-            waiting: set[Future[Result]] = set()
-            try:
-                for task in tasks:
-                    waiting.add(pool.submit(task))
-                    if len(waiting) > 2 * self.n_workers:
-                        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                        yield from (each.result() for each in done)
-                while waiting:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (each.result() for each in done)
-            finally:
-                pool.shutdown(cancel_futures=True)
+        with closing(self._outcomes(tasks)) as outcomes:
+            for outcome in outcomes:
+                yield outcome.result()
+
+    def _outcomes(
+        self, tasks: Iterable[Callable[[], Result]], kept: Sized = ()
+    ) -> Generator[_Outcome[Result], None, None]:
+        """Yield what became of the tasks; a task begins while fewer than twice the workers wait or are `kept`."""
+        to_do: SimpleQueue[tuple[int, Callable[[], Result]] | None] = SimpleQueue()
+        done: SimpleQueue[_Outcome[Result] | None] = SimpleQueue()
+        n_started = n_waiting = 0
+        try:
+            for numbered in enumerate(tasks):
+                to_do.put(numbered)
+                n_waiting += 1
+                if n_started < self.n_workers:
+                    start_new_thread(_serve, (to_do, done))
+                    n_started += 1
+                while n_waiting and n_waiting + len(kept) > 2 * self.n_workers:
+                    yield cast("_Outcome[Result]", done.get())
+                    n_waiting -= 1
+            for _ in range(n_waiting):
+                yield cast("_Outcome[Result]", done.get())
+        finally:
+            with suppress(Empty):
+                while True:
+                    to_do.get_nowait()
+            for _ in range(self.n_workers):
+                to_do.put(None)
+            while n_started:  # until every thread has said that it ends
+                n_started -= done.get() is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome(Generic[Result]):
+    """What became of a task."""
+
+    number: int
+    value: Result | None = None
+    error: BaseException | None = None
+
+    def result(self) -> Result:
+        """Return what the task returned, or raise what it raised."""
+        if self.error is not None:
+            raise self.error
+        return cast("Result", self.value)
+
+
+def _serve(
+    to_do: SimpleQueue[tuple[int, Callable[[], Result]] | None], done: SimpleQueue[_Outcome[Result] | None]
+) -> None:
+    """Do tasks until there are no more, and say so."""
+    while (numbered := to_do.get()) is not None:
+        number, task = numbered
+        try:
+            done.put(_Outcome(number, task()))
+        except BaseException as error:  # it is raised where the result is asked for
+            done.put(_Outcome(number, error=error))
+        del numbered, task  # what they hold should not outlive them while this thread waits
+    done.put(None)
 
 
 @dataclass(frozen=True, slots=True)

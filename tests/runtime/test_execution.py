@@ -93,6 +93,56 @@ def test_only_a_few_tasks_are_begun_ahead_and_none_after_the_end(way: str) -> No
     assert len(begun) == n_begun
 
 
+# Interrupts itself at the nth step of the executor and of the library code that it calls, for every n; a hang ends the
+# process with its stacks
+INTERRUPTED = """
+import faulthandler, signal, sys, time
+from contextlib import closing
+from functools import partial
+from bids_app.runtime.execution import Threads
+
+MACHINERY = ("execution.py", "threading.py", "queue.py", "concurrent/futures")
+
+def is_interrupted(nth):
+    n_steps = 0
+    def trace(frame, event, argument):
+        nonlocal n_steps
+        if not any(part in frame.f_code.co_filename for part in MACHINERY):
+            return None
+        frame.f_trace_opcodes = True
+        n_steps += event == "opcode"
+        if event == "opcode" and n_steps == nth:
+            signal.raise_signal(signal.SIGINT)
+        return trace
+    sys.settrace(trace)
+    try:
+        tasks = (partial(time.sleep, 0.0005) for _ in range(7))
+        with closing(getattr(Threads(2), sys.argv[1])(tasks)) as results:
+            list(results)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+nth = 1
+while is_interrupted(nth):
+    faulthandler.dump_traceback_later(20, exit=True)
+    nth += 1
+print(nth)
+"""
+
+
+@pytest.mark.parametrize("way", ["map_ordered", "map_unordered"])
+def test_an_interruption_at_any_step_neither_hangs_nor_becomes_another_error(way: str) -> None:
+    """No lock is left behind that workers wait for."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, way], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 200
+
+
 def test_each_thread_has_its_own_value_and_keeps_it() -> None:
     """Two threads that run at the same time have two values; a thread finds its own again."""
     own = PerThread(list)
