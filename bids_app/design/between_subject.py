@@ -22,6 +22,7 @@ from bids_app.design.subspaces import column_space, unit_rows
 from bids_app.errors import DataError, ModelError, Warned
 from bids_app.inputs.columns import (
     Participants,
+    column_or_indicator,
     is_number,
     is_numeric,
     levels_column,
@@ -30,9 +31,10 @@ from bids_app.inputs.columns import (
     numeric_column,
     text_column,
 )
-from bids_app.model.settings import GroupLevelSettings
+from bids_app.model.settings import GroupLevelSettings, has_slope_of_each_group
 
 INTERCEPT = "intercept"
+CELLS = "X"  # the factor whose levels are columns of X
 DEPENDENT = 1e-6  # share of a column's variation that no others explain, below which its effect is rounding
 LEAST_SPREAD = 1e-10  # of the size of a covariate's numbers: what varies less does not, in double precision
 MANY_NUMBERS = 5  # levels that are numbers from which on a factor may be a covariate
@@ -50,7 +52,9 @@ class BetweenDesign:
     factors: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Between factors with their levels."""
     covariates: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    """Covariates with their columns, several where the covariate is text."""
+    """Covariates with their columns, several where the covariate is text, or has a slope of its own in each cell."""
+    slopes: frozenset[str] = frozenset()
+    """Covariates with a slope in each cell of the factors, in their order."""
     notes: tuple[str, ...] = ()
     """Lines for the log."""
 
@@ -73,13 +77,18 @@ class BetweenDesign:
         """L of an effect, (q, n_columns): differences over the factors it names, the mean over the others."""
         for name, columns in self.covariates:
             if name in effect:
-                return np.asarray(np.eye(len(self.names))[list(columns)])
+                of_name = np.eye(len(self.names))[list(columns)]
+                return np.asarray(self._over_cells(effect) @ of_name if name in self.slopes else of_name)
+        return self._padded(self._over_cells(effect)) if self.factors else self.average
+
+    def _over_cells(self, effect: Sequence[str]) -> Floats:
+        """Differences over the factors that an effect names, the mean over the others, (q, n_cells)."""
         blocks: list[Floats] = []
         for name, levels in self.factors:
             n_levels = len(levels)
             differences = np.eye(n_levels)[:-1] - np.eye(n_levels)[1:]
             blocks.append(differences if name in effect else np.full((1, n_levels), 1 / n_levels))
-        return self._padded(reduce(lambda a, b: np.asarray(np.kron(a, b)), blocks)) if blocks else self.average
+        return reduce(lambda a, b: np.asarray(np.kron(a, b)), blocks)
 
     def of_names(self, names: Sequence[str], weights: Floats, where: str) -> Floats:
         """L of weights that a model states, (q, n_columns); group.level is the mean of all cells of that level.
@@ -96,6 +105,9 @@ class BetweenDesign:
             return np.asarray(self.average[0])
         if name in self.names:
             return np.asarray(np.eye(len(self.names))[self.names.index(name)])
+        for covariate, columns in self.covariates:
+            if name == covariate and covariate in self.slopes:
+                return np.asarray(np.eye(len(self.names))[list(columns)].mean(axis=0))
         cells = list(product(*(levels for _, levels in self.factors)))
         for index, (factor, levels) in enumerate(self.factors):
             for level in levels:
@@ -112,7 +124,12 @@ class BetweenDesign:
 
 
 def build_between(
-    subjects: Sequence[str], settings: GroupLevelSettings, participants: Participants | None, where: str
+    subjects: Sequence[str],
+    settings: GroupLevelSettings,
+    participants: Participants | None,
+    where: str,
+    *,
+    of_x: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> BetweenDesign:
     """Lay out the between-subject design.
 
@@ -122,33 +139,68 @@ def build_between(
     settings : Between, Covariates and Center are used
     participants : needed where these name columns
     where : place of the node in the model file
+    of_x : columns of 0 and 1 that are a group each, and columns that are used as they are
 
     Raises
     ------
     DataError
         A group with one member or none, a column that does not vary or follows from others, too many columns.
     """
-    if participants is None or not (settings.between or settings.covariates):
+    of_cells, regressors = of_x
+    if participants is None or not (settings.between or settings.covariates or of_cells or regressors):
         return BetweenDesign(np.ones((len(subjects), 1)), (INTERCEPT,))
     groups = {name: levels_column(participants, name, subjects) for name in settings.between}
+    if of_cells:
+        groups = {CELLS: _cell_of_each(of_cells, participants, subjects)}
     factors = tuple((name, tuple(sorted(set(values)))) for name, values in groups.items())
+    factors = ((CELLS, tuple(of_cells)),) if of_cells else factors
     cells = list(product(*(levels for _, levels in factors)))
     of_subject = list(zip(*groups.values(), strict=True)) if groups else [()] * len(subjects)
     _check_groups(factors, cells, of_subject, subjects, participants)
     names = [":".join(f"{factor}.{level}" for (factor, _), level in zip(factors, cell, strict=True)) for cell in cells]
+    names = list(of_cells) or names
     columns = [np.array([float(own == cell) for own in of_subject]) for cell in cells]
     notes = [f"between subjects: {_sizes(names, columns)}", *_level_notes(factors)] if factors else []
-    covariates = []
+    covariates, slopes, of_each_cell = [], set[str](), list(zip(names, columns, strict=True))
     for name in settings.covariates:
         added, values, said = _covariate(name, participants, subjects, of_subject, settings.center)
+        if has_slope_of_each_group(settings, name):
+            added, values = _slopes(name, added, values, of_each_cell, participants)
+            slopes.add(name)
         covariates.append((name, tuple(range(len(names), len(names) + len(added)))))
         names, columns = [*names, *added], [*columns, *values]
         notes += said
+    for name in regressors:
+        covariates.append((name, (len(names),)))
+        names, columns = [*names, name], [*columns, column_or_indicator(participants, name, subjects)]
+        notes.append(f"{name}: from {columns[-1].min():g} to {columns[-1].max():g}, as it is")
     names[0] = names[0] or INTERCEPT
     _check_names(names, factors, participants)
     matrix = np.column_stack(columns)
     _check_columns(matrix, names, participants, where)
-    return BetweenDesign(matrix, tuple(names), factors, tuple(covariates), tuple(notes))
+    return BetweenDesign(matrix, tuple(names), factors, tuple(covariates), frozenset(slopes), tuple(notes))
+
+
+def _cell_of_each(names: Sequence[str], participants: Participants, subjects: Sequence[str]) -> tuple[str, ...]:
+    """Return for each subject which of some columns of 0 and 1 is 1."""
+    indicators = np.column_stack([column_or_indicator(participants, name, subjects) for name in names])
+    return tuple(names[index] for index in indicators.argmax(axis=1))
+
+
+def _slopes(
+    name: str,
+    added: Sequence[str],
+    values: Sequence[Floats],
+    cells: Sequence[tuple[str, Floats]],
+    participants: Participants,
+) -> tuple[list[str], list[Floats]]:
+    """Return the columns of a covariate's slope in each cell."""
+    if list(added) != [name]:
+        raise ModelError(
+            f"{participants.source}: {shown(name)} is text, and has no slope that could differ between groups. Name it "
+            "in Between."
+        )
+    return [f"{cell}:{name}" for cell, _ in cells], [np.where(member > 0, values[0], 0.0) for _, member in cells]
 
 
 def _sizes(names: Sequence[str], columns: Sequence[Floats]) -> str:

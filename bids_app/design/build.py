@@ -66,7 +66,7 @@ def build_design(maps: InputMaps, node: NodeSpec, participants: Participants | N
 def _design_of(maps: InputMaps, node: NodeSpec, participants: Participants | None, subjects: tuple[str, ...]) -> Design:
     """Lay out the design of some of the subjects."""
     rows = rows_of_maps(maps)[[maps.subjects.index(subject) for subject in subjects]]
-    between = build_between(subjects, node.settings, participants, node.where)
+    between = build_between(subjects, node.settings, participants, node.where, of_x=(node.cells, node.regressors))
     matrix, regressors = design_matrix(maps.conditions, subjects, between, with_subjects=node.has_subject)
     check_columns_differ(maps.conditions, between, regressors, node)
     layout = ContrastLayout(node, maps.conditions, between, len(regressors))

@@ -25,8 +25,8 @@ from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, kn
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.naming import ImageFile, tally
 from bids_app.inputs.selection import Query, Selection, read_filter_file
+from bids_app.model.lenient_forms import TOOL
 from bids_app.model.read_model import read_model
-from bids_app.model.read_node import TOOL
 from bids_app.model.settings import FactorSettings, GroupLevelSettings, factor_cells
 
 EFFECT_STATS = ("effect", "cope", "beta")  # names of the map of a contrast's estimate, preferred first

@@ -10,8 +10,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "choose_and_order_maps": ["find_maps", "InputMaps", "search"],
         "columns": [
+            "column_or_indicator",
             "is_number",
             "is_numeric",
+            "level_of",
             "levels_column",
             "nines",
             "numbers_in_disguise",
@@ -21,11 +23,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "filters": ["command_line_filters", "Filter", "fold", "folds", "keep", "known_entities", "narrow"],
         "find_images": ["Found"],
+        "formulas": ["formula_columns", "spellings"],
+        "handed_over": ["labels_of_pattern", "Offer", "offer_maps", "WILDCARDS"],
         "load_maps": ["as_image", "keep_voxels"],
         "map_reader": ["MaskedMaps"],
         "naming": ["ImageFile", "SourceDataset", "tally"],
         "participants": ["find_participants", "not_analysed"],
+        "parts": ["is_entity", "parts_of"],
         "selection": ["Query", "read_filter_file", "Selection"],
+        "transformations": ["transform", "with_column"],
         "validator": ["advisory_validation"],
     },
 )

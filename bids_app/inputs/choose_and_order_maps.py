@@ -16,22 +16,21 @@ from bids_app.inputs.filters import (
     Filter,
     check_entity,
     check_participants,
-    command_line_filters,
     file_filters,
     fold,
     folds,
     keep,
     known_entities,
-    model_filters,
-    narrow,
     unmatched_labels,
     unused_filters,
 )
 from bids_app.inputs.find_images import Found, search_datasets
+from bids_app.inputs.handed_over import Offer, labels_of_pattern, offer_maps
 from bids_app.inputs.maps_table import read_maps_table
 from bids_app.inputs.missing_and_duplicate_maps import (
     absence_notes,
     absent_maps,
+    average_notes,
     check_duplicates,
     check_fetched,
     check_kinds,
@@ -64,6 +63,7 @@ class InputMaps:
     overview: dict[str, Path]  # subject -> z map of the effects of interest, if the dataset has them
     datasets: tuple[SourceDataset, ...]
     notes: tuple[str, ...] = ()  # log lines
+    taken: tuple[str, ...] = ()  # those of them that say what was taken from where, and what was passed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,8 @@ def find_maps(selection: Selection, model: ModelSpec, node: NodeSpec, found: Fou
     """
     queries = read_filter_file(selection.filter_file)
     found = found or search(selection)
-    known = known_entities(found)
-    filters = [*model_filters(selection, model, node, known), *command_line_filters(selection, queries, known)]
-    kept = narrow(found.maps, filters)
-    choice = _choose(selection, node, kept, filters)
+    offer = offer_maps(selection, model, node, found, queries)
+    choice = _choose(selection, node, offer)
     subjects = tuple(dict.fromkeys(subject for subject, _ in choice.cells))
     return InputMaps(
         table=_map_table(choice),
@@ -129,15 +127,17 @@ def find_maps(selection: Selection, model: ModelSpec, node: NodeSpec, found: Fou
         files=_file_table(choice),
         entities=_shared_entities(choice.images),
         masks=_find_masks(selection, node, found, choice.images, queries),
-        overview=_find_overview(found.maps, filters, choice),
+        overview=_find_overview(found.maps, offer.filters, choice),
         datasets=found.datasets,
         notes=(
             *found.notes,
             *unused_filters(selection, model, node, queries),
-            *unmatched_labels(found.maps, filters),
+            *unmatched_labels(found.maps, offer.filters),
+            *offer.notes,
             *choice.notes,
-            *excluded_notes(found.maps, filters, subjects),
+            *excluded_notes(offer.of_part(found.maps), offer.filters, subjects),
         ),
+        taken=offer.notes,
     )
 
 
@@ -148,8 +148,10 @@ def search(selection: Selection) -> Found:
     return found
 
 
-def _choose(selection: Selection, node: NodeSpec, kept: Sequence[ImageFile], filters: Sequence[Filter]) -> _Choice:
+def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     """Return the maps of each subject and condition."""
+    kept, filters = offer.maps, offer.filters
+    averaged = ("run", "session") if node.settings.sessions == "average" else ("run",)
     labels = _match_conditions(node, kept)
     chosen = [image for image in kept if image.condition in labels.values()]
     cut_notes = [] if selection.maps_table else check_whole(chosen)
@@ -168,10 +170,10 @@ def _choose(selection: Selection, node: NodeSpec, kept: Sequence[ImageFile], fil
     absent = absent_maps(subjects, cells)
     if absent and node.settings.missing == "error":
         raise DataError(incomplete_message(subjects, cells, absent))
-    check_duplicates(cells)
+    check_duplicates(cells, averaged)
     ordered = {cell: tuple(in_run_order(images)) for cell, images in cells.items() if images}
     choice = _Choice(ordered, tuple(labels))
-    mixed_notes = check_kinds(ordered, filters, is_table=selection.maps_table is not None)
+    mixed_notes = check_kinds(ordered, filters, averaged, is_table=selection.maps_table is not None)
     check_fetched(image.path for image in choice.images)
     notes = [
         *absence_notes(absent),
@@ -179,7 +181,7 @@ def _choose(selection: Selection, node: NodeSpec, kept: Sequence[ImageFile], fil
         *cut_notes,
         *mixed_notes,
         *_spelling_notes(labels),
-        *_run_notes(choice),
+        *average_notes(ordered),
         *unused_notes(kept, labels),
     ]
     return replace(choice, notes=tuple(notes))
@@ -222,7 +224,7 @@ def _candidates(name: str, present: Sequence[str], names: Sequence[str]) -> list
     """Return the labels that a condition may stand for: itself, otherwise those differing in case and punctuation."""
     if name in present:
         return [name]
-    alike = [label for label in present if fold(label) in folds(name)]
+    alike = labels_of_pattern(name, present)
     return [label for label in alike if label not in names] or alike
 
 
@@ -237,6 +239,11 @@ def _unknown_conditions(unknown: Sequence[str], present: Sequence[str], maps: Se
     hints = (
         [cut_list([pair for pairs_of_name in meant.values() for pair in pairs_of_name])] if any(meant.values()) else []
     )
+    if sessions := [name for name in unknown if name in {image.label("session") for image in maps}]:
+        hints.append(
+            f"{listed(sessions)} is a session: to compare sessions write "
+            f'"Sessions": "condition" in Model.Software.grouplevel, and in X {present[0]}.{sessions[0]} and so on'
+        )
     if INTERCEPT in unknown:
         hints.append(
             'The intercept is the number 1, without quotation marks; for one model per condition use "GroupBy": '
@@ -257,15 +264,6 @@ def _intercept_notes(node: NodeSpec, labels: Mapping[str, str]) -> list[str]:
     if INTERCEPT not in node.conditions or INTERCEPT in labels:
         return []
     return [Warned(f'{node.where}.Model.X: the text "1" is read as the intercept, because no map has a condition 1')]
-
-
-def _run_notes(choice: _Choice) -> list[str]:
-    """Return a warning on how many runs are averaged."""
-    counts = sorted({len(images) for images in choice.cells.values()})
-    if counts[-1] == 1:
-        return []
-    number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return [Warned(f"runs are averaged: {number} maps per subject and condition")]
 
 
 def _map_table(choice: _Choice) -> pd.DataFrame:

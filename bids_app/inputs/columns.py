@@ -85,6 +85,27 @@ def column(participants: Participants, name: str, subjects: Sequence[str]) -> tu
     return tuple(value for label in labels if (value := values[label]) is not None)
 
 
+def values_with_gaps(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str | None, ...]:
+    """Return a column as text, None where a subject has no value.
+
+    Parameters
+    ----------
+    participants, name, subjects
+        As for `column`.
+
+    Raises
+    ------
+    DataError
+        There is no such column, or a subject has no row.
+    """
+    if all(text is None or _is_mark(text) for text in participants.table.get(name, [])):
+        column(participants, name, subjects)  # which says what is wrong
+    labels = [subject.removeprefix("sub-") for subject in subjects]
+    check_rows(participants, labels)
+    cells: dict[str, str | None] = dict(zip(participants.table.index, participants.table[name], strict=True))
+    return tuple(None if (text := cells[label]) is None or _is_mark(text) else text for label in labels)
+
+
 def _is_mark(text: str) -> bool:
     """Return whether a cell is a mark for a missing value."""
     return text == "None" or text.casefold() in MARKS
@@ -225,6 +246,39 @@ def numeric_column(participants: Participants, name: str, subjects: Sequence[str
             "Expected numbers such as 23 or 1.5 (with a decimal point), and n/a for missing values."
         )
     return numbers
+
+
+def level_of(participants: Participants, name: str) -> tuple[str, str] | None:
+    """Return the column and the level that a name column.level stands for, both of which may hold points; or None."""
+    for index, letter in enumerate(name):
+        column, level = name[:index], name[index + 1 :]
+        if letter == "." and column in participants.table.columns and level in set(participants.table[column]):
+            return column, level
+    return None
+
+
+def column_or_indicator(participants: Participants, name: str, subjects: Sequence[str]) -> NDArray[np.float64]:
+    """Return a column of numbers; or, for column.level, 1 for the subjects of that level and 0 for the others.
+
+    Parameters
+    ----------
+    participants, name, subjects
+        As for `column`; the name may be that of an indicator.
+
+    Returns
+    -------
+    (n_subjects,) float64
+
+    Raises
+    ------
+    DataError
+        As for `numeric_column`.
+    """
+    found = None if name in participants.table.columns else level_of(participants, name)
+    if found is None:
+        return numeric_column(participants, name, subjects)
+    values = levels_column(participants, found[0], subjects)
+    return np.array([float(value == found[1]) for value in values])
 
 
 def is_numeric(participants: Participants, name: str, subjects: Sequence[str]) -> bool:

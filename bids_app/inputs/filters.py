@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bids_app.console.text import listed_in_order, nearest
 from bids_app.errors import DataError, ModelError, NothingMatchedError, Warned
@@ -14,6 +14,9 @@ from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec
 
 NUMERIC_ENTITIES = frozenset({"run", "echo", "flip", "inv", "chunk"})
+TRIAL_TYPE = "trial_type."  # before the name of a condition, as columns of the first level's design are called
+AGGREGATED = frozenset({"run", "session"})  # left out of the names of maps that combine several
+OF_FIRST_FILES = frozenset({"desc", "suffix", "extension", "datatype"})  # of the images that the first level reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Filter:
     source: str  # option or key in the model, for messages
     entity: str
     values: tuple[str, ...] | None  # None: the entity must be absent; ("*",): any label
+    passes_absent: bool = False  # whether images without the entity pass too
 
     def __str__(self) -> str:
         values = "absent" if self.values is None else ", ".join(self.values)
@@ -35,16 +39,35 @@ def known_entities(found: Found) -> frozenset[str]:
     return frozenset({*entity_patterns(), *named, "condition"})
 
 
-def model_filters(selection: Selection, model: ModelSpec, node: NodeSpec, known: Collection[str]) -> list[Filter]:
-    """Return the filters of the model, their entities checked against the known ones; none with a table of maps."""
+def model_filters(
+    selection: Selection, model: ModelSpec, node: NodeSpec, found: Found
+) -> tuple[list[Filter], list[str]]:
+    """Return the filters of the model with notes, their entities checked; with a table of maps only GroupBy's.
+
+    Input says what went into the first level, so that a map of which the first level left an entity out of the name
+    is not refused for that: several runs have become one map.
+    """
+    part = [Filter(f"{node.where}.GroupBy", *labels) for labels in node.part]
     if selection.maps_table:
-        return []
+        return part, []
+    known = known_entities(found)
     json_path = f"{node.where}.Model.Software.grouplevel.Select"
-    filters = [Filter("Input", *labels) for labels in model.input.items()]
-    filters += [Filter(json_path, *labels) for labels in node.settings.select.items()]
-    for each in filters:
+    select = [Filter(json_path, *labels) for labels in node.settings.select.items()]
+    wanted = [Filter("Input", *labels) for labels in model.input.items()]
+    for each in [*wanted, *select]:
         check_entity(each.entity, each.source, known, ModelError)
-    return filters
+    applied: list[Filter] = []
+    notes: list[str] = []
+    for each in wanted:
+        if each.entity in OF_FIRST_FILES and not keep(found.maps, each):
+            notes.append(f"{each} says what went into the first level, and is not applied to its maps")
+            continue
+        is_named = any(image.label(each.entity) is not None for image in found.maps)
+        if not is_named:
+            text = f"{each}: no map has its {each.entity} in its name, so that none is chosen by it"
+            notes.append(text if each.entity in AGGREGATED else Warned(text))
+        applied.append(replace(each, passes_absent=not is_named or each.entity == "run"))
+    return [*applied, *select, *part], notes
 
 
 def command_line_filters(selection: Selection, queries: Mapping[str, Query], known: Collection[str]) -> list[Filter]:
@@ -120,7 +143,7 @@ def unmatched_labels(maps: Sequence[ImageFile], filters: Iterable[Filter]) -> li
         present = {label for image in maps if (label := image.label(criterion.entity)) is not None}
         meant = {value: _labels_meant(value, present, criterion.entity) for value in values if value != "*"}
         unmatched = [value for value, labels in meant.items() if not labels & present]
-        if unmatched and len(values) > 1:
+        if unmatched and len(values) > 1 and (present or not criterion.passes_absent):
             notes.append(Warned(f"{criterion.source}: no map has {criterion.entity} = {', '.join(unmatched)}"))
     return notes
 
@@ -135,6 +158,8 @@ def keep(images: Iterable[ImageFile], criterion: Filter) -> list[ImageFile]:
         wanted = {*present}
     else:
         wanted = {label for value in criterion.values for label in _labels_meant(value, present, criterion.entity)}
+    if criterion.passes_absent:
+        wanted.add(None)
     return [image for image in images if image.label(criterion.entity) in wanted]
 
 
@@ -145,7 +170,8 @@ def _labels_meant(value: str, present: Iterable[str], entity: str) -> set[str]:
     if entity == "space":  # a template without its cohort stands for all its cohorts
         return {value} if value in present else {label for label in present if label.partition("+")[0] == value}
     if entity in ("condition", "contrast", "taskcontrast"):
-        return {value} if value in present else {label for label in present if fold(label) in folds(value)}
+        name = value.removeprefix(TRIAL_TYPE)
+        return {name} if name in present else {label for label in present if fold(label) in folds(name)}
     return {value.removeprefix("."), f".{value.removeprefix('.')}"} if entity == "extension" else {value}
 
 

@@ -42,15 +42,20 @@ def check_whole(maps: Sequence[ImageFile]) -> list[str]:
 
 
 def check_kinds(
-    cells: Mapping[tuple[str, str], Sequence[ImageFile]], filters: Sequence[Filter], *, is_table: bool
+    cells: Mapping[tuple[str, str], Sequence[ImageFile]],
+    filters: Sequence[Filter],
+    averaged: Sequence[str],
+    *,
+    is_table: bool,
 ) -> list[str]:
     """Raise DataError if subjects have maps of different kinds, not requested together; otherwise return notes.
 
-    A table of maps requests what it lists; a filter with several labels, or any ("*"), requests these.
+    A table of maps requests what it lists; a filter with several labels, or any ("*"), requests these. Maps that differ
+    in what is averaged may be analysed together, and notes say so.
     """
-    mixed = _mixed(cells)
+    mixed = _mixed(cells, averaged)
     requested = {each.entity for each in filters if each.values and (len(each.values) > 1 or each.values == ("*",))}
-    wrong = {} if is_table else {name: images for name, images in mixed.items() if name not in {*requested, "run"}}
+    wrong = {} if is_table else {name: images for name, images in mixed.items() if name not in {*requested, *averaged}}
     if wrong:
         rows = [f"{entity}: {tally(images, entity)}" for entity, images in wrong.items()]
         whole = {entity: ["*"] for entity, images in wrong.items() if all(image.label(entity) for image in images)}
@@ -67,7 +72,7 @@ def check_kinds(
     ]
 
 
-def _mixed(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> dict[str, list[ImageFile]]:
+def _mixed(cells: Mapping[tuple[str, str], Sequence[ImageFile]], averaged: Sequence[str]) -> dict[str, list[ImageFile]]:
     """Return the entities in which subjects differ within a condition, each with the maps of these conditions."""
     of_condition: dict[str, list[ImageFile]] = {}
     for (_, condition), images in cells.items():
@@ -79,7 +84,33 @@ def _mixed(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> dict[str, li
             if entity not in NOT_A_KIND:
                 mixed.setdefault(entity, []).extend(images)
     # several runs of a subject are averaged, which another note says
-    return {e: images for e, images in mixed.items() if e != "run" or all(len(runs) == 1 for runs in cells.values())}
+    is_single = all(len(runs) == 1 for runs in cells.values())
+    return {entity: images for entity, images in mixed.items() if entity not in averaged or is_single}
+
+
+def average_notes(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> list[str]:
+    """Return a warning on how many maps are averaged, with the subjects where that differs."""
+    counts = {cell: len(images) for cell, images in cells.items()}
+    if max(counts.values()) == 1:
+        return []
+    differ = {entity for images in cells.values() for entity in ("session", "run") if _labels(images, entity) > 1}
+    what = " and ".join(f"{entity}s" for entity in ("session", "run") if entity in differ) or "maps"
+    if len(number := sorted(set(counts.values()))) == 1:
+        return [Warned(f"{what} are averaged: {number[0]} maps per subject and condition")]
+    of_number: dict[int, list[str]] = {}
+    for (subject, _), count in counts.items():
+        of_number.setdefault(count, []).append(f"sub-{subject}")
+    tallied = "; ".join(
+        f"{count} map{'s' if count > 1 else ''}: {listed_in_order(set(who))}"
+        for count, who in sorted(of_number.items())
+    )
+    text = f"{what} are averaged: {number[0]} to {number[-1]} maps per subject and condition, all weighted alike"
+    return [Warned(f"{text}. Subjects with fewer maps are noisier, which the model does not know: {tallied}")]
+
+
+def _labels(images: Sequence[ImageFile], entity: str) -> int:
+    """Return how many labels of an entity there are."""
+    return len({image.label(entity) for image in images})
 
 
 def check_shared(maps: Sequence[ImageFile], entity: str, advice: str) -> None:
@@ -128,9 +159,9 @@ def absence_notes(absent: Mapping[str, tuple[str, ...]]) -> list[str]:
     )
 
 
-def check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> None:
-    """Raise DataError if a subject and condition has several maps that are not its runs."""
-    wrong = {cell: images for cell, images in cells.items() if len(images) > 1 and not _are_runs(images)}
+def check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]], averaged: Sequence[str]) -> None:
+    """Raise DataError if a subject and condition has several maps that differ in more than what is averaged."""
+    wrong = {cell: images for cell, images in cells.items() if len(images) > 1 and not _are_averaged(images, averaged)}
     if not wrong:
         return
     (subject, condition), images = next(iter(wrong.items()))
@@ -165,17 +196,26 @@ def _differing(images: Sequence[ImageFile]) -> list[str]:
     return [entity for entity in entities if len({image.entities.get(entity) for image in images}) > 1]
 
 
-def _are_runs(images: Sequence[ImageFile]) -> bool:
-    """Return whether maps are runs; a map without a run label beside them may already be their mean."""
-    named = all(image.entities.get("run", "").isdecimal() for image in images)
-    return named and _differing(images) == ["run"] and _twins(images) is None
+def _are_averaged(images: Sequence[ImageFile], averaged: Sequence[str]) -> bool:
+    """Return whether maps are runs, or sessions; a map without a label beside them may already be their mean."""
+    differing = _differing(images)
+    named = all(image.label(entity) is not None for image in images for entity in differing)
+    numbered = "run" not in differing or all(image.entities.get("run", "").isdecimal() for image in images)
+    return named and numbered and {*differing} <= {*averaged} and _twins(images) is None
 
 
 def _advice(entity: str, images: Sequence[ImageFile]) -> str:
     """Return advice on how to keep the maps with one label of an entity."""
     labels = sorted({label for image in images if (label := image.entities.get(entity))}, key=natural)
-    if option := {"session": "--session-label", "task": "--task-id"}.get(entity):
-        return f"Choose one with {option} {labels[-1]}."
+    if entity == "session":
+        condition = images[0].condition
+        return (
+            f"Choose one with --session-label {labels[-1]}; or write in Model.Software.grouplevel "
+            f'"Sessions": "condition", to compare them as the conditions {condition}.{labels[0]} and so on, or '
+            '"Sessions": "average"; or "GroupBy": ["contrast", "session"], for a model of each.'
+        )
+    if entity == "task":
+        return f"Choose one with --task-id {labels[-1]}."
     # A group analysis usually takes maps of the subject level rather than the run level.
     label = next((label for label in labels if "subject" in label.casefold()), labels[-1])
     text = f'Choose with "Select": {{"{entity}": ["{label}"]}} in Model.Software.grouplevel'
@@ -185,8 +225,8 @@ def _advice(entity: str, images: Sequence[ImageFile]) -> str:
 
 
 def in_run_order(images: Sequence[ImageFile]) -> list[ImageFile]:
-    """Return runs sorted by number."""
-    return sorted(images, key=lambda image: natural(image.entities.get("run", "")))
+    """Return runs sorted by number, within sessions."""
+    return sorted(images, key=lambda image: [natural(image.entities.get(entity, "")) for entity in ("session", "run")])
 
 
 def check_fetched(paths: Iterable[Path]) -> None:

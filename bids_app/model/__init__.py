@@ -8,7 +8,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["read_model"],
     submod_attrs={
-        "read_node": ["TOOL"],
+        "as_run": ["as_run"],
+        "graph": ["Source"],
+        "lenient_forms": ["TOOL"],
+        "read_transformations": ["Instruction"],
         "settings": [
             "CELL_FIELD",
             "effect_names",
@@ -16,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "factor_cells",
             "FactorSettings",
             "GroupLevelSettings",
+            "has_slope_of_each_group",
             "ParametricSettings",
             "PermutationSettings",
             "Sided",

@@ -9,7 +9,8 @@ import difflib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from bsmschema.models import BIDSStatsModel
 
 from bids_app.console.text import duplicates, shown, suggestion
 from bids_app.errors import MissingPathError, ModelError, Warned
-from bids_app.model.read_node import TOOL, node_notes, read_filters, read_node, read_settings, wrong_filters
+from bids_app.model.graph import LEVELS, sources_of
+from bids_app.model.lenient_forms import TOOL, correct_forms, refuse_steps
+from bids_app.model.read_node import node_notes, read_filters, read_node, read_settings, wrong_filters
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec
-from bids_app.model.strict_json import dig, gather, objects, parse, refuse, unknown_keys, validated
+from bids_app.model.strict_json import dig, gather, objects, parse, refuse, repeated_keys, unknown_keys, validated
 
-LEVELS = ("Run", "Session", "Subject", "Dataset")
 MAX_PROBLEMS = 8
 
 
@@ -80,14 +82,16 @@ def _listed(path: Path, problems: list[str]) -> str:
 
 def _model(document: dict[str, Any]) -> ModelSpec:
     """Return the model, checked stage by stage: spelling, keys, types of values, consistency."""
-    notes = _correct_spelling(document)
+    refuse_steps(document)
+    notes = [*_repeated(document), *correct_forms(document)]
     strict = _without_other_levels(document)
     refuse([*unknown_keys(strict, BIDSStatsModel, ""), *_wrong_blocks(strict)])
     validated(BIDSStatsModel, strict, "")
     refuse([*wrong_filters(document.get("Input"), "Input"), *_wrong_graph(document)])
     nodes = [(json_path, node) for json_path, node in objects(document, "Nodes") if node["Level"] == "Dataset"]
     settings = gather(partial(read_settings, node, json_path) for json_path, node in nodes)
-    specs = gather(partial(read_node, *pair, block) for pair, block in zip(nodes, settings, strict=True))
+    read = gather(partial(read_node, *pair, block) for pair, block in zip(nodes, settings, strict=True))
+    specs = tuple(replace(spec, sources=sources_of(document, spec.name)) for spec in read)
     for (_, node), block in zip(nodes, settings, strict=True):
         software = node["Model"].get("Software") or {}
         node["Model"]["Software"] = {**software, TOOL: block.model_dump(by_alias=True, mode="json")}
@@ -95,54 +99,23 @@ def _model(document: dict[str, Any]) -> ModelSpec:
     return ModelSpec(document["Name"], read_filters(document.get("Input")), specs, document, tuple(notes))
 
 
-def _correct_spelling(document: dict[str, Any]) -> list[str]:
-    """Change lenient spellings to strict ones, in place, and return a note on each."""
-    notes = _as_filters(document.get("Input"), "Input")
-    for json_path, edge in objects(document, "Edges"):
-        notes += _as_filters(edge.get("Filter"), f"{json_path}.Filter")
-    for json_path, node in objects(document, "Nodes"):
-        notes += _respelt(node, "Level", LEVELS, json_path)
-        if node.get("Level") != "Dataset":
-            continue
-        model = node.get("Model")
-        notes += _respelt(model, "Type", ("glm", "meta"), f"{json_path}.Model")
-        notes += _as_filters(dig(model, "Options", "Mask"), f"{json_path}.Model.Options.Mask")
-        notes += _as_filters(dig(model, "Software", TOOL, "Select"), f"{json_path}.Model.Software.{TOOL}.Select")
-        for where, contrast in objects(node, "Contrasts", f"{json_path}."):
-            notes += _as_one_row(contrast, where)
+def _repeated(document: dict[str, Any]) -> list[str]:
+    """Return notes on repeated keys in nodes that are not run; refuse them anywhere else."""
+    passed_over = [
+        f"{json_path}."
+        for json_path, node in objects(document, "Nodes")
+        if str(node.get("Level")).capitalize() in LEVELS[:-1]
+    ]
+    notes: list[str] = []
+    problems: list[str] = []
+    for json_path, key in repeated_keys(document):
+        text = f"the key {shown(key)} is repeated in one object"
+        if f"{json_path}.".startswith(tuple(passed_over)):
+            notes.append(Warned(f"{json_path}: {text}; the last one counts. The node is not run"))
+        else:
+            problems.append(f"{json_path}: {text}; keep one".removeprefix(": "))
+    refuse(problems)
     return notes
-
-
-def _respelt(parent: Any, key: str, words: Sequence[str], json_path: str) -> list[str]:  # noqa: ANN401
-    """Correct the case of a word, and return a note on it."""
-    found = dig(parent, key)
-    for word in words:
-        if isinstance(found, str) and found != word and found.casefold() == word.casefold():
-            parent[key] = word
-            return [f"{json_path}.{key}: {shown(found)} read as {shown(word)}"]
-    return []
-
-
-def _as_filters(filters: Any, json_path: str) -> list[str]:  # noqa: ANN401
-    """Turn every value into a list of texts, and return a note on each."""
-    notes = []
-    for entity, found in filters.items() if isinstance(filters, dict) else ():
-        values = found if isinstance(found, list) else [found]
-        proper = [str(v) if isinstance(v, int | float) and not isinstance(v, bool) else v for v in values]
-        if found != proper:
-            filters[entity] = proper
-            notes.append(f"{json_path}.{entity}: {shown(found)} read as {shown(proper)}")
-    return notes
-
-
-def _as_one_row(contrast: dict[str, Any], json_path: str) -> list[str]:
-    """Unwrap the only row of a t contrast, and return a note on it."""
-    weights = contrast.get("Weights")
-    rows = weights if isinstance(weights, list) else []
-    if contrast.get("Test") != "t" or len(rows) != 1 or not isinstance(rows[0], list):
-        return []
-    contrast["Weights"] = rows[0]
-    return [f"{json_path}.Weights: a list of one row read as that row"]
 
 
 def _without_other_levels(document: dict[str, Any]) -> dict[str, Any]:
@@ -197,13 +170,6 @@ def _graph_notes(document: dict[str, Any]) -> Iterator[str]:
     version = document["BIDSModelVersion"]
     if not version.startswith("1.0"):
         yield f"BIDSModelVersion: {shown(version)} is treated as 1.0.0"
-    run = []
     for json_path, node in objects(document, "Nodes"):
-        if node["Level"] == "Dataset":
-            run.append(node["Name"])
-        else:
+        if node["Level"] != "Dataset":
             yield f"{json_path}: {shown(node['Name'])} is of level {node['Level']} and is not run"
-    for json_path, edge in objects(document, "Edges"):
-        for entity in edge.get("Filter") or () if edge["Destination"] in run else ():
-            chooser = "X chooses the conditions" if entity == "contrast" else f"Software.{TOOL}.Select does that"
-            yield Warned(f"{json_path}.Filter.{entity}: not used; {chooser}")

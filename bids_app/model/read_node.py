@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
 from bids_app.console.text import duplicates, listed, nearest, shown, suggestion
-from bids_app.errors import ModelError
-from bids_app.model.settings import ContrastSettings, GroupLevelSettings, effect_names, factor_cells
+from bids_app.model.graph import INTERCEPTS
+from bids_app.model.lenient_forms import TOOL
+from bids_app.model.read_contrasts import NamesInX, read_contrast, read_dummies, read_mixed_contrast
+from bids_app.model.read_transformations import read_transformations
+from bids_app.model.settings import GroupLevelSettings, effect_names, factor_cells
 from bids_app.model.specification import ContrastSpec, NodeSpec
 from bids_app.model.strict_json import dig, gather, objects, refuse, validated
 
-TOOL = "grouplevel"
 MAX_NAMES = 12  # of a list in a message
+WILDCARDS = frozenset("*?[")
 
 
 def read_settings(node: dict[str, Any], json_path: str) -> GroupLevelSettings:
@@ -32,214 +33,127 @@ def read_node(json_path: str, node: dict[str, Any], settings: GroupLevelSettings
     ModelError
         With a line for each problem.
     """
-    x = node["Model"]["X"]
+    x, block = node["Model"]["X"], f"{json_path}.Model.Software.{TOOL}"
     mask = dig(node, "Model", "Options", "Mask")
-    wrong_mask = wrong_filters(mask, f"{json_path}.Model.Options.Mask")
-    per_condition = node["GroupBy"] == ["contrast"]
-    columns = (*settings.between, *settings.covariates)
-    # the intercept is the number 1; the text "1" may be a condition of that name, which the maps will show
-    intercepts = (1, "1") if per_condition else (1,)
-    conditions = tuple(name for name in x if name not in ("subject", *intercepts, *columns))
-    wrong_x = _wrong_x(x, conditions, f"{json_path}.Model.X", per_condition=per_condition)
-    wrong_columns = _wrong_columns(columns, (*conditions, "subject"), settings, f"{json_path}.Model.Software.{TOOL}")
-    refuse([*_not_done(node, json_path), *wrong_columns, *wrong_x, *wrong_mask])
+    names = _names_in_x(node, settings)
+    refuse(
+        [
+            *_not_done(node, json_path),
+            *_wrong_columns(settings, (*names.conditions, "subject"), block),
+            *_wrong_x(x, names, f"{json_path}.Model.X"),
+            *wrong_filters(mask, f"{json_path}.Model.Options.Mask"),
+        ]
+    )
+    instructions = read_transformations(node.get("Transformations"), f"{json_path}.Transformations")
     entries = objects(node, "Contrasts", f"{json_path}.")
-    contrasts = gather(partial(_contrast, entry, where, conditions, settings) for where, entry in entries)
-    block = f"{json_path}.Model.Software.{TOOL}.Contrasts"
+    contrasts = gather(partial(read_contrast, entry, where, names, settings) for where, entry in entries)
     mixed = gather(
-        partial(_mixed_contrast, own, f"{block}[{index}]", conditions, settings)
+        partial(read_mixed_contrast, own, f"{block}.Contrasts[{index}]", names, settings)
         for index, own in enumerate(settings.contrasts)
         if own.is_contrast
     )
-    if per_condition and not (contrasts or mixed or settings.between or settings.covariates):
-        contrasts = (ContrastSpec("", "t", (), (), settings.sided, json_path),)  # the mean; named after the condition
-    refuse(_wrong_names(json_path, conditions, [*contrasts, *mixed], settings, per_condition=per_condition))
+    dummies, chosen = read_dummies(node.get("DummyContrasts"), f"{json_path}.DummyContrasts", names, settings)
+    stated = (*contrasts, *mixed, *(each for each in dummies if each.name not in {other.name for other in contrasts}))
+    if names.per_condition and not (stated or names.columns or names.is_open):
+        stated = (ContrastSpec("", "t", (), (), settings.sided, json_path),)  # the mean; named after the condition
+    refuse(_wrong_names(json_path, names, stated, settings))
     return NodeSpec(
         name=node["Name"],
-        conditions=conditions,
+        conditions=names.conditions,
         has_subject="subject" in x,
-        contrasts=(*contrasts, *mixed),
-        per_condition=per_condition,
+        contrasts=stated,
+        per_condition=names.per_condition,
         settings=settings,
         mask_filter=read_filters(mask) if mask else None,
         where=json_path,
+        dummies=chosen,
+        split_by=tuple(name for name in node["GroupBy"] if name != "contrast"),
+        columns=tuple(name for name in names.columns if name not in (*settings.between, *settings.covariates)),
+        has_intercept=any(name in INTERCEPTS for name in x) or not names.per_condition,
+        transformations=instructions,
+        formula=node["Model"].get("Formula"),
+    )
+
+
+def _names_in_x(node: dict[str, Any], settings: GroupLevelSettings) -> NamesInX:
+    """Return the names in X, those of columns apart as far as the file tells."""
+    x, per_condition = node["Model"]["X"], "contrast" in node["GroupBy"]
+    of_block = (*settings.between, *settings.covariates)
+    # the intercept is the number 1; the text "1" may be a condition of that name, which the maps will show
+    intercepts = INTERCEPTS if per_condition else (1,)
+    others = tuple(name for name in x if name not in ("subject", *intercepts, *of_block))
+    return NamesInX(
+        conditions=() if per_condition else others,
+        columns=(*of_block, *others) if per_condition else of_block,
+        per_condition=per_condition,
+        is_open=bool(
+            node.get("Transformations") or node["Model"].get("Formula") or any(set(name) & WILDCARDS for name in others)
+        ),
     )
 
 
 def _not_done(node: dict[str, Any], json_path: str) -> Iterator[str]:
     """Yield parts of the node that would change the results and are not supported."""
-    if node["GroupBy"] not in ([], ["contrast"]):
+    if "subject" in node["GroupBy"]:
         yield (
-            f'{json_path}.GroupBy: expected [] (all maps together) or ["contrast"] (one model per condition); choose '
-            "the maps of each group by Select"
+            f'{json_path}.GroupBy: a node of level Dataset combines subjects, and "subject" would leave each alone; '
+            'expected [] (all maps together) or ["contrast"] (one model per condition), with entities such as session, '
+            "or columns of participants.tsv, for one model for each of their labels"
         )
+    for name in duplicates(node["GroupBy"]):
+        yield f"{json_path}.GroupBy: {shown(name)} is listed twice; remove the duplicate"
     if node["Model"]["Type"] != "glm":
         yield f'{json_path}.Model.Type: meta-analysis is not supported; write "glm" for a GLM'
-    each = 'expected {"Test": "t", "Contrasts": [1]} in a node with "GroupBy": ["contrast"] and "X": [1]'
-    dummies = node.get("DummyContrasts")
-    if dummies is not None:
-        of_mean = dummies.get("Test") == "t" and dummies.get("Contrasts") in (None, [1], ["1"], ["intercept"])
-        if not (of_mean and node["GroupBy"] == ["contrast"] and node["Model"]["X"] == [1]):
-            yield f"{json_path}.DummyContrasts: {each}; found {shown(dummies)}"
-    advice = {
-        "Transformations": "remove them; X names conditions, and their maps are used as they are",
-        "Model.Formula": "remove it; X and Factors describe the design",
-        "Model.HRF": "remove it; it belongs to the run level",
-    }
-    for keys, instead in advice.items():
-        if dig(node, *keys.split(".")) is not None:
-            yield f"{json_path}.{keys}: not supported; {instead}"
+    if node["Model"].get("Formula") is not None and "contrast" not in node["GroupBy"]:
+        yield (
+            f'{json_path}.Model.Formula: describes columns between subjects, which needs "GroupBy": ["contrast"]; '
+            "in this node X and Factors describe the design, and Between and Covariates what differs between subjects"
+        )
+    if node["Model"].get("HRF") is not None:
+        yield f"{json_path}.Model.HRF: not supported; remove it; it belongs to the run level"
     for key, value in (node["Model"].get("Options") or {}).items():
         if key not in ("Mask", "Description") and value not in (None, "none"):
             yield f"{json_path}.Model.Options.{key}: not supported at the group level; remove it (Mask is allowed)"
 
 
-def _one_of_two(word: str, conditions: Sequence[str]) -> str:
-    """Return the end of a message about a name that is not in X; either of the two may be misspelled."""
-    near = nearest(word, conditions)
-    return f", which has {shown(near)}; one of the two is misspelled" if near else suggestion(word, conditions)
-
-
-def _wrong_x(x: list[Any], conditions: Sequence[str], json_path: str, *, per_condition: bool) -> Iterator[str]:
+def _wrong_x(x: list[Any], names: NamesInX, json_path: str) -> Iterator[str]:
     """Yield problems of the names in X."""
     for index, name in enumerate(x):
-        if not isinstance(name, str):  # 1, the intercept; anything else has been refused before
-            continue
-        if not name.strip() or set(name) & set("*?"):
-            yield f'{json_path}[{index}]: expected the name of a condition, or "subject"; found {shown(name)}'
+        if isinstance(name, str) and not name.strip():  # a number is 1; any other has been refused before
+            yield f'{json_path}[{index}]: expected a condition, a column, or "subject"; found {shown(name)}'
+        elif isinstance(name, str) and names.per_condition and set(name) & WILDCARDS:
+            yield (
+                f'{json_path}[{index}]: {shown(name)} is a pattern; with "GroupBy": ["contrast"] X holds 1 and columns '
+                "of participants.tsv, by their whole names"
+            )
     for name in duplicates(map(shown, x)):
         yield f"{json_path}: {name} is listed twice; remove the duplicate"
-    if per_condition and conditions:
-        yield (
-            f'{json_path}: with "GroupBy": ["contrast"] every condition has its own model, and X may hold 1 and '
-            f"columns of Between and Covariates; found {shown(conditions[0])}"
-        )
-    if not per_condition and not conditions:
+    if not names.per_condition and not names.conditions:
         yield (
             f"{json_path}: expected the names of conditions; found {shown(x)}. For one model per condition use "
             '"GroupBy": ["contrast"]'
         )
 
 
-def _contrast(
-    entry: dict[str, Any], json_path: str, conditions: Sequence[str], settings: GroupLevelSettings
-) -> ContrastSpec:
-    """Return one explicit contrast: of conditions, or of columns between subjects."""
-    names = tuple(str(name) for name in entry["ConditionList"])
-    own = {contrast.name: contrast.sided for contrast in settings.contrasts}
-    sided = "positive" if entry["Test"] == "F" else own.get(entry["Name"]) or settings.sided
-    if names and all(_is_column(name, settings) for name in names) and not {*entry["ConditionList"]} & {*conditions}:
-        refuse(_wrong_test(entry, json_path))
-        numbers = _rows(entry["Weights"], entry["Test"], len(names), json_path)
-        return ContrastSpec(entry["Name"], entry["Test"], (), (), sided, json_path, names, numbers)
-    refuse([*_wrong_test(entry, json_path), *_wrong_conditions(entry["ConditionList"], conditions, json_path)])
-    numbers = _rows(entry["Weights"], entry["Test"], len(names), json_path)
-    return ContrastSpec(entry["Name"], entry["Test"], names, numbers, sided, json_path)
-
-
-def _is_column(name: str, settings: GroupLevelSettings) -> bool:
-    """Return whether a name is a column between subjects: 1, a covariate, or factor.level (a:b: several factors)."""
-    # levels and names of columns may themselves hold points and colons
-    return name in ("1", *settings.covariates) or name.startswith(tuple(f"{column}." for column in settings.between))
-
-
-def _mixed_contrast(
-    own: ContrastSettings, json_path: str, conditions: Sequence[str], settings: GroupLevelSettings
-) -> ContrastSpec:
-    """Return a contrast of the block: weights within subjects times weights between them."""
-    assert own.test is not None  # the settings refuse weights without it
-    parts: list[tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]] = [((), ()), ((), ())]
-    for index, (key, weights) in enumerate((("Within", own.within), ("Between", own.between))):
-        if weights is None:
-            continue
-        if key == "Within":
-            refuse(_wrong_conditions(list(weights.condition_list), conditions, f"{json_path}.Within"))
-        rows = [list(row) if isinstance(row, tuple) else row for row in weights.weights]
-        numbers = _rows(rows, own.test, len(weights.condition_list), f"{json_path}.{key}")
-        parts[index] = (weights.condition_list, numbers)
-    sided = "positive" if own.test == "F" else own.sided or settings.sided
-    return ContrastSpec(own.name, own.test, *parts[0], sided, json_path, *parts[1])
-
-
-def _rows(weights: list[Any], test: str, length: int, json_path: str) -> tuple[tuple[float, ...], ...]:
-    """Return the rows of weights of a contrast."""
-    rows = {f"{json_path}.Weights": weights}
-    if weights and isinstance(weights[0], list):
-        rows = {f"{json_path}.Weights[{index}]": row for index, row in enumerate(weights)}
-    if test == "t" and len(rows) > 1:
-        raise ModelError(
-            f'{json_path}.Weights: a t contrast has one row; found {len(rows)}; use "Test": "F" to test them jointly'
-        )
-    return tuple(gather(partial(_row, row, length, where) for where, row in rows.items()))
-
-
-def _wrong_test(entry: dict[str, Any], json_path: str) -> Iterator[str]:
-    """Yield problems of the name and test of a contrast."""
-    if not entry["Name"].strip():
-        yield f"{json_path}.Name: empty; the results are named after the contrast"
-    if entry["Test"] == "pass":
-        yield f'{json_path}.Test: "pass" tests nothing, and nothing follows the group level; write "t" or "F"'
-
-
-def _wrong_conditions(names: list[Any], conditions: Sequence[str], json_path: str) -> Iterator[str]:
-    """Yield problems of the names that the weights belong to."""
-    if not names:
-        yield f"{json_path}.ConditionList: empty; expected names from X"
-    for index, name in enumerate(names):
-        where = f"{json_path}.ConditionList[{index}]"
-        if name == "subject":
-            yield f'{where}: "subject" is not a condition and has no weight; remove it'
-        elif name not in conditions:
-            yield f"{where}: {shown(name)} is not a condition in X{_one_of_two(str(name), conditions)}"
-    for name in duplicates(map(shown, names)):
-        yield f"{json_path}.ConditionList: {name} is listed twice; combine its weights"
-
-
-def _row(row: list[Any], length: int, json_path: str) -> tuple[float, ...]:
-    """Return the weights of one row."""
-    if len(row) != length:
-        raise ModelError(
-            f"{json_path}: expected {length} weights, one for each name in ConditionList; found {len(row)}"
-        )
-    numbers = gather(partial(_number, value, f"{json_path}[{index}]") for index, value in enumerate(row))
-    if not any(numbers):
-        raise ModelError(f"{json_path}: all weights are zero, which tests nothing")
-    return numbers
-
-
-def _number(value: float | str, json_path: str) -> float:
-    """Return a weight, which may be a fraction as text."""
-    try:
-        number = float(Fraction(value)) if isinstance(value, str) else float(value)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ModelError(f'{json_path}: expected a number or a fraction such as "1/6"; found {shown(value)}')
-    return number
-
-
 def _wrong_names(
-    json_path: str,
-    conditions: Sequence[str],
-    contrasts: Sequence[ContrastSpec],
-    settings: GroupLevelSettings,
-    *,
-    per_condition: bool,
+    json_path: str, names: NamesInX, contrasts: Sequence[ContrastSpec], settings: GroupLevelSettings
 ) -> Iterator[str]:
     """Yield names in one part of a node that do not match another part."""
     block = f"{json_path}.Model.Software.{TOOL}"
     for name in duplicates(contrast.name for contrast in contrasts):
         yield f"{json_path}.Contrasts: two contrasts are named {shown(name)}; give each its own name"
     cells = list(factor_cells(settings))
-    if cells and per_condition:
+    if cells and names.per_condition:
         yield (
             f'{block}.Factors: with "GroupBy": ["contrast"] each model has one condition and no within-subject factors'
         )
         return
-    if lost := [cell for cell in cells if cell not in conditions]:
-        yield f"{block}.CellName: {_lost_cells(settings, lost, len(cells), conditions)}"
+    lost = [cell for cell in cells if cell not in names.conditions]
+    if lost and not names.is_open:
+        yield f"{block}.CellName: {_lost_cells(settings, lost, len(cells), names.conditions)}"
     effects = effect_names(settings)
-    if not contrasts and not effects:
+    # a name in X may turn out to be a column, whose effect is tested; a lone condition is none
+    if not contrasts and not effects and not (names.columns or names.is_open or len(names.conditions) > 1):
         yield f"{json_path}: nothing to test; write Contrasts, or Factors in {block.removeprefix(json_path + '.')}"
     tests = {":".join(effect): "F" for effect in effects} | {each.name: each.test for each in contrasts}
     for index, own in enumerate(settings.contrasts):
@@ -252,11 +166,9 @@ def _wrong_names(
             yield f'{where}.Sided: {name} is an F test, which is always "positive"; found {shown(own.sided)}'
 
 
-def _wrong_columns(
-    columns: Sequence[str], conditions: Sequence[str], settings: GroupLevelSettings, json_path: str
-) -> Iterator[str]:
+def _wrong_columns(settings: GroupLevelSettings, conditions: Sequence[str], json_path: str) -> Iterator[str]:
     """Yield columns of the participants table that have the name of a condition."""
-    for name in sorted({*columns} & {*conditions, *factor_cells(settings)}):
+    for name in sorted({*settings.between, *settings.covariates} & {*conditions, *factor_cells(settings)}):
         what = "stands for the subjects in X, and is" if name == "subject" else "is a condition and"
         yield (
             f"{json_path}: {shown(name)} {what} a column of Between or Covariates; rename the column in the "

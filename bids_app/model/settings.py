@@ -217,6 +217,8 @@ class GroupLevelSettings(Settings):
     """Smallest share of the subjects who must have a voxel; below 1, subjects differ by voxel: no permutation."""
     runs: Literal["average"] = "average"
     """How several runs of a condition are combined: averaged."""
+    sessions: Literal["error", "average", "condition"] = "error"
+    """Several sessions of a condition: an error, averaged, or conditions of their own, named condition.session."""
     sided: Sided = "two"
     """Sidedness of t, for parametric and permutation results."""
     parametric: Annotated[tuple[ParametricSettings, ...], _distinct(attrgetter("correction"))] = (
@@ -289,9 +291,14 @@ def effect_names(settings: GroupLevelSettings) -> tuple[tuple[str, ...], ...]:
         return tuple(_effect(name, parts, settings.covariates) for name in settings.effects)
     within = [factor.name for factor in settings.factors]
     effects = _combinations([*settings.between, *within])
-    for name in settings.covariates:  # interacts with every within-subject effect, but with no group
+    for name in settings.covariates:  # interacts with every within-subject effect, and with a group where asked to
         effects += [(name,), *((name, *effect) for effect in _combinations(within))]
     return tuple(effects)
+
+
+def has_slope_of_each_group(settings: GroupLevelSettings, covariate: str) -> bool:
+    """Return whether an effect compares the slope of a covariate between groups, such as group:age."""
+    return any(covariate in effect and {*effect} & {*settings.between} for effect in effect_names(settings))
 
 
 def json_schema() -> dict[str, Any]:
@@ -358,10 +365,9 @@ def _effect(name: str, known: Sequence[str], covariates: Sequence[str]) -> tuple
     if duplicates(parts):
         raise ValueError(f"{shown(name)} names a factor twice")
     slopes = [part for part in parts if part in covariates]
-    among_subjects = known[: known.index(covariates[-1]) + 1] if covariates else []
-    if slopes and sum(part in among_subjects for part in parts) > 1:
+    if len(slopes) > 1:
         raise ValueError(
-            f"{shown(name)}: the slope of {slopes[0]} is the same in all groups of this model; it cannot interact "
-            "with between-subject factors"
+            f"{shown(name)}: two covariates do not interact in this model; put their product into participants.tsv, "
+            "as a covariate of its own"
         )
     return tuple(sorted(parts, key=known.index))

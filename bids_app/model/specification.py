@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bids_app.model.graph import Source
+from bids_app.model.read_transformations import Instruction
 from bids_app.model.settings import GroupLevelSettings, Sided
 
 
@@ -20,6 +22,7 @@ class ContrastSpec:
     where: str  # path in the file, for messages: Nodes[0].Contrasts[1]
     columns: tuple[str, ...] = ()  # of the between-subject design; none: the mean over subjects
     column_weights: tuple[tuple[float, ...], ...] = ()  # a weight per column
+    is_dummy: bool = False  # asked for by DummyContrasts, of one name in X
 
     def __post_init__(self) -> None:
         """Check that there is one weight per condition and per column."""
@@ -41,6 +44,17 @@ class NodeSpec:
     mask_filter: dict[str, tuple[str, ...]] | None = None  # Options.Mask
     where: str = "Nodes[0]"
     per_condition: bool = False  # one model for each condition found, rather than one for all
+    sources: tuple[Source, ...] = ()  # what hands it its maps; none: nothing is said of that
+    dummies: tuple[str, ...] = ()  # conditions that DummyContrasts names; none: no choice
+    split_by: tuple[str, ...] = ()  # entities and columns in GroupBy beside contrast: a model for each of their labels
+    part: tuple[tuple[str, tuple[str, ...]], ...] = ()  # entities and labels of the maps of one of these models
+    has_intercept: bool = True
+    columns: tuple[str, ...] = ()  # names in X that the block does not mention and that can only be columns
+    transformations: tuple[Instruction, ...] = ()  # of columns of participants.tsv, in their order
+    formula: str | None = None  # of columns of participants.tsv
+    # What the names in X are once the maps and the participants' table are known, see `design.names_in_x`
+    cells: tuple[str, ...] = ()  # columns of 0 and 1 that are a group each
+    regressors: tuple[str, ...] = ()  # columns that are used as they are, not centred
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,14 @@ MAX_KEY_LENGTH = 100  # of a key that may be a known one, misspelled
 HINTS = {("ClusterFormingP", "less_than_equal"): '; a lower threshold must be given as a statistic, "ClusterFormingT"'}
 
 
+class Repeated(dict[str, Any]):
+    """An object of a JSON text in which a key is repeated; JSON keeps the last."""
+
+    key = ""
+
+
 def parse(text: str) -> dict[str, Any]:
-    """Return the object in a JSON text; a repeated key is refused, of which JSON would keep the last.
+    """Return the object in a JSON text; one in which a key is repeated is `Repeated`.
 
     What nobody writes by hand is refused first: millions of characters, hundreds of nested levels, numbers of thousands
     of digits.
@@ -62,9 +68,11 @@ def parse(text: str) -> dict[str, Any]:
         raise ModelError(f"{len(text):,} characters; expected at most {MAX_CHARACTERS:,}. Is this the right file?")
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if repeated := duplicates(key for key, _ in pairs):
-            raise ModelError(f"the key {shown(repeated[0])} is repeated in one object; keep one")
-        return dict(pairs)
+        if not (repeated := duplicates(key for key, _ in pairs)):
+            return dict(pairs)
+        found = Repeated(pairs)
+        found.key = repeated[0]
+        return found
 
     try:
         document = json.loads(text, object_pairs_hook=as_object, parse_int=_whole_number)
@@ -75,6 +83,19 @@ def parse(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ModelError(f"expected a JSON object; found {shown(document)}")
     return document
+
+
+def repeated_keys(value: Any, json_path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401
+    """Yield the path of every object in which a key is repeated, with the first such key."""
+    if isinstance(value, Repeated):
+        yield json_path, value.key
+    items: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, dict):
+        items = ((f"{json_path}.{key}" if json_path else key, child) for key, child in value.items())
+    elif isinstance(value, list):
+        items = ((f"{json_path}[{index}]", child) for index, child in enumerate(value))
+    for path, child in items:
+        yield from repeated_keys(child, path)
 
 
 def _whole_number(digits: str) -> int:

@@ -75,6 +75,7 @@ def describe(
     lines = [
         f"Node {node.name}",
         *_line("maps", f"{n_subjects} subjects x {_count(n_cells, 'condition')} = {number}, {maps.grid}"),
+        *(line for note in inputs.taken for line in _line("taken", note)),
         *_line("mask", f"{maps.values.shape[1]:,} voxels{some}"),
         *_indented(_counts(inputs)),
         *_factors(node.settings, design),

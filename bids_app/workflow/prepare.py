@@ -10,17 +10,15 @@ from pathlib import Path
 
 from bids_app.console.logs import log_assumption, log_notes
 from bids_app.console.terminal import stage
-from bids_app.console.text import file_label, listed, nearest, shown
-from bids_app.design.build import build_design
+from bids_app.console.text import file_label, listed, shown, suggestion
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.load_maps import keep_voxels, load_maps
 from bids_app.inputs.map_reader import MaskedMaps
-from bids_app.inputs.participants import find_participants
 from bids_app.inputs.selection import Selection
-from bids_app.model.specification import ModelSpec, NodeSpec, participant_columns
+from bids_app.model.specification import ModelSpec, NodeSpec
 from bids_app.permutation.plan import Plan, plan_permutations
 from bids_app.runtime.memory import ResourceBudget, map_storage, memory_for_data, memory_for_permutations
 from bids_app.runtime.options import RunOptions
@@ -62,19 +60,28 @@ def choose_nodes(model: ModelSpec, wanted: Sequence[str]) -> tuple[NodeSpec, ...
         For a name that no node has, or nodes that cannot have a folder each.
     """
     names = [node.name for node in model.nodes]
+    split = tuple(f"{node.name}." for node in model.nodes if node.split_by)
     for name in wanted:
-        if name not in names:
-            near = nearest(name, names)
-            hint = f'did you mean "{near}"?' if near else f"expected one of {', '.join(names)}"
-            raise ModelError(f'--node: the model has no Dataset node "{name}"; {hint}')
-    labels = {file_label(node.name).lower(): node.name for node in model.nodes}
+        if name not in names and not name.startswith(split):
+            raise ModelError(f'--node: the model has no Dataset node "{name}"{suggestion(name, names)}')
+    check_names(names)
+
+    def is_wanted(node: NodeSpec) -> bool:
+        parts = (f"{node.name}.",) if node.split_by else ()
+        return not wanted or any(name == node.name or name.startswith(parts) for name in wanted)
+
+    return tuple(node for node in model.nodes if is_wanted(node))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise ModelError for nodes that cannot have a folder each."""
+    labels = {file_label(name).lower(): name for name in names}
     if "" in labels:
         raise ModelError(
             f'the node "{labels[""]}" has no letter or digit (a to z, 0 to 9) to name its folder by; rename it'
         )
     if len(labels) < len(names):
         raise ModelError(f"two of the nodes {', '.join(map(shown, names))} would share a folder; rename one")
-    return tuple(node for node in model.nodes if not wanted or node.name in wanted)
 
 
 def select_from(options: RunOptions) -> Selection:
@@ -90,17 +97,6 @@ def select_from(options: RunOptions) -> Selection:
         filter_file=options.bids_filter_file,
         has_mask=options.mask is not None,
     )
-
-
-def lay_out_design(node: NodeSpec, inputs: InputMaps, options: RunOptions) -> Design:
-    """Return the design of a node, with the participants' table where the node names a column of it."""
-    columns = participant_columns(node.settings)
-    if options.participants and not columns:
-        log.warning("--participants %s is not used: the node %s names no column of it", options.participants, node.name)
-    participants = (
-        find_participants(options.bids_dir, inputs.datasets, columns, options.participants) if columns else None
-    )
-    return build_design(inputs, node, participants)
 
 
 def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptions) -> Study:

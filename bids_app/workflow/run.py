@@ -15,7 +15,6 @@ from bids_app.console.terminal import stage
 from bids_app.console.text import file_label
 from bids_app.design.design import Design
 from bids_app.errors import printable
-from bids_app.inputs.choose_and_order_maps import InputMaps, find_maps
 from bids_app.inputs.validator import advisory_validation
 from bids_app.model.read_model import read_model
 from bids_app.model.specification import ModelSpec, NodeSpec
@@ -27,7 +26,7 @@ from bids_app.runtime.locks import hold, refuse_if_held
 from bids_app.runtime.options import RunOptions
 from bids_app.workflow import dry_run
 from bids_app.workflow.analyse import analyse_node
-from bids_app.workflow.prepare import Study, choose_nodes, lay_out_design, permutation_budget, prepare, select_from
+from bids_app.workflow.prepare import Study, check_names, choose_nodes, permutation_budget, prepare, select_from
 from bids_app.workflow.provenance import (
     describe_run,
     find_datasets,
@@ -36,10 +35,9 @@ from bids_app.workflow.provenance import (
     log_folder,
     write_run,
 )
+from bids_app.workflow.settle import Laid, lay_out
 
 log = logging.getLogger("bids_app")
-
-Laid = tuple[NodeSpec, InputMaps, Design]
 
 
 def run(options: RunOptions) -> None:
@@ -63,9 +61,9 @@ def run(options: RunOptions) -> None:
         log_notes(model.notes)
         nodes = _check(model, options)
         with stage("Input and design") as say:
-            selection = select_from(options)
-            found = [(node, find_maps(selection, model, node)) for node in nodes]
-            laid = [(node, inputs, lay_out_design(node, inputs, options)) for node, inputs in found]
+            model, laid = lay_out(model, nodes, select_from(options), options)
+            check_names([node.name for node, _, _ in laid])
+            check_layout(options.output_dir, [node.name for node, _, _ in laid])
             say(_layout_words([design for _, _, design in laid]))
         # BLAS on one thread: how it shares out a product, and so how it rounds, may depend on the number of threads
         stack.enter_context(threadpool_limits(1, user_api="blas"))

@@ -254,8 +254,8 @@ def test_conditions_that_make_no_model_are_refused(tmp_path: Path) -> None:
     """A table may hold any text; what the model reader would refuse is not written."""
     root = write(tmp_path / "d", ["s1.nii", "s2.nii"], description=None)
     table = root / "maps.tsv"
-    table.write_text("participant_id\tcondition\tpath\nsub-1\twhat?\ts1.nii\nsub-2\twhat?\ts2.nii\n")
-    with pytest.raises(DataError, match=r"not make a valid model(.|\n)*what\?") as caught:
+    table.write_text("participant_id\tcondition\tpath\nsub-1\tsubject\ts1.nii\nsub-2\tsubject\ts2.nii\n")
+    with pytest.raises(DataError, match=r"not make a valid model(.|\n)*subject") as caught:
         draft(root, maps_table=table)
     assert "model.json" not in str(caught.value)  # nobody has seen that file
 

@@ -46,7 +46,8 @@ def test_runs_are_averaged_in_the_order_of_their_numbers(tmp_path: Path) -> None
     assert [len(runs) for runs in maps.table["paths"]] == [3, 2]
     assert len(maps.files) == 5
     assert [note for note in maps.notes if isinstance(note, Warned)] == [
-        "runs are averaged: 2 to 3 maps per subject and condition"
+        "runs are averaged: 2 to 3 maps per subject and condition, all weighted alike. Subjects with fewer maps are "
+        "noisier, which the model does not know: 2 maps: sub-02; 3 maps: sub-01"
     ]
 
 

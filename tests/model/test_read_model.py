@@ -10,7 +10,7 @@ import bsmschema.models
 import jsonschema
 import pytest
 
-from bids_app.errors import MissingPathError, ModelError, Warned
+from bids_app.errors import MissingPathError, ModelError
 from bids_app.model.read_model import read_model
 from bids_app.model.settings import GroupLevelSettings, effect_names, factor_cells, json_schema
 from bids_app.model.specification import ContrastSpec, ModelSpec, NodeSpec
@@ -52,6 +52,7 @@ def test_every_setting_is_read() -> None:
         if getattr(settings, name) == getattr(GroupLevelSettings(), name)
     }
     assert unchanged == {"runs"}, "which knows one value so far"
+    assert settings.sessions == "average"
 
 
 def test_nodes_of_other_levels_are_noted_and_not_judged() -> None:
@@ -61,13 +62,16 @@ def test_nodes_of_other_levels_are_noted_and_not_judged() -> None:
     assert 'Nodes[0]: "subject" is of level Subject and is not run' in model.notes
 
 
-def test_unused_edge_filters_and_conditions_outside_the_factors_are_noted() -> None:
-    """The log says who chooses conditions and maps, and which condition is no cell."""
-    notes = read_model(MODELS / "full.json").notes
-    assert "Edges[0].Filter.contrast: not used; X chooses the conditions" in notes
-    assert all(isinstance(note, Warned) for note in notes if "not used" in note)
-    assert "Edges[0].Filter.run: not used; Software.grouplevel.Select does that" in notes
-    assert "Nodes[1]: not cells of the factors: rest" in notes
+def test_conditions_outside_the_factors_are_noted() -> None:
+    """The log says which condition is no cell."""
+    assert "Nodes[1]: not cells of the factors: rest" in read_model(MODELS / "full.json").notes
+
+
+def test_what_an_edge_hands_over_is_read() -> None:
+    """The node that makes the maps, its level, and what the edge lets through."""
+    source = read_model(MODELS / "full.json").nodes[0].sources[0]
+    assert (source.node, source.level, source.kind, source.contrasts) == ("subject", "Subject", "glm", None)
+    assert source.filters == (("contrast", ("aX",)), ("run", ("1",)))
 
 
 def test_lenient_spellings_are_put_right_with_a_note() -> None:
@@ -314,16 +318,10 @@ WRONG_IN_NODE: list[Any] = [
     ("Name", " ", ".Name: empty"),
     (
         "GroupBy",
-        ["contrast"],
-        '.Model.X: with "GroupBy": ["contrast"] every condition has its own model, and X may hold 1 and columns of '
-        'Between and Covariates; found "faces"',
+        ["contrast", "subject"],
+        '.GroupBy: a node of level Dataset combines subjects, and "subject" would leave each alone; expected [] (all',
     ),
-    (
-        "GroupBy",
-        ["session"],
-        '.GroupBy: expected [] (all maps together) or ["contrast"] (one model per condition); choose the maps of '
-        "each group by Select",
-    ),
+    ("GroupBy", ["run", "run"], '.GroupBy: "run" is listed twice'),
     ("Model.Type", "Meta", ".Model.Type: meta-analysis is not supported"),
     (
         "Model.Options",
@@ -333,14 +331,30 @@ WRONG_IN_NODE: list[Any] = [
     ("Model.X", [1], ".Model.X: expected the names of conditions; found [1]. "),
     ("Model.X", [], ".Model.X: expected the names of conditions; found []"),
     ("Model.X", ["subject"], '.Model.X: expected the names of conditions; found ["subject"]'),
-    ("Model.X[0]", "fac*", '.Model.X[0]: expected the name of a condition, or "subject"; found "fac*"'),
+    ("Model.X[0]", " ", '.Model.X[0]: expected a condition, a column, or "subject"; found " "'),
+    (
+        "Model.Formula",
+        "1 + age",
+        '.Model.Formula: describes columns between subjects, which needs "GroupBy": ["contrast"]',
+    ),
+    ("DummyContrasts", {"Test": "t", "Contrasts": [" "]}, ".DummyContrasts.Contrasts[0]: expected the name of a"),
+    ("DummyContrasts", {"Test": "F"}, '.DummyContrasts.Test: expected "t"; found "F"'),
+    (
+        "DummyContrasts",
+        {"Test": "t", "Contrasts": ["facse"]},
+        '.DummyContrasts.Contrasts[0]: "facse" is not a condition',
+    ),
+    (
+        "Transformations",
+        {"Transformer": "pybids-transforms-v1", "Instructions": [{"Name": "Convolve", "Input": "trial_type"}]},
+        '.Transformations.Instructions[0]: "Convolve" is not done here; expected one of Factor, Scale, Demean',
+    ),
     ("Model.X[0]", "houses", '.Model.X: "houses" is listed twice'),
     (
         "Model.Options",
         {"Mask": {"desc": []}},
         ".Model.Options.Mask.desc: expected a list of labels; found []",
     ),
-    ("Contrasts", [], ": nothing to test; write Contrasts, or Factors in Model.Software.grouplevel"),
     (
         "Model.Software",
         {"grouplevel": {"Effects": ["a"]}},
@@ -358,7 +372,6 @@ WRONG_IN_FILE: list[Any] = [
     ),
     ("minimal", "Nodes", {}, "Nodes: expected a list; found {}"),
     ("minimal", "Nodes", [3], "Nodes[0]: expected a JSON object; found 3"),
-    ("minimal", "Input", {"task": []}, "Input.task: expected a list of labels; found []"),
     ("minimal", "Input", {"task": [None]}, "Input.task: expected a list of labels; found [null]"),
     (
         "faces3x3",
@@ -430,13 +443,13 @@ def test_all_problems_of_a_node_are_listed_up_to_eight() -> None:
     places = [line.strip().split(": ")[0] for line in lines[:-1]]
     assert places == [
         "Nodes[0].GroupBy",
+        "Nodes[0].GroupBy",
         "Nodes[0].Model.Type",
-        "Nodes[0].DummyContrasts",
-        "Nodes[0].Transformations",
         "Nodes[0].Model.Formula",
         "Nodes[0].Model.HRF",
         "Nodes[0].Model.Options.Aggregate",
         "Nodes[0].Model.Options.LowPassFilterCutoffHz",
+        "Nodes[0].Model.X[1]",
     ]
 
 

@@ -1,0 +1,291 @@
+"""What the names in X are, settled once the maps and the participants' table are known: conditions or columns.
+
+Text is a factor between subjects, a number a covariate, `column.level` an indicator: all levels of a column make it a
+factor, single ones are regressors as they are. Columns of 0 and 1 that divide the subjects into groups are such cells
+themselves, and what Transformations or a Formula have computed is used as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bids_app.arrays import Floats
+from bids_app.console.text import listed, nearest, shown, suggestion
+from bids_app.errors import ModelError
+from bids_app.inputs.columns import Participants, column_or_indicator, is_numeric, level_of, levels_column
+from bids_app.inputs.formulas import spellings
+from bids_app.inputs.handed_over import WILDCARDS, labels_of_pattern
+from bids_app.model.settings import GroupLevelSettings, effect_names
+from bids_app.model.specification import ContrastSpec, NodeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What there is to name in X."""
+
+    conditions: tuple[str, ...]
+    """Labels of the maps that the node may use."""
+    participants: Participants | None
+    """The table with the columns of Transformations; None where there is none."""
+    subjects: tuple[str, ...]
+    derived: frozenset[str] = frozenset()
+    """Columns that Transformations or a Formula have computed."""
+    formula: tuple[str, ...] = ()
+    """Columns of the Formula, in its order; it takes the place of X."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of the table."""
+        return () if self.participants is None else tuple(map(str, self.participants.table.columns))
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """The columns in X by their role."""
+
+    factors: list[str] = field(default_factory=list)
+    covariates: list[str] = field(default_factory=list)
+    cells: list[str] = field(default_factory=list)
+    regressors: list[str] = field(default_factory=list)
+
+
+def settle_names(node: NodeSpec, known: Known) -> NodeSpec:
+    """Return the node with every name in X and in its contrasts as what it is.
+
+    Parameters
+    ----------
+    node : as it is read
+    known : the maps and the table
+
+    Returns
+    -------
+    NodeSpec
+        Its conditions without wildcards, columns of X in Between, Covariates, `cells` and `regressors`.
+
+    Raises
+    ------
+    ModelError
+        A name that is neither, columns that cannot stand together, nothing to test.
+    DataError
+        A subject has no value in a column.
+    """
+    conditions, columns = _conditions_and_columns(node, known)
+    if known.formula:
+        columns = list(known.formula)
+    roles = _roles(node, known, columns)
+    settings = node.settings.model_copy(
+        update={
+            "between": (*node.settings.between, *roles.factors),
+            "covariates": (*node.settings.covariates, *roles.covariates),
+        }
+    )
+    settled = replace(
+        node,
+        conditions=tuple(conditions),
+        columns=(),
+        cells=tuple(roles.cells),
+        regressors=tuple(roles.regressors),
+        contrasts=tuple(
+            replace(spec, columns=_respelt(spec.columns, known.formula))
+            for spec in _settled_contrasts(node, conditions, columns, roles)
+        ),
+    )
+    return _with_effects(settled, settings, roles, _dummies_of(node) if columns else set())
+
+
+def _conditions_and_columns(node: NodeSpec, known: Known) -> tuple[list[str], list[str]]:
+    """Return the conditions in X, patterns among them replaced by what they match, and the columns."""
+    conditions: list[str] = []
+    columns: list[str] = list(node.columns)
+    for name in node.conditions:
+        if name not in known.conditions and set(name) & WILDCARDS:
+            matches = labels_of_pattern(name, known.conditions)
+            if not matches:
+                raise ModelError(
+                    f"{node.where}.Model.X: no map has a condition like {shown(name)}. Conditions found: "
+                    f"{listed(known.conditions)}."
+                )
+            conditions += [label for label in matches if label not in conditions]
+        elif name not in known.conditions and _is_column(name, known) and not _stated_as_condition(name, node):
+            columns.append(name)
+        else:
+            conditions.append(name)
+    if node.conditions and not conditions:
+        raise ModelError(
+            f"{node.where}.Model.X: {listed(columns)} are columns of participants.tsv, and no condition is named. For "
+            'one model per condition write "GroupBy": ["contrast"], and X with 1 and these columns.'
+        )
+    _check_columns_exist(node, columns, known)
+    return conditions, columns
+
+
+def _stated_as_condition(name: str, node: NodeSpec) -> bool:
+    """Return whether a contrast of the block weighs a name as a condition."""
+    return any(name in spec.conditions and spec.columns for spec in node.contrasts)
+
+
+def _is_column(name: str, known: Known) -> bool:
+    return name in known.columns or _indicator(name, known) is not None
+
+
+def _indicator(name: str, known: Known) -> tuple[str, str] | None:
+    """Return the column and the level that a name column.level stands for."""
+    return None if known.participants is None else level_of(known.participants, name)
+
+
+def _check_columns_exist(node: NodeSpec, columns: Sequence[str], known: Known) -> None:
+    """Refuse names that are no column; a condition among them is told how its map is tested."""
+    for name in columns:
+        if _is_column(name, known) or name in known.formula or known.formula:
+            continue
+        where = f"{node.where}.Model.X"
+        if labels_of_pattern(name, known.conditions):
+            raise ModelError(
+                f'{where}: {shown(name)} is a condition; with "GroupBy": ["contrast"] each condition has its own '
+                'model, and X holds 1 and columns of participants.tsv. To compare conditions write "GroupBy": [].'
+            )
+        if known.participants is None:
+            raise ModelError(
+                f"{where}: {shown(name)} can only be a column of participants.tsv, and there is no such table. Give it "
+                "with --participants FILE.tsv."
+            )
+        column, _, level = name.partition(".")
+        if column in known.columns and level:
+            levels = sorted({str(value) for value in known.participants.table[column] if value is not None})
+            raise ModelError(
+                f"{where}: the column {shown(column)} of {known.participants.source} has no level {shown(level)}"
+                f"{suggestion(level, levels)}"
+            )
+        near = next((other for other in known.columns if other.casefold() == name.casefold()), None) or nearest(
+            name, known.columns
+        )
+        hint = f"did you mean {shown(near)}?" if near else f"its columns are {listed(list(known.columns))}"
+        raise ModelError(f"{where}: {known.participants.source} has no column {shown(name)}; {hint}")
+
+
+def _roles(node: NodeSpec, known: Known, columns: Sequence[str]) -> _Sorted:
+    """Return the columns by their role."""
+    roles = _Sorted()
+    if not columns:
+        return roles
+    assert known.participants is not None  # every column has been found in it
+    participants, subjects = known.participants, known.subjects
+    indicators = {name: found for name in columns if name not in known.formula and (found := _indicator(name, known))}
+    named: dict[str, set[str]] = {}
+    for column, level in indicators.values():
+        named.setdefault(column, set()).add(level)
+    whole = [name for name, levels in named.items() if levels >= {*levels_column(participants, name, subjects)}]
+    if len(whole) > 1:
+        raise ModelError(
+            f"{node.where}.Model.X holds all levels of {listed(whole)}, of which each sums to 1, so that the model "
+            "cannot tell them apart. Name the columns themselves for a factorial design, or leave one level out of all "
+            "but one, with 1 in X."
+        )
+    roles.factors += whole
+    for name in columns:
+        if name in indicators:
+            if indicators[name][0] not in whole:
+                roles.regressors.append(name)
+        elif name in known.derived or name in known.formula:
+            roles.regressors.append(name)
+        elif is_numeric(participants, name, subjects):
+            roles.covariates.append(name)
+        else:
+            roles.factors.append(name)
+    if not node.has_intercept and not (roles.factors or node.settings.between):
+        _find_cells(node, known, roles)
+    return roles
+
+
+def _find_cells(node: NodeSpec, known: Known, roles: _Sorted) -> None:
+    """Find the columns that divide the subjects into groups, in a model without intercept."""
+    assert known.participants is not None
+    values = {name: _numbers(name, known) for name in (*roles.regressors, *roles.covariates)}
+    binary = [name for name, numbers in values.items() if {*numbers.tolist()} <= {0.0, 1.0}]
+    total = np.sum([values[name] for name in binary], axis=0) if binary else np.zeros(len(known.subjects))
+    if not np.all(total == 1):
+        raise ModelError(
+            f"{node.where}.Model: without 1 in X the model has no mean, unless columns of 0 and 1 are a group each; "
+            f"{listed(list(values))} are not. Write 1 in X."
+        )
+    roles.cells += binary
+    roles.regressors = [name for name in roles.regressors if name not in binary]
+    roles.covariates = [name for name in roles.covariates if name not in binary]
+
+
+def _numbers(name: str, known: Known) -> Floats:
+    """Return a column's numbers, or the indicator of the level that it stands for."""
+    assert known.participants is not None
+    return column_or_indicator(known.participants, name, known.subjects)
+
+
+def _settled_contrasts(
+    node: NodeSpec, conditions: Sequence[str], columns: Sequence[str], roles: _Sorted
+) -> Iterator[ContrastSpec]:
+    """Yield the contrasts, with columns where the file could only suppose conditions."""
+    patterns = [name for name in node.conditions if name not in conditions and set(name) & WILDCARDS]
+    of_effects = {*roles.factors, *node.settings.between}
+    for spec in node.contrasts:
+        if spec.is_dummy and {*spec.conditions, *spec.columns} & {*of_effects}:
+            continue  # the effect of a factor has an F of its own
+        if spec.is_dummy and spec.conditions and spec.conditions[0] in patterns:
+            for label in labels_of_pattern(spec.conditions[0], conditions):
+                yield replace(spec, name=label, conditions=(label,))
+            continue
+        are_columns = [name in columns or _is_level(name, columns) for name in spec.conditions]
+        if spec.conditions and all(are_columns):
+            yield replace(spec, conditions=(), weights=(), columns=spec.conditions, column_weights=spec.weights)
+            continue
+        if any(are_columns):
+            raise ModelError(
+                f"{spec.where} ({spec.name}): weighs conditions and columns of participants.tsv together: "
+                f"{listed(spec.conditions)}. Write what is within subjects and what is between them as Within and "
+                "Between of a contrast in Model.Software.grouplevel.Contrasts."
+            )
+        yield _with_labels(spec, conditions, patterns)
+
+
+def _is_level(name: str, columns: Sequence[str]) -> bool:
+    return name.startswith(tuple(f"{column}." for column in columns))
+
+
+def _with_labels(spec: ContrastSpec, conditions: Sequence[str], patterns: Sequence[str]) -> ContrastSpec:
+    """Return a contrast with its conditions as X has them, which a pattern may have spelled in another way."""
+    if not patterns:
+        return spec
+    names = []
+    for name in spec.conditions:
+        meant = [name] if name in conditions else labels_of_pattern(name, conditions)
+        if len(meant) != 1:
+            found = f"may be any of {listed(meant)}" if meant else f"is not in X, which has {listed(conditions)}"
+            raise ModelError(f"{spec.where} ({spec.name}): {shown(name)} {found}. Weights belong to single conditions.")
+        names += meant
+    return replace(spec, conditions=tuple(names))
+
+
+def _with_effects(node: NodeSpec, settings: GroupLevelSettings, roles: _Sorted, dummies: set[str]) -> NodeSpec:
+    """Return the node with the effects to test; columns that X alone names are tested by what the node writes out.
+
+    Without a contrast of it, each of their effects is tested; so is a factor that a dummy contrast names.
+    """
+    own = node.settings
+    by_x_alone = not (own.factors or own.between or own.covariates or "effects" in own.model_fields_set)
+    if by_x_alone and (node.contrasts or dummies):
+        settings = settings.model_copy(update={"effects": tuple(name for name in roles.factors if name in dummies)})
+    if not node.contrasts and not effect_names(settings):
+        raise ModelError(f"{node.where}: nothing to test; write Contrasts, or Factors in Model.Software.grouplevel")
+    return replace(node, settings=settings)
+
+
+def _dummies_of(node: NodeSpec) -> set[str]:
+    """Return the names that dummy contrasts test."""
+    return {name for spec in node.contrasts if spec.is_dummy for name in (*spec.conditions, *spec.columns)}
+
+
+def _respelt(columns: Sequence[str], of_formula: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of a contrast as the Formula calls them."""
+    called = {other: name for name in of_formula for other in spellings(name)}
+    return tuple(called.get(name, name) for name in columns)

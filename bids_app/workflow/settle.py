@@ -1,0 +1,128 @@
+"""From the nodes of the model file to models with maps and a design: GroupBy, X and the table meet the maps here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bids_app.design.build import build_design
+from bids_app.design.design import Design
+from bids_app.design.names_in_x import Known, settle_names
+from bids_app.errors import MissingPathError, ModelError
+from bids_app.inputs.choose_and_order_maps import InputMaps, find_maps, search
+from bids_app.inputs.columns import Participants
+from bids_app.inputs.find_images import Found
+from bids_app.inputs.formulas import formula_columns
+from bids_app.inputs.handed_over import Offer, labels_of_pattern, offer_maps
+from bids_app.inputs.participants import find_participants
+from bids_app.inputs.parts import is_entity, parts_of
+from bids_app.inputs.selection import Query, Selection, read_filter_file
+from bids_app.inputs.transformations import transform, with_column
+from bids_app.model.as_run import as_run
+from bids_app.model.read_transformations import Instruction
+from bids_app.model.specification import ModelSpec, NodeSpec, participant_columns
+from bids_app.runtime.options import RunOptions
+
+log = logging.getLogger("bids_app")
+
+Laid = tuple[NodeSpec, InputMaps, Design]
+
+
+def lay_out(
+    model: ModelSpec, nodes: Sequence[NodeSpec], selection: Selection, options: RunOptions
+) -> tuple[ModelSpec, list[Laid]]:
+    """Return the model as it is run, and each of its models with maps and design.
+
+    Parameters
+    ----------
+    model : as it was read
+    nodes : those that are wanted
+    selection : where the maps are
+    options : for the table of participants, and for the wanted parts of nodes
+
+    Raises
+    ------
+    GroupLevelError
+        Whatever is wrong with maps, table or model.
+    """
+    study = _Study(selection, model, search(selection), read_filter_file(selection.filter_file))
+    laid: list[Laid] = []
+    settled: dict[str, list[NodeSpec]] = {}
+    for node in nodes:
+        offer = study.offer(node)
+        participants = _participants(node, offer, study.found, options)
+        for part, notes in parts_of(node, offer.maps, participants):
+            if options.node and not {node.name, part.name} & {*options.node}:
+                continue
+            spec, table, said = _settle(part, study, participants)
+            inputs = find_maps(selection, model, spec, study.found)
+            inputs = replace(inputs, notes=(*notes, *said, *inputs.notes))
+            laid.append((spec, inputs, build_design(inputs, spec, table)))
+            settled.setdefault(node.name, []).append(spec)
+    return as_run(model, settled), laid
+
+
+@dataclass(frozen=True, slots=True)
+class _Study:
+    """What all nodes choose from."""
+
+    selection: Selection
+    model: ModelSpec
+    found: Found
+    queries: Mapping[str, Query]
+
+    def offer(self, node: NodeSpec) -> Offer:
+        """Return the maps that a node may use."""
+        return offer_maps(self.selection, self.model, node, self.found, self.queries)
+
+
+def _participants(node: NodeSpec, offer: Offer, found: Found, options: RunOptions) -> Participants | None:
+    """Return the table of participants where the node names a column of it, or a name in X that no map has."""
+    columns = [name for name in node.split_by if not is_entity(name, offer.maps)]
+    columns += [*participant_columns(node.settings), *node.columns]
+    columns += [name for instruction in node.transformations for name in instruction.inputs]
+    unknown = [name for name in node.conditions if not labels_of_pattern(name, offer.conditions)]
+    if not (columns or unknown or node.formula):
+        if options.participants:
+            text = "--participants %s is not used: the node %s names no column of it"
+            log.warning(text, options.participants, node.name)
+        return None
+    try:
+        return find_participants(options.bids_dir, found.datasets, columns, options.participants)
+    except MissingPathError:
+        if columns or node.formula or options.participants:
+            raise
+        return None  # the names in X are conditions that no map has, which is said of them
+
+
+def _settle(
+    node: NodeSpec, study: _Study, participants: Participants | None
+) -> tuple[NodeSpec, Participants | None, tuple[str, ...]]:
+    """Return a model with its names settled, the table with the columns that it makes, and notes."""
+    offer = study.offer(node)
+    subjects, notes = offer.subjects, tuple[str, ...]()
+    derived: set[str] = set()
+    formula: tuple[str, ...] = ()
+    if participants is not None and node.transformations:
+        before = {*participants.table.columns}
+        participants, left, notes = transform(participants, node.transformations, subjects)
+        derived = {*participants.table.columns} - before
+        derived |= {name for each in node.transformations for name in _changed(each)}
+        if len(left) < len(subjects):
+            node, subjects = replace(node, part=(*node.part, ("subject", left))), left
+    if node.formula is not None:
+        if participants is None:
+            raise ModelError(f"{node.where}.Model.Formula: there is no table of participants, whose columns it names")
+        columns, has_intercept = formula_columns(node.formula, participants, subjects, f"{node.where}.Model.Formula")
+        for name, numbers in columns.items():
+            participants = with_column(participants, name, subjects, numbers)
+        node, formula = replace(node, has_intercept=has_intercept, columns=()), tuple(columns)
+    spec = settle_names(node, Known(offer.conditions, participants, subjects, frozenset(derived), formula))
+    uses_table = participant_columns(spec.settings) or spec.cells or spec.regressors
+    return spec, participants if uses_table else None, notes
+
+
+def _changed(instruction: Instruction) -> tuple[str, ...]:
+    """Return the columns of numbers that an instruction changes in place."""
+    return instruction.inputs if instruction.name in ("Scale", "Demean") and not instruction.outputs else ()
