@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["load_maps"],
     submod_attrs={
+        "analysis_mask": ["MaskChoice"],
         "choose_and_order_maps": ["find_maps", "InputMaps", "search"],
         "columns": [
             "is_number",
@@ -22,7 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "filters": ["command_line_filters", "Filter", "fold", "folds", "keep", "known_entities", "narrow"],
         "find_images": ["Found"],
         "load_maps": ["as_image", "keep_voxels"],
-        "map_reader": ["MaskedMaps"],
+        "map_reader": ["BeforeModel", "MaskedMaps"],
         "naming": ["ImageFile", "SourceDataset", "tally"],
         "participants": ["find_participants", "not_analysed"],
         "selection": ["Query", "read_filter_file", "Selection"],

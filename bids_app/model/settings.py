@@ -80,6 +80,13 @@ class FactorSettings(Settings):
         return name
 
 
+class SmoothingSettings(Settings):
+    """Smoothing of the maps before the model."""
+
+    fwhm: Annotated[float, Field(gt=0, le=100, alias="FWHM", title="FWHM")]
+    """Full width at half maximum of the Gaussian, in mm."""
+
+
 class ParametricSettings(Settings):
     """A parametric threshold."""
 
@@ -217,6 +224,10 @@ class GroupLevelSettings(Settings):
     """Smallest share of the subjects who must have a voxel; below 1, subjects differ by voxel: no permutation."""
     runs: Literal["average"] = "average"
     """How several runs of a condition are combined: averaged."""
+    against: float | None = None
+    """Subtracted from every map, such as the chance level of a decoding accuracy; null: nothing."""
+    smoothing: SmoothingSettings | None = None
+    """Smoothing of every map inside the mask, normalised at its edge; null: none."""
     sided: Sided = "two"
     """Sidedness of t, for parametric and permutation results."""
     parametric: Annotated[tuple[ParametricSettings, ...], _distinct(attrgetter("correction"))] = (
