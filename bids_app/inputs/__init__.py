@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "load_maps": ["as_image", "keep_voxels"],
         "map_reader": ["BeforeModel", "MaskedMaps"],
         "naming": ["ImageFile", "SourceDataset", "tally"],
-        "participants": ["find_participants", "not_analysed"],
+        "participants": ["find_participants", "not_analysed", "with_zeros"],
         "selection": ["Query", "read_filter_file", "Selection"],
         "validator": ["advisory_validation"],
     },

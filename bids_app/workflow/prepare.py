@@ -19,7 +19,7 @@ from bids_app.inputs.analysis_mask import MaskChoice
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.load_maps import keep_voxels, load_maps
 from bids_app.inputs.map_reader import BeforeModel, MaskedMaps
-from bids_app.inputs.participants import find_participants
+from bids_app.inputs.participants import find_participants, with_zeros
 from bids_app.inputs.selection import Selection
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec, participant_columns
@@ -99,10 +99,10 @@ def lay_out_design(node: NodeSpec, inputs: InputMaps, options: RunOptions) -> De
     columns = participant_columns(node.settings)
     if options.participants and not columns:
         log.warning("--participants %s is not used: the node %s names no column of it", options.participants, node.name)
-    participants = (
-        find_participants(options.bids_dir, inputs.datasets, columns, options.participants) if columns else None
-    )
-    return build_design(inputs, node, participants)
+    if not columns:
+        return build_design(inputs, node)
+    participants = find_participants(options.bids_dir, inputs.datasets, columns, options.participants)
+    return build_design(inputs, node, with_zeros(participants, inputs.subjects))
 
 
 def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptions) -> Study:
