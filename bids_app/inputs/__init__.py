@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "naming": ["ImageFile", "SourceDataset", "tally"],
         "participants": ["find_participants", "not_analysed", "with_zeros"],
         "selection": ["Query", "read_filter_file", "Selection"],
+        "session_tables": ["columns_of_sessions"],
         "validator": ["advisory_validation"],
     },
 )
