@@ -30,7 +30,9 @@ class MaskSmoother:
     @classmethod
     def from_mask(cls, mask: Booleans, affine: Floats, fwhm_mm: float) -> MaskSmoother:
         """Return the smoother of a mask, (i, j, k), whose voxels are placed by an affine (4, 4)."""
-        box = mask[np.ix_(*(mask.any(axis=others) for others in ((1, 2), (0, 2), (0, 1))))]
+        places = np.argwhere(mask)
+        # from the first to the last plane with a voxel: empty planes between parts of a mask keep these apart
+        box = mask[tuple(slice(first, last + 1) for first, last in zip(places.min(0), places.max(0), strict=True))]
         i, j, k = (size / FWHM_PER_SIGMA for size in fwhm_in_voxels(affine, fwhm_mm))
         return cls(box, (i, j, k), _blur(box.astype(np.float64), (i, j, k)))
 
