@@ -102,8 +102,11 @@ def as_input(action: argparse.Action) -> Json:
     if action.dest == "analysis_level":
         about["value-choices"] = ["group"]
     if kind(action) == "Number":
-        about |= {"integer": True, "minimum": action.type.keywords["smallest"]}  # type: ignore[union-attr]
-        if action.default is not None:
+        about |= {
+            "integer": action.type.func is arguments.integer_argument,  # type: ignore[union-attr]
+            "minimum": action.type.keywords["smallest"],  # type: ignore[union-attr]
+        }
+        if action.default not in (None, []):
             about["default-value"] = action.default
     return about
 

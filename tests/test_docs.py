@@ -127,6 +127,7 @@ def documented_keys() -> dict[tuple[str, str], str]:
     text = read("docs/model.md").split("## Settings: the block `grouplevel`")[1]
     introduced = {
         "Keys of a factor": "FactorSettings",
+        "Keys of `Smoothing`": "SmoothingSettings",
         "Keys of a threshold": "ParametricSettings",
         "Keys of `Permutation`": "PermutationSettings",
         "Keys of an entry": "ContrastSettings",

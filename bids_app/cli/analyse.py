@@ -23,6 +23,7 @@ from bids_app.cli.arguments import (
     check_inputs,
     check_output,
     integer_argument,
+    number_argument,
     path_argument,
     unique,
     with_dashes,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 RAISED_EVERY = 1.0  # seconds after which a lost request to terminate is repeated
 
-MAX_THREADS, MAX_MB, MAX_SEED = 4096, 10**9, 2**64 - 1
+MAX_THREADS, MAX_MB, MAX_SEED, MAX_LABEL = 4096, 10**9, 2**64 - 1, 2**31 - 1
 
 DESCRIPTION = """\
 Group-level statistics of first-level fMRI maps: repeated-measures ANOVA and contrasts, permutation
@@ -201,6 +202,9 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         space=parsed.space,
         bids_filter_file=parsed.bids_filter_file,
         mask=parsed.mask,
+        mask_threshold=parsed.mask_threshold,
+        mask_label=unique(parsed.mask_label),
+        resample_mask=parsed.resample_mask,
         n_jobs=parsed.nprocs or usable_cpus(),
         mem_mb=parsed.mem_mb,
         work_dir=parsed.work_dir,
@@ -250,6 +254,27 @@ def _add_input_options(group: argparse._ArgumentGroup, *, needs_model: bool) -> 
         metavar="FILE",
         type=path_argument,
         help="analysis mask (default: the model's, otherwise voxels that are finite and non-zero in every map)",
+    )
+    inside = group.add_mutually_exclusive_group()
+    inside.add_argument(
+        "--mask-threshold",
+        metavar="P",
+        type=partial(number_argument, smallest=0),
+        help="voxels of the mask above this value are inside, for a mask of probabilities",
+    )
+    inside.add_argument(
+        "--mask-label",
+        metavar="N",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=partial(integer_argument, smallest=1, largest=MAX_LABEL),
+        help="voxels of the mask with one of these values are inside, for an atlas",
+    )
+    group.add_argument(
+        "--resample-mask",
+        action="store_true",
+        help="bring a mask on another grid to that of the maps, by nearest neighbour; maps are never resampled",
     )
     group.add_argument(
         "--node", metavar="NAME", nargs="+", action="extend", default=[], help="run only these Dataset nodes"

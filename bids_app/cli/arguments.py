@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from bids_app import __version__
 from bids_app.errors import AnalysisLevelError, MissingPathError, OutputError, UsageError
+
+Value = TypeVar("Value")
 
 PROGRAM = "bids-grouplevel"
 MAX_PATH, MAX_NAME = 4000, 255  # bytes: limits of file systems, less the names below OUTPUT_DIR
@@ -151,6 +154,17 @@ def integer_argument(text: str, smallest: int, largest: int) -> int:
     return number
 
 
+def number_argument(text: str, smallest: float) -> float:
+    """Return a finite number of at least the smallest that makes sense."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= smallest) or "_" in text:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a number of {smallest:g} or more, such as 0.5")
+    return number
+
+
 def analysis_level(text: str) -> str:
     """Return the only level, "group"; another raises an error with its own exit code, which argparse lets pass."""
     if text != "group":
@@ -161,7 +175,7 @@ def analysis_level(text: str) -> str:
     return text
 
 
-def unique(labels: Iterable[str]) -> tuple[str, ...]:
+def unique(labels: Iterable[Value]) -> tuple[Value, ...]:
     """Return the labels in the order given, each once."""
     return tuple(dict.fromkeys(labels))
 

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["load_maps"],
     submod_attrs={
+        "analysis_mask": ["MaskChoice"],
         "choose_and_order_maps": ["find_maps", "InputMaps", "search"],
         "columns": [
             "column_or_indicator",
@@ -26,11 +27,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "formulas": ["formula_columns", "spellings"],
         "handed_over": ["labels_of_pattern", "Offer", "offer_maps", "WILDCARDS"],
         "load_maps": ["as_image", "keep_voxels"],
-        "map_reader": ["MaskedMaps"],
+        "map_reader": ["BeforeModel", "MaskedMaps"],
         "naming": ["ImageFile", "SourceDataset", "tally"],
-        "participants": ["find_participants", "not_analysed"],
+        "participants": ["find_participants", "not_analysed", "with_zeros"],
         "parts": ["is_entity", "parts_of"],
         "selection": ["Query", "read_filter_file", "Selection"],
+        "session_tables": ["columns_of_sessions"],
         "transformations": ["transform", "with_column"],
         "validator": ["advisory_validation"],
     },

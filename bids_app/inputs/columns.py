@@ -7,26 +7,31 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.console.text import listed, listed_in_order, nearest, shown
+from bids_app.console.text import a_few, listed, listed_in_order, nearest, shown
 from bids_app.errors import DataError
 
 # BIDS allows n/a only; tools that do not know it write nothing or nan.
 MISSING = frozenset({"", "n/a", "nan"})
 # Written instead by R, pandas, databases, spreadsheets and people. Only None in this case: none may be a level.
-MARKS = frozenset(
-    {"na", "n.a.", "<na>", "null", "#n/a", "#na", "#null!", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "?"}
-)
+MARKS = frozenset({
+    *("na", "n.a.", "n.a", "n.d.", "<na>", "null", "(null)", "<null>", "\\n", "nat", "missing", "not available"),
+    *("not applicable", "#n/a", "#na", "#null!", "#value!", "#ref!", "#div/0!", "#name?", "#num!"),
+    *("-nan", "nan(ind)", "1.#ind", "-1.#ind", "1.#qnan", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}"),
+    *(".", "..", "...", "\N{HORIZONTAL ELLIPSIS}", "?", "??", "???", "_", "*"),
+})  # fmt: skip
+MAX_PLACES = 3  # of a level, named in a message
 NINES = re.compile(r"-9|-?9{2,5}")  # -999 and so on, from programs without missing values
-# A number except for its decimal mark, thousands separator, minus sign or unit
+# A number except for its decimal mark, thousands separator, minus sign or unit, or a range of two
 ALMOST_NUMBER = re.compile(
     r"[<>=~\u2248\u2264\u2265]*\s*[-+\u2212\u2013]?\s*\d[\d.,'\u2019_\s]*(?:[eE][-+\u2212]?\d+)?\s*"
+    r"(?:(?:[-\u2212\u2013\u2014]|to\b)\s*\d[\d.,'\u2019_\s]*)?\+?\s*"
     r"(?P<unit>[^\W\d_][^\d,;:_]{0,19}[23]?|[%\u00b0][^\d]{0,3})?"
 )
 
@@ -40,6 +45,21 @@ class Participants:
     """(n_participants, n_columns) text, None for n/a or empty; the index holds labels without sub-."""
     notes: tuple[str, ...] = ()
     """Lines for the log."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Label -> where its row is, such as line 3."""
+    is_bare: bool = False
+    """Whether all labels stand in the table without sub-."""
+
+    def place(self, subject: str) -> str:
+        """Where the row of a subject is; empty where nobody knows."""
+        return self.places.get(subject.removeprefix("sub-"), "")
+
+    def cells(self, subjects: Sequence[str], texts: Sequence[str]) -> list[str]:
+        """Return texts of a column, one for each of some subjects, with the subject and the place, for a message."""
+        return [
+            f"sub-{subject.removeprefix('sub-')} ({', '.join(filter(None, (shown(text), self.place(subject))))})"
+            for subject, text in zip(subjects, texts, strict=True)
+        ]
 
 
 def column(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str, ...]:
@@ -67,6 +87,11 @@ def column(participants: Participants, name: str, subjects: Sequence[str]) -> tu
         near = nearest(name, table.columns)
         hint = f"did you mean {shown(near)}?" if near else f"its columns are {listed(list(table.columns))}."
         raise DataError(f"{source} has no column {shown(name)}, which the model names; {hint}")
+    if len(alike := [each for each in table.columns if each.casefold() == name.casefold()]) > 1:
+        raise DataError(
+            f"{source}: columns {', '.join(map(shown, alike))} differ only in case, and the model names {shown(name)}. "
+            "Nobody can tell whether it means the right one: rename or remove the other."
+        )
     labels = [subject.removeprefix("sub-") for subject in subjects]
     check_rows(participants, labels)
     cells: dict[str, str | None] = dict(zip(table.index, table[name], strict=True))
@@ -79,10 +104,18 @@ def column(participants: Participants, name: str, subjects: Sequence[str]) -> tu
     if missing := [label for label in labels if values[label] is None]:
         rest = " ".join(label for label in labels if values[label] is not None)
         raise DataError(
-            f"{source}: {in_columns([name])} has no value for {subjects_of(missing)}{_marks_found(cells, missing)}. "
+            f"{source}: {in_columns([name])} has no value for {subjects_of(missing)}"
+            f"{_about_missing(participants, cells, missing)}. "
             f"Fill it in, or restrict the analysis to the others: --participant-label {rest}"
         )
-    return tuple(value for label in labels if (value := values[label]) is not None)
+    complete = tuple(value for label in labels if (value := values[label]) is not None)
+    if broken := [number for number, value in enumerate(complete) if set(value) & set("\t\n\r")]:
+        named = participants.cells([labels[number] for number in broken], [complete[number] for number in broken])
+        raise DataError(
+            f"{source}: {in_columns([name])} holds cells with a tab or a line end inside: {listed(named)}. "
+            "Write them without."
+        )
+    return complete
 
 
 def values_with_gaps(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str | None, ...]:
@@ -111,15 +144,17 @@ def _is_mark(text: str) -> bool:
     return text == "None" or text.casefold() in MARKS
 
 
-def _marks_found(cells: Mapping[str, str | None], missing: Iterable[str]) -> str:
-    """Return a remark on marks of missing values other than n/a, if there are any."""
-    marks = dict.fromkeys(text for label in missing if (text := cells[label]) is not None)
-    if not marks:
-        return ""
-    return (
-        f" (it holds {listed(list(map(shown, marks)))}, which marks a missing value, n/a in BIDS; a level of "
-        "that name must be renamed)"
-    )
+def _about_missing(participants: Participants, cells: Mapping[str, str | None], missing: Iterable[str]) -> str:
+    """Return a remark on where values are missing, and on marks other than n/a, if there are any."""
+    places = [place for label in missing if (place := participants.place(label))]
+    remarks = [listed(places)] if places else []
+    if marks := dict.fromkeys(text for label in missing if (text := cells[label]) is not None):
+        remarks.insert(
+            0,
+            f"it holds {listed(list(map(shown, marks)))}, which marks a missing value, n/a in BIDS; a level of that "
+            "name must be renamed",
+        )
+    return f" ({'; '.join(remarks)})" if remarks else ""
 
 
 def levels_column(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str, ...]:
@@ -141,12 +176,15 @@ def levels_column(participants: Participants, name: str, subjects: Sequence[str]
         As for `column`, and if levels differ only in case or spaces, or are the same number spelled differently.
     """
     values = column(participants, name, subjects)
-    spellings: dict[str, Counter[str]] = {}
-    for value in values:
-        spellings.setdefault(_plain(value), Counter())[value] += 1
-    for counts in spellings.values():
-        if len(counts) > 1:
-            spelled = ", ".join(f"{shown(value)} ({count})" for value, count in sorted(counts.items()))
+    spellings: dict[str, dict[str, list[str]]] = {}
+    for value, subject in zip(values, subjects, strict=True):
+        spellings.setdefault(_plain(value), {}).setdefault(value, []).append(participants.place(subject))
+    for found in spellings.values():
+        if len(found) > 1:
+            spelled = ", ".join(
+                f"{shown(value)} ({len(places)})" + (f" in {a_few(places, MAX_PLACES)}" if all(places) else "")
+                for value, places in sorted(found.items())
+            )
             raise DataError(
                 f"{participants.source}: {in_columns([name])} has levels that differ only in case or spaces, or "
                 f"are the same number: {spelled}. Each would be a separate group. Spell them the same way."
@@ -174,11 +212,12 @@ def text_column(participants: Participants, name: str, subjects: Sequence[str]) 
     """
     values = levels_column(participants, name, subjects)
     if disguised := numbers_in_disguise(values):
+        first = [subjects[values.index(text)] for text in disguised]
         raise DataError(
             f"{participants.source}: {in_columns([name])} of Covariates is text, but most of it would be numbers "
-            f"except for a unit, a symbol or a decimal mark: {listed(list(map(shown, disguised)))}. Write plain "
-            "numbers such as 23 or 1.5, with a decimal point and without a unit; names of groups must begin with a "
-            "letter, such as g1."
+            f"except for a unit, a symbol, a range or a decimal mark: {listed(participants.cells(first, disguised))}. "
+            "Write plain numbers such as 23 or 1.5, with a decimal point and without a unit; names of groups must "
+            "begin with a letter, such as g1, or the column be one of Between."
         )
     return values
 
@@ -235,15 +274,11 @@ def numeric_column(participants: Participants, name: str, subjects: Sequence[str
     """
     texts = column(participants, name, subjects)
     numbers = np.array([_number(text) for text in texts], dtype=np.float64)
-    wrong = [
-        f"sub-{subject.removeprefix('sub-')} ({shown(text)})"
-        for subject, text, number in zip(subjects, texts, numbers, strict=True)
-        if math.isnan(number)
-    ]
-    if wrong:
+    if no_number := np.flatnonzero(np.isnan(numbers)).tolist():
+        wrong = participants.cells([subjects[row] for row in no_number], [texts[row] for row in no_number])
         raise DataError(
             f"{participants.source}: {in_columns([name])} holds text where a number is needed: {listed(wrong)}. "
-            "Expected numbers such as 23 or 1.5 (with a decimal point), and n/a for missing values."
+            "Expected numbers such as 23 or 1.5 (with a decimal point, without a unit), and n/a for missing values."
         )
     return numbers
 
@@ -292,14 +327,19 @@ def check_rows(participants: Participants, labels: Sequence[str]) -> None:
     absent = [label for label in labels if label not in present]
     if not absent:
         return
-    plain = {label.lstrip("0").casefold(): label for label in present}
-    meant = {label: near for label in absent if (near := plain.get(label.lstrip("0").casefold()))}
+    plain = {_bare(label): label for label in present}
+    meant = {label: near for label in absent if (near := plain.get(_bare(label)))}
     pairs = [f"{near} for sub-{label}" for label, near in meant.items()]
     hint = f" It has {listed(pairs)}: labels must be spelled as in the file names." if pairs else ""
     raise DataError(
         f"{participants.source} has no row for {subjects_of(absent)}, who have maps.{hint} Its participants "
         f"are {listed_in_order(present)}."
     )
+
+
+def _bare(label: str) -> str:
+    """Return a label without case, leading zeros, and a prefix that is not spelled as in BIDS."""
+    return re.sub(r"^sub[-_ ]*", "", label.casefold()).lstrip("0")
 
 
 def _number(text: str) -> float:

@@ -13,13 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.arrays import Booleans, Stack
+from bids_app.arrays import Booleans
 from bids_app.console.text import listed
-from bids_app.errors import DataError, Warned
+from bids_app.errors import DataError
+from bids_app.inputs.analysis_mask import MaskChoice, intersect_masks
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.map_notes import (
     FEW,
     MAX_NAMES,
+    before_notes,
     nothing_left,
     on_empty,
     on_few_missing,
@@ -29,12 +31,22 @@ from bids_app.inputs.map_notes import (
     on_zeros,
     warned_if,
 )
-from bids_app.inputs.map_reader import Bits, MapReader, MapRow, MaskedMaps, checksums, count_rounded, unpack_bits
+from bids_app.inputs.map_reader import (
+    BeforeModel,
+    Bits,
+    MapReader,
+    MapRow,
+    MaskedMaps,
+    checksums,
+    count_rounded,
+    unpack_bits,
+)
 from bids_app.runtime.execution import Threads
 from bids_app.runtime.memory import MapStorage
-from bids_app.spaces.volume import Grid, Image, VolumeData, read_volume, unmask
+from bids_app.spaces.smoothing import MaskSmoother
+from bids_app.spaces.volume import Image, VolumeData, read_volume, unmask
 
-MASK_ROUNDING = 1e-3  # deviations from 0 and 1 that interpolation and scaling leave in a mask
+NO_MASK_CHOICE, NOTHING_BEFORE = MaskChoice(), BeforeModel()
 
 
 def load_maps(
@@ -44,6 +56,8 @@ def load_maps(
     room: MapStorage | None = None,
     *,
     coverage: float = 1.0,
+    mask_choice: MaskChoice = NO_MASK_CHOICE,
+    before: BeforeModel = NOTHING_BEFORE,
 ) -> MaskedMaps:
     """Read the maps of a node and return the values of the voxels of the analysis mask.
 
@@ -55,6 +69,8 @@ def load_maps(
     room : where the values are held; None: in memory
     coverage : smallest share of the subjects who must have a voxel in all their maps for it to be in the mask; where a
         map lacks the voxel, its value is NaN
+    mask_choice : which voxels of the masks are inside
+    before : what is subtracted from the maps, and how they are smoothed
 
     Raises
     ------
@@ -66,23 +82,45 @@ def load_maps(
     -----
     A voxel is missing in a map where it is not finite or, unless masks are given, exactly zero; it is excluded from the
     mask if any map lacks it. Without a mask it counts as lost to a subject if any other map has it. With full coverage,
-    voxels that the first map lacks are never kept; with coverage below 1 the maps are read twice.
+    voxels that the first map lacks are never kept; with coverage below 1 the maps are read twice. None of this depends
+    on what is subtracted and how maps are smoothed, which concerns the voxels of the mask only.
     """
     _check_paths_differ(maps.table)
     room = room or MapStorage()
     first = read_volume(maps.table["paths"].iloc[0][0], room.of_one_map)
-    given, notes = _intersect(mask_paths, first.grid, room)
-    reader = MapReader(maps.table, first, given, tuple(path.name for path in mask_paths), notes, room, {}, set())
+    given = intersect_masks(mask_paths, first, mask_choice, room.of_one_map)
+    reader = MapReader(maps.table, first, given.inside, given.names, given.notes, room, {}, set(), before)
     load = partial(_load_covered, coverage=coverage) if coverage < 1 else _load_complete
     loaded = load(reader, n_jobs, np.float32)
-    precision: tuple[str, ...] = ()
-    if reader.rounded and (n_rounded := count_rounded(loaded.values)):
+    n_rounded = count_rounded(loaded.values, reader.zero_in_all(loaded.values)) if reader.rounded else 0
+    if n_rounded:
         loaded = load(reader, n_jobs, np.float64)
-        precision = (
-            f"the maps are held in double precision, because in {n_rounded} voxels their values are large and differ "
-            "too little for single precision",
+    notes = (*before_notes(loaded, reader), *on_files(reader), *on_values(loaded, reader))
+    if before.fwhm_mm:
+        loaded = _smoothed(loaded, reader, n_jobs)
+        if not n_rounded and (n_rounded := count_rounded(loaded.values)):
+            loaded = _smoothed(load(reader, n_jobs, np.float64), reader, n_jobs)
+    precision = (
+        f"the maps are held in double precision, because in {n_rounded} voxels their values are large and differ too "
+        "little for single precision"
+    )
+    return replace(loaded, notes=(*loaded.notes, *([precision] if n_rounded else []), *notes))
+
+
+def _smoothed(loaded: MaskedMaps, reader: MapReader, n_jobs: int) -> MaskedMaps:
+    """Return the maps smoothed inside their mask, in place, a map at a time in each thread."""
+    if reader.masks and len(loaded.values) > 1:
+        loaded = keep_voxels(
+            loaded, ~reader.zero_in_all(loaded.values), "every map is zero there, as outside the brain", reader.room
         )
-    return replace(loaded, notes=(*loaded.notes, *precision, *on_files(reader), *on_values(loaded, reader)))
+    smoother = MaskSmoother.from_mask(loaded.mask, loaded.affine, reader.before.fwhm_mm)
+
+    def smooth(row: int) -> None:
+        reader.keep(smoother.smooth(loaded.values[row]), loaded.values, row)
+
+    for _ in Threads(n_jobs).map_ordered(partial(smooth, row) for row in range(len(loaded.values))):
+        pass  # each smooths its own row
+    return loaded
 
 
 def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> MaskedMaps:
@@ -98,7 +136,7 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
             np.add(total, volume.data.ravel()[inside], out=total)
 
         surveyed = reader.survey(row, add)
-        reader.keep(total / len(reader.paths[row]), values, row)
+        reader.keep(total / len(reader.paths[row]) - reader.before.against, values, row)
         return surveyed
 
     rows = list(Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(reader.paths))))
@@ -109,7 +147,7 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
     lost = _lost(start, of_subject)
     if not mask.any():
         raise DataError(nothing_left(int(start.sum()), lost, "every map", reader))
-    source = ", ".join(reader.masks) or "voxels finite and non-zero in every map"
+    source = "; ".join(reader.masks) or "voxels finite and non-zero in every map"
     notes = [f"analysis mask: {int(mask.sum())} voxels ({source})"]
     if n_lost := int(start.sum()) - int(mask.sum()):
         named = ", ".join(f"sub-{subject} {n}" for subject, n in lost.items() if n)
@@ -125,6 +163,8 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
         notes=(*notes, *reader.notes, *missing, *on_zeros(reader, rows, mask)),
         coverage=_coverage(start, of_subject.values()),
         has_position=all(file.has_position for file in reader.files.values()),
+        masks=reader.masks,
+        before=reader.before,
     )
 
 
@@ -149,12 +189,12 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
         present = unpack_bits(rows[row].present, shape)[mask]
         volumes = (read_volume(path, reader.room.of_one_map) for path in paths[row])
         total = sum(np.where(present, volume.data[mask], np.nan).astype(np.float64) for volume in volumes)
-        reader.keep(np.asarray(total / len(paths[row])), values, row)
+        reader.keep(np.asarray(total / len(paths[row]) - reader.before.against), values, row)
 
     for _ in Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(paths))):
         pass  # each fills its own row
     n_partial = int((count[mask] < len(of_subject)).sum())
-    masked = f"{', '.join(reader.masks)}, " if reader.masks else ""
+    masked = f"{'; '.join(reader.masks)}, " if reader.masks else ""
     note = (
         f"analysis mask: {int(mask.sum())} voxels that at least {n_least} of {len(of_subject)} subjects have "
         f"({masked}VoxelCoverage {coverage:g}); in {n_partial} of them some subjects have no data, and the others are "
@@ -174,6 +214,8 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
         notes=(*notes, *reader.notes, *on_empty(empty), *missing, *on_zeros(reader, rows, mask)),
         coverage=_coverage(start, of_subject.values()),
         has_position=all(file.has_position for file in reader.files.values()),
+        masks=reader.masks,
+        before=reader.before,
     )
 
 
@@ -197,44 +239,6 @@ def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: MapStorage 
 def as_image(values: NDArray[np.floating], maps: MaskedMaps) -> Image:
     """Return an image in memory of (n_voxels,) values, in single precision, 0 outside the mask."""
     return nib.Nifti1Image(unmask(values.astype(np.float32), maps.mask), maps.affine)
-
-
-def _intersect(mask_paths: Sequence[Path], grid: Grid, room: MapStorage) -> tuple[Booleans, tuple[str, ...]]:
-    """Return the intersection of the given masks on the grid of the maps, and notes; without any, the whole grid."""
-    mask = np.ones(grid.shape, np.bool_)
-    notes: list[str] = []
-    for path in mask_paths:
-        volume = read_volume(path, room.of_one_map)
-        if not volume.grid.same_as(grid):
-            raise DataError(
-                f"The mask {path} is not on the grid of the maps.\n  mask: {volume.grid}\n  maps: {grid}\n"
-                "Masks are not resampled here: give a mask on the grid of the maps."
-            )
-        mask &= _inside(path, volume.data)
-        if n_nan := int(np.isnan(volume.data).sum()):
-            notes.append(Warned(f"the mask {path.name} is NaN in {n_nan} voxels, which are treated as outside"))
-    if not mask.any():
-        raise DataError(
-            f"The analysis mask is empty: {', '.join(map(str, mask_paths))} have no voxel above zero in common."
-        )
-    return mask, tuple(notes)
-
-
-def _inside(path: Path, data: Stack) -> Booleans:
-    """Return the inside of a mask, which must hold zero and one value above it, as nilearn requires too.
-
-    A probability map or an atlas is not a mask: it does not say where to cut it, or which region is meant.
-    """
-    values = data[~np.isnan(data)].astype(np.float64)
-    top = float(values.max(initial=0))
-    if math.isfinite(top) and np.all(np.minimum(np.abs(values), np.abs(values - top)) <= MASK_ROUNDING * top):
-        return np.asarray(data > top / 2)
-    distinct = np.unique(values)
-    raise DataError(
-        f"The mask {path} is not a mask: it holds {distinct.size} different values from {distinct[0]:g} to "
-        f"{distinct[-1]:g}; expected 0 outside and one value above it inside. A probability map needs a threshold, and "
-        "an atlas a choice of regions: make a mask first (for example: fslmaths IN -thr 0.5 -bin OUT)."
-    )
 
 
 def _check_paths_differ(table: pd.DataFrame) -> None:

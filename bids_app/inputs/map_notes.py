@@ -12,6 +12,7 @@ from bids_app.console.text import listed
 from bids_app.errors import Warned
 from bids_app.inputs import plausibility
 from bids_app.inputs.map_reader import MapReader, MapRow, MaskedMaps, checksums, unpack_bits
+from bids_app.spaces.smoothing import fwhm_in_voxels
 
 FEW = 0.05  # share of the mask; a loss of fewer voxels is nothing unusual
 MAX_NAMES = 5
@@ -103,6 +104,28 @@ def on_files(reader: MapReader) -> Iterator[str]:
     yield from plausibility.on_copies("files with the same content", [(label, file.sha256) for label, file in named])
 
 
+def before_notes(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
+    """Yield what is done to the maps before the model."""
+    before = reader.before
+    if before.against:
+        yield f"{before.against:g} is subtracted from every map (Against)"
+    if not before.fwhm_mm:
+        return
+    widths = fwhm_in_voxels(maps.affine, before.fwhm_mm)
+    voxels = " x ".join(f"{width:.3g}" for width in widths)
+    yield (
+        f"every map is smoothed inside the mask by a Gaussian of {before.fwhm_mm:g} mm FWHM ({voxels} voxels), "
+        "normalised at the edge of the mask (Smoothing)"
+    )
+    if min(widths) < 1:
+        yield Warned(
+            f"Smoothing: an FWHM of {before.fwhm_mm:g} mm is less than a voxel ({voxels} voxels) and smooths hardly "
+            "anything"
+        )
+    if not maps.has_position:
+        yield Warned("Smoothing: where the headers hold no position, the size of the voxels may be a guess too")
+
+
 def on_values(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
     """Yield warnings about values: identical maps, a non-zero background, a mask beyond the brain."""
     low, high = maps.values[0].copy(), maps.values[0].copy()
@@ -123,5 +146,15 @@ def on_values(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
         ],
     )
     if len(maps.values) > 1:
-        yield from plausibility.on_background(low[low == high], low.size, masked=bool(reader.masks))
+        same = low[low == high]
+        as_in_files = np.where(reader.was_zero(same), 0, same + reader.before.against)
+        yield from plausibility.on_background(as_in_files, low.size, masked=bool(reader.masks))
+    against = reader.before.against
+    if against and (np.nanmin(low) > 0 or np.nanmax(high) < 0):
+        side = "above" if np.nanmin(low) > 0 else "below"
+        yield Warned(
+            f"every value of every map lies {side} {against:g}, which Against subtracts: the maps held values from "
+            f"{np.nanmin(low) + against:g} to {np.nanmax(high) + against:g}. Are both in one unit (0.5 or 50), and is "
+            "the chance level not yet subtracted"
+        )
     yield from plausibility.on_faces(maps.mask, masked=bool(reader.masks))

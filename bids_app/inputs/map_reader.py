@@ -22,6 +22,16 @@ BLOCK = 4096  # voxels sorted at a time
 
 
 @dataclass(frozen=True, slots=True)
+class BeforeModel:
+    """What is done to every map before the model."""
+
+    against: float = 0.0
+    """Subtracted from every voxel, such as the chance level of a decoding accuracy."""
+    fwhm_mm: float = 0.0
+    """Full width at half maximum of a Gaussian by which the maps are smoothed inside the mask; 0: not at all."""
+
+
+@dataclass(frozen=True, slots=True)
 class MaskedMaps:
     """All maps inside the analysis mask."""
 
@@ -41,6 +51,10 @@ class MaskedMaps:
     """(i, j, k) number of subjects who have the voxel, of the starting mask, in all their maps; None: not counted."""
     has_position: bool = True
     """Whether the headers of all maps give the position of the voxels."""
+    masks: tuple[str, ...] = ()
+    """Masks that were given, each with what of it is inside."""
+    before: BeforeModel = BeforeModel()
+    """What was done to the values after they were read."""
 
     def __post_init__(self) -> None:
         n_voxels = int(self.mask.sum())
@@ -88,6 +102,7 @@ class MapReader:
     """Filled by reading."""
     rounded: set[int]
     """Rows that were rounded when stored; filled by reading."""
+    before: BeforeModel = BeforeModel()
 
     @property
     def paths(self) -> list[tuple[Path, ...]]:
@@ -116,6 +131,17 @@ class MapReader:
         if not np.array_equal(stack[row], values, equal_nan=True):
             self.rounded.add(row)
 
+    def was_zero(self, values: Stack) -> Booleans:
+        """Return where stored values are those of voxels that were exactly zero in their file."""
+        return np.asarray(values == values.dtype.type(-self.before.against))
+
+    def zero_in_all(self, values: Stack) -> Booleans:
+        """Return the voxels of (n_maps, n_voxels) stored values that were zero in every map that has them."""
+        common = np.ones(values.shape[1], np.bool_)
+        for row in values:
+            common &= self.was_zero(row) | np.isnan(row)
+        return common
+
     def survey(self, row: int, take: Callable[[VolumeData], None] | None = None) -> MapRow:
         """Read the files of a row, pass each to `take`, and return which voxels are present and which are zero."""
         present, zero = self.given.copy(), np.zeros_like(self.given)
@@ -130,8 +156,10 @@ class MapReader:
         return MapRow(np.packbits(present), np.packbits(zero))
 
 
-def count_rounded(values: Stack) -> int:
+def count_rounded(values: Stack, ignore: Booleans | None = None) -> int:
     """Return how many voxels of (n_maps, n_voxels) single precision rounds by more than `MAX_ROUNDING` of their spread.
+
+    Voxels to be ignored, (n_voxels,), have no spread to be lost.
 
     The spread is that within the narrowest groups of maps, whichever groups or conditions they are: the lower quartile
     of the gaps between sorted values, times their number. It errs on the small side.
@@ -143,7 +171,8 @@ def count_rounded(values: Stack) -> int:
         n_gaps = np.sum(~np.isnan(gaps), axis=0)
         gap = np.take_along_axis(gaps, (n_gaps // 4)[None], axis=0)[0]
         rounding = 2.0**-24 * np.nanmax(np.abs(block), axis=0)
-        n_rounded += int(np.sum((n_gaps > 0) & (rounding > MAX_ROUNDING * gap * n_gaps)))
+        lost = (n_gaps > 0) & (rounding > MAX_ROUNDING * gap * n_gaps)
+        n_rounded += int(np.sum(lost if ignore is None else lost & ~ignore[start : start + BLOCK]))
     return n_rounded
 
 

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from bids_app.console.text import duplicates, indented, listed, listed_in_order
-from bids_app.errors import DataError, GroupLevelError, MissingPathError, Warned
-from bids_app.inputs.columns import MISSING, Participants, in_columns, subjects_of
+from bids_app.console.text import indented, listed, listed_in_order
+from bids_app.errors import GroupLevelError, MissingPathError, Warned
+from bids_app.inputs.columns import Participants, in_columns, subjects_of
+from bids_app.inputs.keyed_rows import read_keyed
 from bids_app.inputs.naming import SourceDataset
-from bids_app.inputs.tsv import read_tsv
 
 FILE_NAME = "participants.tsv"
 KEY = "participant_id"
+ONE_ROW = "Keep one row per participant (values that differ between sessions belong in sessions.tsv)."
 
 
 def find_participants(
@@ -56,7 +57,8 @@ def find_participants(
     present = [path for path in candidates.values() if path.is_file() or path.is_symlink()]
     if present:
         nearest_table = read_participants(present[0])
-        return replace(nearest_table, notes=tuple(_contradictions(nearest_table, present[1:], columns)))
+        contradictions = _contradictions(nearest_table, present[1:], columns)
+        return replace(nearest_table, notes=(*nearest_table.notes, *contradictions))
     raise MissingPathError(
         f"The model needs {in_columns(columns)} of the participants table, but there is no {FILE_NAME}. Searched:\n"
         f"{indented(list(map(str, candidates.values())))}\nGive the table with --participants FILE.tsv."
@@ -71,24 +73,53 @@ def read_participants(path: Path) -> Participants:
     MissingPathError
         The file does not exist.
     DataError
-        It is not such a table, or its participant_id is missing, empty in a row or repeated.
+        It is not such a table, its participant_id is missing or empty in a row, or rows of a participant differ.
     """
-    read = read_tsv(path, (KEY,))
-    key_index = read.header.index(KEY)
-    labels = {number: cells[key_index].removeprefix("sub-") for number, cells in read.rows.items()}
-    if empty := [str(number) for number, label in labels.items() if label in MISSING]:
-        raise DataError(f"{path}: no {KEY} in line {listed(empty)}. Each row needs one.")
-    if repeated := duplicates(labels.values()):
-        raise DataError(
-            f"{path}: more than one row for {subjects_of(repeated)}. Keep one row per participant (values that "
-            "differ between sessions belong in sessions.tsv)."
-        )
-    table = {
-        name: [None if cells[index].casefold() in MISSING else cells[index] for cells in read.rows.values()]
-        for index, name in enumerate(read.header)
-        if name and index != key_index
-    }
-    return Participants(path, pd.DataFrame(table, index=pd.Index(labels.values(), name=KEY), dtype=object))
+    read = read_keyed(path, KEY, "sub-", ONE_ROW)
+    table = {name: [cells[name] for cells in read.rows.values()] for name in read.columns}
+    return Participants(
+        source=path,
+        table=pd.DataFrame(table, index=pd.Index(list(read.rows), name=KEY), dtype=object),
+        notes=read.notes,
+        places={label: f"line {line}" for label, line in read.lines.items()},
+        is_bare=read.is_bare,
+    )
+
+
+def with_zeros(participants: Participants, subjects: Sequence[str]) -> Participants:
+    """Return the table with the leading zeros that a spreadsheet took from its labels, where that is certain.
+
+    It is where the labels stand without sub- and none begins with a zero, those of the subjects are digits and as long
+    as each other, no label of the table is longer, and with zeros every subject has a row.
+
+    Parameters
+    ----------
+    participants : Participants
+    subjects : of the analysis, with or without sub-
+    """
+    wanted = [subject.removeprefix("sub-") for subject in subjects]
+    found = [str(label) for label in participants.table.index]
+    widths = {len(label) for label in wanted}
+    if set(wanted) <= set(found) or len(widths) != 1 or not participants.is_bare:
+        return participants
+    (width,) = widths
+    digits = all(label.isascii() and label.isdecimal() for label in (*wanted, *found))
+    if not digits or any(len(label) > width or (label.startswith("0") and label != "0") for label in found):
+        return participants
+    padded = {label: label.zfill(width) for label in found}
+    if not set(wanted) <= set(padded.values()):
+        return participants
+    changed = [f"{label} as {new}" for label, new in padded.items() if label != new]
+    note = Warned(
+        f"{participants.source}: the labels have lost their leading zeros, as in spreadsheets: {listed(changed)}. "
+        "Write sub- before them, which keeps the zeros"
+    )
+    return replace(
+        participants,
+        table=participants.table.rename(index=padded),
+        places={padded[label]: place for label, place in participants.places.items()},
+        notes=(*participants.notes, note),
+    )
 
 
 def not_analysed(participants: Participants, subjects: Iterable[str]) -> tuple[str, ...]:

@@ -97,6 +97,7 @@ def _one_by_one(
             participants = _factor(participants, instruction, name, subjects)
         elif instruction.name == "Rename":
             values = values_with_gaps(participants, name, subjects)
+            participants = replace(participants, table=participants.table.drop(columns=name))
             participants = _with_text(participants, output, subjects, values)
         elif instruction.name == "Replace":
             participants = _replaced(participants, instruction, name, output, subjects)

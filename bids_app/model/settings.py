@@ -80,6 +80,13 @@ class FactorSettings(Settings):
         return name
 
 
+class SmoothingSettings(Settings):
+    """Smoothing of the maps before the model."""
+
+    fwhm: Annotated[float, Field(gt=0, le=100, alias="FWHM", title="FWHM")]
+    """Full width at half maximum of the Gaussian, in mm."""
+
+
 class ParametricSettings(Settings):
     """A parametric threshold."""
 
@@ -219,6 +226,10 @@ class GroupLevelSettings(Settings):
     """How several runs of a condition are combined: averaged."""
     sessions: Literal["error", "average", "condition"] = "error"
     """Several sessions of a condition: an error, averaged, or conditions of their own, named condition.session."""
+    against: float | None = None
+    """Subtracted from every map, such as the chance level of a decoding accuracy; null: nothing."""
+    smoothing: SmoothingSettings | None = None
+    """Smoothing of every map inside the mask, normalised at its edge; null: none."""
     sided: Sided = "two"
     """Sidedness of t, for parametric and permutation results."""
     parametric: Annotated[tuple[ParametricSettings, ...], _distinct(attrgetter("correction"))] = (

@@ -23,6 +23,8 @@ class InputSummary:
     """Subject label -> voxels that its maps miss."""
     notes: tuple[str, ...] = ()
     """Lines of the log about the input."""
+    masks: tuple[str, ...] = ()
+    """Masks that were given, each with what of it is inside."""
 
     @property
     def averages_runs(self) -> bool:
@@ -43,6 +45,7 @@ def summarise(inputs: InputMaps, maps: MaskedMaps) -> InputSummary:
         n_voxels=maps.values.shape[1],
         n_lost=maps.n_lost,
         notes=(*inputs.notes, *maps.notes),
+        masks=maps.masks,
     )
 
 

@@ -84,6 +84,7 @@ def write_inputs(folder: NodeWriter, inputs: InputMaps, maps: MaskedMaps, tests:
     path = folder.keep(folder.file("desc-analysis_mask.nii.gz"))
     write_image(path, maps.mask.astype(np.uint8), maps.affine, mni=_is_mni(folder.entities, maps))
     content = {"Description": "Voxels analysed", "Type": "Brain", "NumberOfVoxels": int(maps.mask.sum())}
+    content |= {"GivenMasks": list(maps.masks)} if maps.masks else {}
     lost = {f"sub-{subject}": n for subject, n in maps.n_lost.items() if n}
     folder.sidecar(path, content | ({"VoxelsMissingBySubject": lost} if lost else {}))
 
@@ -138,6 +139,7 @@ def _write_group(folder: NodeWriter, maps: MaskedMaps, design: Design, groups: S
     means, errors = np.nan_to_num(means), np.nan_to_num(errors)
     named = [group.name for group in groups if group.name]
     about: Json = {"Group": named[0]} if len(named) == 1 else {"Groups": named} if named else {}
+    about = {**about, **_about_before(maps)}
     for number, (condition, label) in enumerate(zip(design.cells, numbered_labels(design.cells), strict=True)):
         for stat, values, what in (
             ("mean", means[number], f"Mean over {over}"),
@@ -206,7 +208,7 @@ def write_contrast(
     results: Sequence[tuple[CorrectedMap, ResultTables]],
 ) -> None:
     """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima."""
-    about = about_contrast(fit)
+    about = about_contrast(fit) | _about_before(maps)
     stem = f"contrast-{fit.contrast.label}"
 
     def write(name: str, values: NDArray[np.float64], content: Json, outside: float = 0.0) -> None:
@@ -250,6 +252,12 @@ def write_contrast(
         thresholded = np.where(inference.significant, fit.statistic, 0.0)
         write(f"stat-{fit.contrast.test}_desc-{inference.method}Thresh", thresholded, content | of_method)
         _write_tables(folder, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
+
+
+def _about_before(maps: MaskedMaps) -> Json:
+    """Return the sidecar fields of what was done to the maps before the model; none where nothing was."""
+    fwhm = {"SmoothingFWHM": maps.before.fwhm_mm} if maps.before.fwhm_mm else {}
+    return fwhm | ({"SubtractedFromMaps": maps.before.against} if maps.before.against else {})
 
 
 def _is_mni(entities: Mapping[str, str], maps: MaskedMaps) -> bool:

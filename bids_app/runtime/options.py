@@ -35,6 +35,12 @@ class RunOptions:
     """JSON file of entities by which maps are chosen."""
     mask: Path | None = None
     """Image of the analysis mask, in place of the masks that the model names."""
+    mask_threshold: float | None = None
+    """Values of a mask image above it are inside; None: of an image with two values, the larger one."""
+    mask_label: tuple[int, ...] = ()
+    """Values of a mask image, such as the labels of an atlas, that are inside."""
+    resample_mask: bool = False
+    """Whether a mask on another grid is brought to that of the maps by nearest neighbour."""
     n_jobs: int = 1
     """Threads that compute and read, and processes that draw."""
     mem_mb: int | None = None
@@ -74,6 +80,9 @@ def command_line(options: RunOptions) -> str:
     for flag in ("participant_label", "session_label", "task_id", "node"):
         if value := getattr(options, flag):
             words += [f"--{flag.replace('_', '-')}", *value]
+    words += [] if options.mask_threshold is None else ["--mask-threshold", f"{options.mask_threshold!r}"]
+    words += ["--mask-label", *options.mask_label] if options.mask_label else []
+    words += ["--resample-mask"] if options.resample_mask else []
     words += ["--random-seed", options.random_seed]
     if options.reports_only:
         words = ["bids-grouplevel", options.bids_dir, options.output_dir, "group", "--reports-only"]

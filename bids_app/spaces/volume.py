@@ -44,6 +44,12 @@ class Grid:
         """Volume of a voxel."""
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
+    @property
+    def words(self) -> str:
+        """Its size and that of its voxels, for a sentence."""
+        sizes = " x ".join(f"{size:.4g}" for size in voxel_sizes_mm(self.affine))
+        return f"{' x '.join(map(str, self.shape))} voxels of {sizes} mm"
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeData:
@@ -54,6 +60,38 @@ class VolumeData:
     grid: Grid
     sha256: str
     has_position: bool
+
+
+def voxel_sizes_mm(affine: Floats) -> Floats:
+    """Return the distance between neighbouring voxels along each axis, (3,), of an affine (4, 4)."""
+    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
+
+
+def nearest_on_grid(inside: Booleans, grid: Grid, onto: Grid) -> Booleans:
+    """Return a mask, (i, j, k) on a grid, on another one: each voxel takes the value of the nearest, false beyond."""
+    from nilearn.image import resample_img
+
+    # a border of zeros: scipy, by which nilearn resamples, ends an image at the centres of its outermost voxels
+    affine = grid.affine @ np.array([[1, 0, 0, -1], [0, 1, 0, -1], [0, 0, 1, -1], [0, 0, 0, 1]])
+    image = Image(np.pad(inside, 1).astype(np.uint8), affine)
+    found = resample_img(
+        image,
+        target_affine=onto.affine,
+        target_shape=onto.shape,
+        interpolation="nearest",
+        fill_value=0,
+        force_resample=True,
+        copy_header=True,
+    )
+    return np.asarray(np.asanyarray(found.dataobj) > 0)
+
+
+def share_beyond(inside: Booleans, grid: Grid, field: Grid) -> float:
+    """Return which share of the voxels of a mask, (i, j, k) on a grid, lies beyond the field of view of another."""
+    mm = np.argwhere(inside) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    index = np.linalg.solve(field.affine[:3, :3], (mm - field.affine[:3, 3]).T).T
+    within = np.all((index >= -0.5) & (index <= np.array(field.shape) - 0.5), axis=1)
+    return float(1 - within.mean()) if within.size else 0.0
 
 
 def unmask(values: NDArray[np.floating], mask: Booleans, outside: float = 0.0) -> NDArray[np.floating]:

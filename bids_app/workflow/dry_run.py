@@ -72,11 +72,13 @@ def describe(
     number = f"{n_subjects * n_cells} maps{f', {missing} of them MISSING' if missing else ''}"
     coverage = node.settings.voxel_coverage
     some = f", each with the subjects that have it, {100 * coverage:g} % of them or more" if coverage < 1 else ""
+    given = f" ({'; '.join(maps.masks)})" if maps.masks else ""
     lines = [
         f"Node {node.name}",
         *_line("maps", f"{n_subjects} subjects x {_count(n_cells, 'condition')} = {number}, {maps.grid}"),
         *(line for note in inputs.taken for line in _line("taken", note)),
-        *_line("mask", f"{maps.values.shape[1]:,} voxels{some}"),
+        *_line("mask", f"{maps.values.shape[1]:,} voxels{some}{given}"),
+        *_line("before", _before(node.settings)),
         *_indented(_counts(inputs)),
         *_factors(node.settings, design),
         *_between(design),
@@ -209,6 +211,14 @@ def _thresholds(settings: GroupLevelSettings) -> str:
         over = ", maximum over the contrasts too" if asked.across_contrasts else ""
         parts.append(f"by permutation {', '.join(asked.statistics)} {asked.alpha:g}{over}")
     return "; ".join(parts) or "none: statistic maps only"
+
+
+def _before(settings: GroupLevelSettings) -> str:
+    """Return what is done to the maps before the model; empty where nothing is."""
+    parts = [f"{settings.against:g} is subtracted from every map"] if settings.against else []
+    if settings.smoothing:
+        parts.append(f"every map is smoothed inside the mask, {settings.smoothing.fwhm:g} mm FWHM")
+    return "; ".join(parts)
 
 
 def _contrast(

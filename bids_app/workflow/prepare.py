@@ -14,10 +14,12 @@ from bids_app.console.text import file_label, listed, shown, suggestion
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError
+from bids_app.inputs.analysis_mask import MaskChoice
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.load_maps import keep_voxels, load_maps
-from bids_app.inputs.map_reader import MaskedMaps
+from bids_app.inputs.map_reader import BeforeModel, MaskedMaps
 from bids_app.inputs.selection import Selection
+from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec
 from bids_app.permutation.plan import Plan, plan_permutations
 from bids_app.runtime.memory import ResourceBudget, map_storage, memory_for_data, memory_for_permutations
@@ -135,7 +137,15 @@ def _load(node: NodeSpec, inputs: InputMaps, tests: Sequence[ContrastTest], opti
     room = map_storage(usable_bytes(options), _data_folder(options))
     masks = (options.mask,) if options.mask else inputs.masks
     with stage("Maps") as say:
-        maps = load_maps(inputs, masks, options.n_jobs, room, coverage=node.settings.voxel_coverage)
+        maps = load_maps(
+            inputs,
+            masks,
+            options.n_jobs,
+            room,
+            coverage=node.settings.voxel_coverage,
+            mask_choice=MaskChoice(options.mask_threshold, options.mask_label, options.resample_mask),
+            before=_before_model(node.settings),
+        )
         maps = keep_voxels(
             maps,
             has_error(maps.values, tests),
@@ -145,6 +155,11 @@ def _load(node: NodeSpec, inputs: InputMaps, tests: Sequence[ContrastTest], opti
         )
         say(f"{maps.values.shape[1]:,} voxels in the mask")
     return maps
+
+
+def _before_model(settings: GroupLevelSettings) -> BeforeModel:
+    """Return what the settings ask to be done to every map."""
+    return BeforeModel(settings.against or 0.0, settings.smoothing.fwhm if settings.smoothing else 0.0)
 
 
 def _without_unreadable(inputs: InputMaps) -> InputMaps:

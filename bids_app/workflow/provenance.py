@@ -91,17 +91,18 @@ def identify_analysis(model: ModelSpec, node: NodeSpec, inputs: InputMaps, desig
     Parameters
     ----------
     model, node, inputs, design : of the node
-    options : for the seed and the mask
+    options : for the seed, the mask, and what of the mask is inside
     """
     table = inputs.files
     masks = (options.mask,) if options.mask else inputs.masks
+    choice = (options.mask_threshold, options.mask_label, options.resample_mask) if masks else ()
     paths = [*table["path"], *masks, *inputs.overview.values()]
     files = [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     names = [[str(entry) for entry in table[column]] for column in ("participant_id", "condition", "relative_path")]
     laid_out = (design.matrix, design.between, design.subjects, design.cells, design.blocks, design.variance_groups)
     document = json.dumps(model.document, sort_keys=True, default=str)
     versions = json.dumps(package_versions(), sort_keys=True)
-    return fingerprint(versions, document, node.name, options.random_seed, laid_out, names, files)
+    return fingerprint(versions, document, node.name, options.random_seed, laid_out, names, files, choice)
 
 
 def write_run(folder: Path, options: RunOptions, model: ModelSpec) -> None:

@@ -6,18 +6,20 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bids_app.console.text import listed
 from bids_app.design.build import build_design
 from bids_app.design.design import Design
 from bids_app.design.names_in_x import Known, settle_names
-from bids_app.errors import MissingPathError, ModelError
+from bids_app.errors import MissingPathError, ModelError, Warned
 from bids_app.inputs.choose_and_order_maps import InputMaps, find_maps, search
 from bids_app.inputs.columns import Participants
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.formulas import formula_columns
 from bids_app.inputs.handed_over import Offer, labels_of_pattern, offer_maps
-from bids_app.inputs.participants import find_participants
+from bids_app.inputs.participants import find_participants, with_zeros
 from bids_app.inputs.parts import is_entity, parts_of
 from bids_app.inputs.selection import Query, Selection, read_filter_file
+from bids_app.inputs.session_tables import columns_of_sessions
 from bids_app.inputs.transformations import transform, with_column
 from bids_app.model.as_run import as_run
 from bids_app.model.read_transformations import Instruction
@@ -89,7 +91,8 @@ def _participants(node: NodeSpec, offer: Offer, found: Found, options: RunOption
             log.warning(text, options.participants, node.name)
         return None
     try:
-        return find_participants(options.bids_dir, found.datasets, columns, options.participants)
+        table = find_participants(options.bids_dir, found.datasets, columns, options.participants)
+        return with_zeros(table, offer.subjects)
     except MissingPathError:
         if columns or node.formula or options.participants:
             raise
@@ -101,6 +104,7 @@ def _settle(
 ) -> tuple[NodeSpec, Participants | None, tuple[str, ...]]:
     """Return a model with its names settled, the table with the columns that it makes, and notes."""
     offer = study.offer(node)
+    participants = _with_sessions(participants, node, offer)
     subjects, notes = offer.subjects, tuple[str, ...]()
     derived: set[str] = set()
     formula: tuple[str, ...] = ()
@@ -121,6 +125,29 @@ def _settle(
     spec = settle_names(node, Known(offer.conditions, participants, subjects, frozenset(derived), formula))
     uses_table = participant_columns(spec.settings) or spec.cells or spec.regressors
     return spec, participants if uses_table else None, notes
+
+
+def _with_sessions(participants: Participants | None, node: NodeSpec, offer: Offer) -> Participants | None:
+    """Return the table with columns of sessions.tsv that it lacks, where each subject's maps are of one session."""
+    sessions = {image.subject: image.label("session") for image in offer.maps}
+    if participants is None or len({(image.subject, image.label("session")) for image in offer.maps}) > len(sessions):
+        return participants
+    inputs = [name for instruction in node.transformations for name in instruction.inputs]
+    wanted = dict.fromkeys([*participant_columns(node.settings), *node.columns, *inputs])
+    lacking = [name for name in wanted if {name, name.partition(".")[0]}.isdisjoint(participants.table.columns)]
+    of_subject = {subject: label for subject, label in sessions.items() if label is not None}
+    root = participants.source.parent
+    there = any((root / f"sub-{subject}" / f"sub-{subject}_sessions.tsv").exists() for subject in of_subject)
+    if not lacking or not there or len(of_subject) < len(sessions):
+        return participants
+    table = columns_of_sessions(root, of_subject, lacking)
+    joined = participants.table.join(table.table)
+    note = Warned(f"{listed(lacking)}: from the sessions of the maps, {table.source}")
+    return replace(
+        participants,
+        table=joined.where(joined.notna(), None),
+        notes=(*participants.notes, *table.notes, note),
+    )
 
 
 def _changed(instruction: Instruction) -> tuple[str, ...]:

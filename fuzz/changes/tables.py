@@ -48,7 +48,7 @@ PARTICIPANTS: Recipes = {
     "a column twice": _people(lambda text: text.replace("group", "age")),
     "a subject twice": _people(lambda text: text + "sub-01\t99\ta\n"),
     "a subject missing": _people(lambda text: text.replace("sub-03", "sub-33")),
-    "commas": _people(lambda text: text.replace("\t", ",")),
+    "commas": _people(lambda text: text.replace("\t", ","), "told"),
     "a value missing": _people(_first_age("n/a")),
     "text in a column of numbers": _people(_first_age("old")),
     "a number that is infinite": _people(_first_age("inf")),

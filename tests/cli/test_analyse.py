@@ -58,7 +58,7 @@ def test_every_option_arrives_where_it_belongs() -> None:
         *("--participant-label", "sub-01", "02"),
         *("--session-label", "ses-mri", "--task-id", "task-faces", "rest", "--space", "MNI152NLin6Asym"),
         *("--bids-filter-file", "filters.json", "--mask", "mask.nii.gz", "--node", "anova", "--nprocs", "3"),
-        *("--mem-mb", "4000", "-w", "scratch"),
+        *("--mask-threshold", "0.25", "--resample-mask", "--mem-mb", "4000", "-w", "scratch"),
         *("--random-seed", "7", "--dry-run", "--skip-bids-validation", "--verbose", "--verbose"),
     )
     assert given == RunOptions(
@@ -74,6 +74,8 @@ def test_every_option_arrives_where_it_belongs() -> None:
         space="MNI152NLin6Asym",
         bids_filter_file=Path("filters.json"),
         mask=Path("mask.nii.gz"),
+        mask_threshold=0.25,
+        resample_mask=True,
         n_jobs=3,
         mem_mb=4000,
         work_dir=Path("scratch"),
@@ -93,6 +95,7 @@ def test_every_option_arrives_where_it_belongs() -> None:
         (("--task-id=aB",), ("--task_id=aB",)),
         (("--bids-filter-file", "a_b.json"), ("--bids_filter_file", "a_b.json")),
         (("--n-cpus", "77"), ("--n_cpus", "77")),
+        (("--mask-label", "5", "7"), ("--mask_label", "5", "7", "5")),
         (("--mem-mb", "5"), ("--mem_mb", "5")),
         (("--work-dir", "a_b"), ("--work_dir", "a_b")),
         (("--random-seed", "5"), ("--random_seed", "5")),

@@ -286,7 +286,7 @@ WRONG = [
     (
         {"Covariates": ["age"]},
         {"age": [f"{a} years" for a in AGE]},
-        'for a unit, a symbol or a decimal mark: "23 years", "31',
+        'a range or a decimal mark: sub-01 ("23 years"), sub-02 ("31',
     ),
     ({"Covariates": ["age"]}, {"age": [f"{a},5" for a in AGE]}, '"age" of Covariates is text, but most of it would be'),
     ({"Between": ["group"]}, {"group": ["NA", *GROUPS[1:]]}, 'has no value for sub-01 (it holds "NA", which marks a'),

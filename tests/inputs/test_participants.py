@@ -66,7 +66,7 @@ def test_a_missing_value_names_its_subjects_and_a_way_out(tmp_path: Path, missin
     """What BIDS calls missing, and what tools write in its place."""
     table = f"participant_id\tage\nsub-1\t{missing}\nsub-2\t5\nsub-3\t{missing}\n"
     participants = read_participants(write(tmp_path / "p.tsv", table))
-    said = r'p\.tsv: column "age" has no value for sub-1, sub-3\..* --participant-label 2$'
+    said = r'p\.tsv: column "age" has no value for sub-1, sub-3 \(line 2, line 4\)\. .* --participant-label 2$'
     for take in (column, numeric_column):
         with pytest.raises(DataError, match=said):
             take(participants, "age", ("1", "2", "3"))
@@ -157,7 +157,7 @@ def test_marks_of_nines_are_those_far_from_all_numbers(numbers: list[float], mar
 def test_text_for_a_number_names_the_subject_and_the_text(tmp_path: Path, text: str) -> None:
     """Decimal commas and what only Python takes for numbers are among them."""
     participants = read_participants(write(tmp_path / "p.tsv", f"participant_id\tage\n1\t{text}\n2\t5\n"))
-    with pytest.raises(DataError, match=rf'p\.tsv: column "age" holds text .*: sub-1 \("{text}"\)\. Expected numbers'):
+    with pytest.raises(DataError, match=rf'p\.tsv: column "age" .*: sub-1 \("{text}", line 2\)\. Expected numbers'):
         numeric_column(participants, "age", ("1", "2"))
 
 
@@ -210,14 +210,16 @@ def test_what_other_programs_write_is_read(tmp_path: Path, content: bytes, three
     ("content", "said"),
     [
         (b"", "no column participant_id; its first line holds nothing"),
-        ("participant_id,age\n1,2\n", "holds participant_id,age.* separated by tabs"),
         ("subject\tage\n1\t2\n", "no column participant_id; its first line holds subject, age"),
         ("participant_id\tage\tage\n1\t2\t3\n", "more than one column age"),
-        ("participant_id\tage\n1\t2\nsub-1\t3\n", "more than one row for sub-1. Keep one row per participant"),
+        (
+            "participant_id\tage\n1\t2\nsub-1\t3\n",
+            'more than one row for sub-1. Lines 2 and 3 .*: age "2" and "3". Keep one row per participant',
+        ),
         ("participant_id\tage\n1\t2\n\n\t3\n", "no participant_id in line 4"),
         ("participant_id\tage\n1\n", "line 2: 1 cells under 2 columns"),
         ("participant_id\tage\n1\t2\t3\n", "line 2: 3 cells under 2 columns"),
-        ('participant_id\tage\n1\t"2\n2\t3\n', "cannot be read as a tab-separated table: unexpected end"),
+        ('participant_id\tage\n1\t"2\n2\t3\n', "cannot be read as a tab-separated table: line 2, unexpected end"),
         ("participant_id\tname\n1\tJosé\n".encode("latin-1"), "is not UTF-8 text"),
         (TEXT.encode("utf-16"), "is not UTF-8 text"),
     ],

@@ -33,12 +33,27 @@ def model_text(node: NodeSection, *, several: bool) -> str:
     )
     layout += _between_words(node)
     averaged = "Several runs of a condition were averaged without weights. " if node.inputs.averages_runs else ""
+    given = f" ({'; '.join(node.inputs.masks)})" if node.inputs.masks else ""
     return (
         f"{opening}First-level maps of {len(design.subjects)} subjects, {source}{layout}, entered a general "
-        f"linear model in which subjects are a random effect; the analysis mask held {node.inputs.n_voxels:,} voxels. "
-        f"{averaged}First-level variances were not used. For every contrast, the maps of each subject were combined "
-        "into contrast scores, and these were tested over subjects."
+        f"linear model in which subjects are a random effect; the analysis mask{given} held "
+        f"{node.inputs.n_voxels:,} voxels. {averaged}{_before_words(node)}First-level variances were not used. "
+        "For every contrast, the maps of each subject were combined into contrast scores, and these were tested over "
+        "subjects."
     )
+
+
+def _before_words(node: NodeSection) -> str:
+    """Return what was done to the maps before the model; empty where nothing was."""
+    settings, words = node.spec.settings, ""
+    if settings.against:
+        words += f"The value {settings.against:g} was subtracted from every map. "
+    if settings.smoothing:
+        words += (
+            f"Every map was smoothed inside the analysis mask by a Gaussian of {settings.smoothing.fwhm:g} mm full "
+            "width at half maximum, normalised at the edge of the mask. "
+        )
+    return words
 
 
 def _between_words(node: NodeSection) -> str:

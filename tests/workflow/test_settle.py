@@ -1,0 +1,52 @@
+"""What precedes the statistics: the participants' table meets the maps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bids_app.errors import DataError, Warned
+from bids_app.model.read_model import read_model
+from bids_app.runtime.options import RunOptions
+from bids_app.workflow import settle
+from bids_app.workflow.prepare import select_from
+
+
+def lay_out(dataset: Path, table: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The between-subject matrix of a covariate, and the notes, for a participants.tsv."""
+    (dataset / "participants.tsv").write_text(table, encoding="utf-8")
+    block = {"Covariates": ["age"], "Center": "none", "Permutation": None}
+    glm = {"Type": "glm", "X": ["A"], "Software": {"grouplevel": block}}
+    node = {"Level": "Dataset", "Name": "n", "GroupBy": [], "Model": glm}
+    path = dataset.parent / "model.json"
+    path.write_text(json.dumps({"Name": "t", "BIDSModelVersion": "1.0.0", "Input": {}, "Nodes": [node]}))
+    model, options = read_model(path), RunOptions(dataset, dataset.parent / "out", path)
+    _, [(_, _, design)] = settle.lay_out(model, model.nodes, select_from(options), options)
+    return design.between, design.notes
+
+
+@pytest.mark.parametrize(
+    ("table", "warnings"),
+    [
+        ("participant_id\tage\nsub-03\t23\nsub-02\t22\nsub-01\t21\n", []),
+        ("participant_id;age\n3;23\n2;22\n1;21\n1;21\n", ["semicolons", "same row more than once", "leading zeros"]),
+    ],
+)
+def test_a_covariate_reaches_its_subjects(
+    make_derivative: Callable[..., Path], table: str, warnings: list[str]
+) -> None:
+    """Also through a spreadsheet, with a warning for each thing that was put right."""
+    between, notes = lay_out(make_derivative(("A",), n_subjects=3), table)
+    assert between.tolist() == [[1, 21], [1, 22], [1, 23]]
+    said = [note for note in notes if isinstance(note, Warned) and "participants.tsv" in note]
+    assert [words in note for words, note in zip(warnings, said, strict=True)] == [True] * len(warnings)
+
+
+def test_a_cell_that_is_wrong_is_named_by_file_line_column_and_value(make_derivative: Callable[..., Path]) -> None:
+    dataset = make_derivative(("A",), n_subjects=3)
+    with pytest.raises(DataError, match=r'participants\.tsv: column "age" .*: sub-02 \("22,5", line 3\)\.'):
+        lay_out(dataset, "participant_id;age\n1;21\n2;22,5\n3;23\n")
