@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bids_app.console.logs import log_assumption, log_notes
 from bids_app.console.terminal import stage
-from bids_app.console.text import file_label, listed, nearest, shown
+from bids_app.console.text import file_label, listed, shown, suggestion
 from bids_app.design.build import build_design
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
@@ -64,9 +64,7 @@ def choose_nodes(model: ModelSpec, wanted: Sequence[str]) -> tuple[NodeSpec, ...
     names = [node.name for node in model.nodes]
     for name in wanted:
         if name not in names:
-            near = nearest(name, names)
-            hint = f'did you mean "{near}"?' if near else f"expected one of {', '.join(names)}"
-            raise ModelError(f'--node: the model has no Dataset node "{name}"; {hint}')
+            raise ModelError(f'--node: the model has no Dataset node "{name}"{suggestion(name, names)}')
     labels = {file_label(node.name).lower(): node.name for node in model.nodes}
     if "" in labels:
         raise ModelError(
