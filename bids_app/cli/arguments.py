@@ -228,5 +228,12 @@ def check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR")
                 f"{name}: {folder} {where}, which is never modified.\n"
                 f"Choose a folder outside it, or {given / 'derivatives' / PROGRAM}"
             )
+        if inner := next((each for each in output.parents if _is_inner_dataset(each, dataset)), None):
+            raise OutputError(f"{name}: {folder} lies inside the dataset {inner}, which is never modified.")
     if output.exists() and not output.is_dir():
         raise OutputError(f"{name}: {folder} is a file, expected a folder or a new path")
+
+
+def _is_inner_dataset(folder: Path, dataset: Path) -> bool:
+    """Return whether a folder in a dataset is a dataset itself."""
+    return dataset in folder.parents and (folder / "dataset_description.json").is_file()

@@ -26,6 +26,7 @@ from bids_app.inputs.filters import (
     narrow,
     unmatched_labels,
     unused_filters,
+    with_measures,
 )
 from bids_app.inputs.find_images import Found, search_datasets
 from bids_app.inputs.maps_table import read_maps_table
@@ -119,6 +120,7 @@ def find_maps(selection: Selection, model: ModelSpec, node: NodeSpec, found: Fou
     found = found or search(selection)
     known = known_entities(found)
     filters = [*model_filters(selection, model, node, known), *command_line_filters(selection, queries, known)]
+    filters = with_measures(node, found.maps, filters)
     kept = narrow(found.maps, filters)
     choice = _choose(selection, node, kept, filters)
     subjects = tuple(dict.fromkeys(subject for subject, _ in choice.cells))
