@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -288,7 +289,8 @@ def _checked(inventory: Inventory, text: str) -> tuple[str, ...]:
     try:
         maps = find_maps(inventory.selection, model, model.nodes[0], inventory.found)
     except DataError as error:
-        hint = '{"statmap": {"<entity>": "<label>"}}'
+        select = re.search(r'"Select": (\{.*?\})', str(error))
+        hint = '{"statmap": %s}' % (select[1] if select else '{"<entity>": "<label>"}')
         choose = f"\nHere --bids-filter-file takes the place of Select in a model: a file that holds {hint}."
         raise type(error)(f"{error}{choose if 'Select' in str(error) else ''}") from error
     return (*model.notes, *maps.notes)

@@ -79,7 +79,9 @@ class ImageFile:
     @property
     def is_measure(self) -> bool:
         """Whether it shows a measure of the signal, which is condition and statistic at once (reho, alff)."""
-        return self.condition is not None and self.condition == self.stat
+        if self.condition != self.stat or _what_it_shows(self.entities):  # a contrast may be called z
+            return False
+        return self.stat is not None and self.stat not in STAT_SUFFIXES
 
 
 @functools.cache
