@@ -75,6 +75,7 @@ def test_names_say_which_map_it_is(program: Program, tmp_path: Path) -> None:
     assert {image.subject for image in found} == set(SUBJECTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ASKED)
 def test_a_one_sample_test_has_the_numbers_of_the_arrays_that_were_written(name: str, tmp_path: Path) -> None:
     """Effect and t of each condition: numpy and scipy on the arrays themselves; runs are averaged first."""
