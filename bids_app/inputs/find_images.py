@@ -89,7 +89,7 @@ def _of_study(root: Path) -> Path | None:
         return None
     if next(_datasets_with_maps(root), None):
         return None
-    folders = list(_datasets_with_maps(root / "derivatives"))
+    folders = _derivatives_with_maps(root)
     if len(folders) > 1:
         raise NothingMatchedError(
             f"{root} is a study, and {len(folders)} of its derivatives hold first-level maps. Name the one that is "
@@ -238,7 +238,7 @@ def _no_maps(
             f"{start} {n_spm} have names of SPM, such as con_0001.nii (as bidspm keeps them, too), which do not tell "
             "their condition: SPM.mat does. List the maps in a table and give it with --maps."
         )
-    folders = [] if selection.derivatives else list(_datasets_with_maps(selection.bids_dir / "derivatives"))
+    folders = [] if selection.derivatives else _derivatives_with_maps(selection.bids_dir)
     if folders:
         advice = f"There are maps in its derivatives; add {_options(folders)}"
     else:
@@ -255,8 +255,15 @@ def _counts(images: Sequence[ImageFile], surfaces: Sequence[ImageFile]) -> str:
     return ", ".join(parts)
 
 
+def _derivatives_with_maps(root: Path) -> list[Path]:
+    """Return every dataset in the derivatives of a dataset that holds maps; a derivative may be a link."""
+    derivatives = root / "derivatives"
+    children = _subfolders(derivatives) if derivatives.is_dir() else []
+    return [dataset for child in children for dataset in _datasets_with_maps(child)]
+
+
 def _datasets_with_maps(root: Path) -> Iterator[Path]:
-    """Yield every dataset in a folder that holds maps: the nearest folder with a description, otherwise a subfolder.
+    """Yield every dataset in a folder that holds maps: the nearest folder with a description, otherwise the root.
 
     There is no index, and once a dataset is known the names of its images are not read.
     """
@@ -264,19 +271,13 @@ def _datasets_with_maps(root: Path) -> Iterator[Path]:
     for folder, inner, names in os.walk(root):
         place = Path(folder)
         inner[:] = sorted(name for name in inner if not NOT_WALKED.search(f"/{name}"))
-        dataset = _dataset_of(place, root)
+        around = [parent for parent in (place, *place.parents) if parent == root or root in parent.parents]
+        dataset = next((parent for parent in around if (parent / DESCRIPTION).is_file()), root)
         if dataset in known:
             continue
         if any(_is_map(place / name, dataset) for name in names if is_volume(name) and not name.startswith(".")):
             known.add(dataset)
             yield dataset
-
-
-def _dataset_of(folder: Path, root: Path) -> Path:
-    """Return the innermost folder with a description around a folder, otherwise its ancestor right below the root."""
-    around = [parent for parent in (folder, *folder.parents) if parent == root or root in parent.parents]
-    described = (parent for parent in around if (parent / DESCRIPTION).is_file())
-    return next(described, around[-2] if len(around) > 1 else root)
 
 
 def _is_map(path: Path, dataset: Path) -> bool:

@@ -294,6 +294,18 @@ def test_of_several_derivatives_of_a_study_one_must_be_named(second: str, tmp_pa
     assert not any("study" in note for note in maps.notes)
 
 
+def test_a_derivative_of_a_study_may_be_a_link_and_need_a_description(tmp_path: Path) -> None:
+    """It lies on another disk, often; HALFpipe writes no description, and the error says what to write where."""
+    study = write(tmp_path / "study", [], STUDY)
+    (study / "derivatives").mkdir()
+    elsewhere = write(tmp_path / "scratch", two_by_two(), None)
+    (study / "derivatives" / "halfpipe").symlink_to(elsewhere)
+    with pytest.raises(InvalidDatasetError, match=r"derivatives/halfpipe is not a BIDS dataset.*\"DatasetType\""):
+        find(study)
+    write(elsewhere, [])
+    assert paths(find(study)) == two_by_two()
+
+
 def test_a_study_that_holds_maps_itself_is_read_as_before(tmp_path: Path) -> None:
     """Its derivatives are left alone."""
     study = write(tmp_path / "study", two_by_two(), STUDY)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
@@ -23,6 +25,7 @@ from builders.programs import (
     FITLINS,
     HALFPIPE,
     HALFPIPE_RUNS,
+    MNI,
     NILEARN,
     SUBJECTS,
     XCP_D,
@@ -61,14 +64,16 @@ IN_NAMES = {"IniFF - ImmFF": "iniffMinusImmff", "IniFF": "iniff"}
     ids=["FitLins", "nilearn", "HALFpipe", "HALFpipe, runs", "XCP-D", "XCP-D 0.6", "C-PAC"],
 )
 def test_names_say_which_map_it_is(program: Program, tmp_path: Path) -> None:
-    """Session, run, condition, statistic and space of every map; what else is a map has another statistic."""
+    """Subject, session, run, condition, statistic and space of every map; what else is a map has another statistic."""
     program.plant(tmp_path / "d")
     found = search(Selection(tmp_path / "d")).maps
     read = {
-        image.relative_path: (image.label("session"), image.label("run"), image.condition, image.stat, image.space)
+        image.relative_path: (
+            *(image.subject, image.label("session"), image.label("run"), image.condition, image.stat, image.space),
+        )
         for image in found
     }
-    expected = {name.format(s=s): row for name, row in program.maps.items() for s in SUBJECTS}
+    expected = {name.format(s=s): (s, *row) for name, row in program.maps.items() for s in SUBJECTS}
     assert {name: read.get(name) for name in expected} == expected
     others = [image for image in found if image.relative_path not in expected]
     assert {image.stat for image in others} <= {"variance", "z", "p", "t", "dof", "sigmasquareds", "tsnr"}
@@ -242,3 +247,33 @@ def test_surface_files_that_are_no_maps_are_counted_beside_the_volumes(tmp_path:
     root = write(tmp_path / "d", ["sub-01_bold.dtseries.nii", "sub-01_x.label.gii", "sub-01_bold.nii.gz"])
     with pytest.raises(NothingMatchedError, match="1 NIfTI files found, 2 CIFTI/GIFTI files, none of them a map"):
         find(root, ("a",))
+
+
+@pytest.mark.slow
+def test_the_tree_of_nilearn_is_what_nilearn_writes(tmp_path: Path) -> None:
+    """The installed version, with files as input: the names that the other tests assume, and nothing else is a map."""
+    from nilearn.glm import save_glm_to_bids
+    from nilearn.glm.first_level import FirstLevelModel
+
+    design = pd.DataFrame({"IniFF": np.arange(8) % 2, "ImmFF": np.arange(8) % 3, "constant": 1.0})
+    rng = np.random.default_rng(0)
+    for session in ("pre", "post"):
+        runs = [
+            tmp_path / f"sub-01_ses-{session}_task-faces_run-{run}_space-{MNI}_res-2_desc-preproc_bold.nii.gz"
+            for run in (1, 2)
+        ]
+        for run in runs:
+            values = rng.normal(10, 1, (4, 4, 4, 8)).astype(np.float32)
+            nib.save(nib.Nifti1Image(values, np.eye(4)), run)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mask = nib.Nifti1Image(np.ones((4, 4, 4), np.int8), np.eye(4))
+            model = FirstLevelModel(mask_img=mask, t_r=2.0, minimize_memory=False).fit(
+                runs, design_matrices=[design] * 2
+            )
+            wanted = {name: name for name in ("IniFF", "IniFF - ImmFF")}
+            save_glm_to_bids(model, wanted, out_dir=tmp_path / "glm", plot_type="glass")
+    found = search(Selection(tmp_path / "glm")).maps
+    effects = {image.relative_path for image in found if image.stat == "effect"}
+    assert effects == {name.format(s="01") for name in NILEARN.maps}
+    assert {image.stat for image in found} == {"effect", "variance", "t", "z", "p"}
