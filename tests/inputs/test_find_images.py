@@ -269,9 +269,10 @@ def test_the_maps_of_a_study_are_those_of_the_one_derivative_that_has_some(tmp_p
         study / "sourcedata" / "raw", ["sub-01/func/sub-01_task-x_bold.nii.gz"], {"Name": "r", "BIDSVersion": "1.10.1"}
     )
     write(study / "derivatives" / "fmriprep", ["sub-01/func/sub-01_task-x_desc-preproc_bold.nii.gz"])
-    taken = write(study / "derivatives" / "fitlins" / "0.11" / "output", two_by_two())
+    names = [f"{name[:6]}/{name}" for name in two_by_two()]
+    taken = write(study / "derivatives" / "fitlins" / "0.11" / "output", names)
     maps = find(study)
-    assert paths(maps) == two_by_two()
+    assert paths(maps) == names
     assert [dataset.root for dataset in maps.datasets] == [taken]
     (note,) = [note for note in maps.notes if "study" in note]
     assert note == f"{study} is a study; the maps are those of {taken}"

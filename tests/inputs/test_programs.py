@@ -140,6 +140,7 @@ def test_without_effects_the_error_says_what_to_write(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'(?s)desc: smooth .*, no desc in the name .*"Select": {"desc"'):
         find(tmp_path / "d", (), select={"stat": ("alff", "reho")})
     assert find(tmp_path / "d", (), select={"stat": ("reho",)}).conditions == ("reho",)
+    assert not any("no map has" in note for note in find(tmp_path / "d", ("reho",)).notes)
 
 
 @pytest.mark.parametrize("stat", ["z", "t", "p", "variance"])
