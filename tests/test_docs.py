@@ -18,6 +18,7 @@ import pytest
 import bids_app.errors
 from bids_app.cli import analyse, self_test
 from bids_app.errors import GroupLevelError
+from bids_app.inputs.naming import MEASURES, SourceDataset, read_name
 from bids_app.model.read_model import read_model
 from test_architecture import MAY_IMPORT, MODULES, package_of, parse, split_imports
 
@@ -114,6 +115,23 @@ def test_prose_uses_the_terms_of_the_glossary(page: Path) -> None:
     text = re.sub(r"<!-- (\w+): written.*?<!-- end of \1 -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     if page.name not in ("glossary.md", "validation.md"):
         assert [words for words in STALE if words in text.lower()] == []
+
+
+# --- names of maps ----------------------------------------------------------------------------------------------------
+
+
+def test_the_examples_of_programs_are_read_as_the_page_says() -> None:
+    """Condition and statistic of each; every one is a map."""
+    text = read("docs/programs.md").split("<!-- examples")[1].split("<!-- end of examples")[0]
+    examples = [[cell.strip("`") for cell in row[1:]] for row in rows(text)][1:]
+    assert len(examples) >= 12
+    for name, condition, stat in examples:
+        image = read_name(SourceDataset("d", DOCS, {}), name)
+        assert (image.condition, image.stat, image.is_map) == (condition, stat, True)
+        assert not image.cut_labels
+    named = re.search(r"measures of the signal \((.*?), and\s", read("docs/programs.md"), re.DOTALL)
+    assert named is not None
+    assert set(re.findall(r"`(\w+)`", named[1])) == MEASURES
 
 
 # --- the model file ---------------------------------------------------------------------------------------------------

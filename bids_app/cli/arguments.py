@@ -242,5 +242,16 @@ def check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR")
                 f"{name}: {folder} {where}, which is never modified.\n"
                 f"Choose a folder outside it, or {given / 'derivatives' / PROGRAM}"
             )
+        derivatives = dataset / "derivatives"
+        if inner := next((each for each in output.parents if _is_dataset_of_others(each, derivatives)), None):
+            raise OutputError(f"{name}: {folder} lies inside the dataset {inner}, which is never modified.")
     if output.exists() and not output.is_dir():
         raise OutputError(f"{name}: {folder} is a file, expected a folder or a new path")
+
+
+def _is_dataset_of_others(folder: Path, derivatives: Path) -> bool:
+    """Return whether a folder below `derivatives` is a dataset that another program wrote."""
+    description = folder / "dataset_description.json"
+    if derivatives not in folder.parents or not description.is_file():
+        return False
+    return f'"{PROGRAM}"' not in description.read_text(encoding="utf-8", errors="replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections import Counter
@@ -10,6 +11,9 @@ from collections.abc import Iterable, Sequence
 
 MAX_LISTED = 20  # names of a list in a sentence
 MAX_LINES = 8  # of a list that has a line for each item
+NEAR = 0.6  # likeness from which a name may be meant by another, as difflib has it
+MIN_ABBREVIATION = 3  # letters
+SEPARATORS = re.compile(r"[\W_]+")  # between the parts of a name
 
 
 def shown(value: object) -> str:
@@ -19,19 +23,51 @@ def shown(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that the word was probably meant to be; None when nothing is near."""
+    """Return the known name that the word was probably meant to be; None when nothing is near.
+
+    Case and punctuation do not count. Names of several parts (group.patient) are near if each part is: that they
+    begin alike says nothing, because all levels of a factor do. An abbreviation of three letters or more is near.
+    """
     names = {name.casefold(): name for name in known}
     folded = word.casefold()
-    close = difflib.get_close_matches(folded, names, n=1, cutoff=0.6)
-    starts = [name for name in names if folded and (folded.startswith(name) or name.startswith(folded))]
-    return next((names[name] for name in [*close, *starts]), None)
+    # of equally near names the one that begins alike for longest
+    scores = [(_nearness(folded, name), _shared_start(folded, name), name) for name in names]
+    nearness, _, best = max(scores, default=(0.0, 0, ""))
+    return names[best] if nearness >= NEAR else None
+
+
+def _shared_start(ours: str, theirs: str) -> int:
+    """Return how many letters two words have in common at their beginning."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False)))
+
+
+def _nearness(word: str, name: str) -> float:
+    """Return how alike two names are, from 0 to 1: as alike as the least alike of their parts."""
+    ours, theirs = ([part for part in SEPARATORS.split(text) if part] for text in (word, name))
+    if not ours or not theirs:
+        return 0.0
+    if len(ours) != len(theirs):  # a separator was forgotten, or one name begins or ends like the other
+        shared = ours[0] == theirs[0] or ours[-1] == theirs[-1]
+        return 0.0 if shared else _likeness("".join(ours), "".join(theirs))
+    return min(_likeness(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+def _likeness(ours: str, theirs: str) -> float:
+    """Return how alike two words are, from 0 to 1; different numbers are not."""
+    if ours.isdecimal() and theirs.isdecimal():
+        return float(ours == theirs)
+    matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
+    # the first is an upper bound that costs nothing, however long the words are
+    ratio = matcher.ratio() if matcher.real_quick_ratio() >= NEAR and matcher.quick_ratio() >= NEAR else 0.0
+    return max(ratio, NEAR) if len(ours) >= MIN_ABBREVIATION and theirs.startswith(ours) else ratio
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown name: the nearest known one, otherwise all of them."""
     names = list(known)
-    near = nearest(word, names)
-    return f"; did you mean {shown(near)}?" if near else f"; expected one of {', '.join(names)}"
+    if near := nearest(word, names):
+        return f"; did you mean {shown(near)}?"
+    return f"; expected one of {listed(names)}" if names else "; there is none, so leave it out"
 
 
 def duplicates(values: Iterable[str]) -> list[str]:

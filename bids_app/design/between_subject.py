@@ -17,7 +17,7 @@ from itertools import product
 import numpy as np
 
 from bids_app.arrays import Floats
-from bids_app.console.text import duplicates, nearest, shown
+from bids_app.console.text import duplicates, shown, suggestion
 from bids_app.design.subspaces import column_space, unit_rows
 from bids_app.errors import DataError, ModelError, Warned
 from bids_app.inputs.columns import (
@@ -115,9 +115,7 @@ class BetweenDesign:
                     member = np.array([float(cell[index] == level) for cell in cells])
                     return np.asarray(self._padded((member / member.sum())[None])[0])
         known = dict.fromkeys([*self.names, *(f"{factor}.{level}" for factor, ls in self.factors for level in ls)])
-        near = nearest(name, known)
-        hint = f"did you mean {shown(near)}?" if near else f"expected one of {', '.join(known)}"
-        raise ModelError(f"{where}: no between-subject column is called {shown(name)}; {hint}")
+        raise ModelError(f"{where}: no between-subject column is called {shown(name)}{suggestion(name, known)}")
 
     def _padded(self, rows: Floats) -> Floats:
         return np.pad(rows, ((0, 0), (0, len(self.names) - self.n_cells)))

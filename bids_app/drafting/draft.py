@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +18,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bids_app.console.text import listed_in_order, natural
+from bids_app.console.text import joined, listed_in_order, natural
 from bids_app.drafting.cell_names import check_cells, find_pattern
-from bids_app.errors import DataError, ModelError, UsageError
+from bids_app.errors import DataError, ModelError, UsageError, Warned
 from bids_app.inputs.choose_and_order_maps import find_maps, search
 from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, known_entities, narrow
 from bids_app.inputs.find_images import Found
-from bids_app.inputs.naming import ImageFile, tally
+from bids_app.inputs.naming import ESTIMATES, MEASURES, ImageFile, tally
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.lenient_forms import TOOL
 from bids_app.model.read_model import read_model
 from bids_app.model.settings import FactorSettings, GroupLevelSettings, factor_cells
 
-EFFECT_STATS = ("effect", "cope", "beta")  # names of the map of a contrast's estimate, preferred first
 WIDTH = 110  # of a line of the model file
 # The settings that a first model shows; the others are rarely needed.
 EVERYWHERE: dict[str, Any] = {
@@ -104,19 +104,41 @@ def look(selection: Selection) -> Inventory:
 
 
 def _wanted_stat(maps: Sequence[ImageFile], query: Query) -> tuple[str, ...]:
-    """Return the kinds of maps: those that the filter file names, otherwise effects, otherwise the only kind."""
+    """Return the kinds of maps: those that the filter file names, otherwise effects, measures, or the only kind."""
     present = sorted({image.stat for image in maps if image.stat}, key=natural)
     if asked := query.get("stat"):
         return tuple(present) if asked == ("*",) else asked
-    for stat in EFFECT_STATS:
+    for stat in ESTIMATES:
         if stat in present:
             return (stat,)
+    if measures := _measures(maps):
+        return measures
     if len(present) > 1:
         raise DataError(
-            f"The maps show {tally(maps, 'stat')}, none of which is an effect ({', '.join(EFFECT_STATS)}). Choose "
+            f"The maps show {tally(maps, 'stat')}, none of which is an effect ({', '.join(ESTIMATES)}). Choose "
             'one with --bids-filter-file, a file that holds {"statmap": {"stat": "<one of them>"}}'
         )
     return tuple(present)
+
+
+def _measures(maps: Sequence[ImageFile]) -> tuple[str, ...]:
+    """Return the measures of the signal among the maps, such as reho; those of its quality, such as tsnr, are none."""
+    return tuple(
+        sorted({str(i.stat) for i in maps if i.is_measure and str(i.stat).casefold() in MEASURES}, key=natural)
+    )
+
+
+def _stat_notes(inventory: Inventory) -> list[str]:
+    """Return what to know of the statistics of the maps: that they are no estimates, or that measures are left out."""
+    measures = _measures(inventory.found.maps)
+    if inventory.stat and not {*inventory.stat} & {*ESTIMATES, *measures}:
+        shown = joined(inventory.stat)
+        return [Warned(f"the maps show {shown}, not estimates of effects; a group analysis of {shown} is rarely meant")]
+    others = [stat for stat in measures if stat not in inventory.stat]
+    if not others or not inventory.stat:
+        return []
+    query = json.dumps({"statmap": {"stat": others}})
+    return [f"not in this model: {joined(others)}; --bids-filter-file with a file that holds {query} drafts theirs"]
 
 
 def first_model(
@@ -142,7 +164,7 @@ def first_model(
     DataError
         Cells have no maps, a subject lacks one, or the maps are in several spaces; the message names them.
     """
-    notes: list[str] = []
+    notes = _stat_notes(inventory)
     factors = _factors(within)
     if factors and pattern is None:
         pattern = find_pattern(factors, inventory.conditions)
@@ -267,7 +289,8 @@ def _checked(inventory: Inventory, text: str) -> tuple[str, ...]:
     try:
         maps = find_maps(inventory.selection, model, model.nodes[0], inventory.found)
     except DataError as error:
-        hint = '{"statmap": {"<entity>": "<label>"}}'
+        select = re.search(r'"Select": (\{.*?\})', str(error))
+        hint = '{"statmap": %s}' % (select[1] if select else '{"<entity>": "<label>"}')
         choose = f"\nHere --bids-filter-file takes the place of Select in a model: a file that holds {hint}."
         raise type(error)(f"{error}{choose if 'Select' in str(error) else ''}") from error
     return (*model.notes, *maps.notes)

@@ -28,7 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "handed_over": ["labels_of_pattern", "Offer", "offer_maps", "WILDCARDS"],
         "load_maps": ["as_image", "keep_voxels"],
         "map_reader": ["BeforeModel", "MaskedMaps"],
-        "naming": ["ImageFile", "SourceDataset", "tally"],
+        "naming": ["ESTIMATES", "ImageFile", "MEASURES", "SourceDataset", "tally"],
         "participants": ["find_participants", "not_analysed", "with_zeros"],
         "parts": ["is_entity", "parts_of"],
         "selection": ["Query", "read_filter_file", "Selection"],

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.console.text import a_few, listed, listed_in_order, nearest, shown
+from bids_app.console.text import a_few, listed, listed_in_order, shown, suggestion
 from bids_app.errors import DataError
 
 # BIDS allows n/a only; tools that do not know it write nothing or nan.
@@ -84,9 +84,7 @@ def column(participants: Participants, name: str, subjects: Sequence[str]) -> tu
     """
     source, table = participants.source, participants.table
     if name not in table.columns:
-        near = nearest(name, table.columns)
-        hint = f"did you mean {shown(near)}?" if near else f"its columns are {listed(list(table.columns))}."
-        raise DataError(f"{source} has no column {shown(name)}, which the model names; {hint}")
+        raise DataError(f"{source} has no column {shown(name)}, which the model names{suggestion(name, table.columns)}")
     if len(alike := [each for each in table.columns if each.casefold() == name.casefold()]) > 1:
         raise DataError(
             f"{source}: columns {', '.join(map(shown, alike))} differ only in case, and the model names {shown(name)}. "

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bids_app.console.text import listed_in_order, nearest
+from bids_app.console.text import joined, listed_in_order, natural, nearest
 from bids_app.errors import DataError, ModelError, NothingMatchedError, Warned
 from bids_app.inputs.find_images import Found
-from bids_app.inputs.naming import ImageFile, entity_patterns, tally
+from bids_app.inputs.naming import ESTIMATES, ImageFile, entity_of_key, entity_patterns, tally
 from bids_app.inputs.selection import Query, Selection
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec
 
+BLOCK = "Model.Software.grouplevel"
 NUMERIC_ENTITIES = frozenset({"run", "echo", "flip", "inv", "chunk"})
 TRIAL_TYPE = "trial_type."  # before the name of a condition, as columns of the first level's design are called
 AGGREGATED = frozenset({"run", "session"})  # left out of the names of maps that combine several
@@ -27,6 +29,7 @@ class Filter:
     entity: str
     values: tuple[str, ...] | None  # None: the entity must be absent; ("*",): any label
     passes_absent: bool = False  # whether images without the entity pass too
+    measures: tuple[str, ...] = ()  # those of the values that are measures, added because the model names them
 
     def __str__(self) -> str:
         values = "absent" if self.values is None else ", ".join(self.values)
@@ -82,6 +85,23 @@ def command_line_filters(selection: Selection, queries: Mapping[str, Query], kno
     return filters + file_filters(selection, queries, "statmap", known)
 
 
+def with_measures(node: NodeSpec, maps: Sequence[ImageFile], filters: Sequence[Filter]) -> list[Filter]:
+    """Return the filters, of which that for effects also takes the maps of the measures that X names, such as reho.
+
+    No model was fitted for a measure, so that there is no effect whose place it could take.
+    """
+    of_effects = {image.condition for image in maps if image.stat == "effect"}
+    measures = sorted({str(image.stat) for image in maps if image.is_measure} - of_effects, key=natural)
+    named = [each for each in measures if any(each == name or fold(each) in folds(name) for name in node.conditions)]
+    effects = ("effect",) if of_effects else ()
+    return [
+        replace(each, values=(*effects, *named), measures=tuple(named))
+        if named and each.entity == "stat" and each.values == ("effect",) and each.source.endswith("Select")
+        else each
+        for each in filters
+    ]
+
+
 def file_filters(
     selection: Selection, queries: Mapping[str, Query], query: str, known: Collection[str]
 ) -> list[Filter]:
@@ -96,7 +116,7 @@ def file_filters(
 def check_entity(entity: str, source: str, known: Collection[str], error: type[DataError]) -> None:
     """Raise an error for an entity that no file name has and BIDS does not define."""
     if entity not in known:
-        near = nearest(entity, sorted(known))
+        near = entity_of_key().get(entity) or nearest(entity, sorted(known))
         hint = f"Did you mean {near}? " if near else ""
         raise error(
             f"{source}: {entity} is not an entity of file names. {hint}"
@@ -130,15 +150,37 @@ def narrow(maps: Sequence[ImageFile], filters: Iterable[Filter]) -> Sequence[Ima
                 f"{criterion.entity} is {tally(maps, criterion.entity)}.\nFound: "
                 + "; ".join(f"{e}: {tally(maps, e)}" for e in ("condition", "stat", "space", "task"))
                 + f"; subjects: {listed_in_order({image.subject for image in maps})}."
+                + (f"\n{_stat_advice(maps)}" if criterion.entity == "stat" else "")
             )
         maps = left
     return maps
 
 
+def _stat_advice(maps: Iterable[ImageFile]) -> str:
+    """Return what to write in the model where no map is of the wanted statistic."""
+    maps = list(maps)
+    present = {image.stat for image in maps if image.stat}
+    measures = sorted({str(image.stat) for image in maps if image.is_measure}, key=natural)
+    if stats := [stat for stat in ESTIMATES if stat in present][:1] or measures:
+        return f'To analyse {joined(stats)}, write "Select": {json.dumps({"stat": stats})} in {BLOCK}.'
+    one = json.dumps({"stat": sorted(present)[:1]})
+    return (
+        "A group analysis takes estimates of effects, not their t, z, p or variance: let the first-level program write "
+        f'them. Other maps are only taken if the model says so, such as "Select": {one} in {BLOCK}.'
+    )
+
+
 def unmatched_labels(maps: Sequence[ImageFile], filters: Iterable[Filter]) -> list[str]:
-    """Return warnings about labels that no map has, of filters with several labels."""
+    """Return warnings about labels that no map has, of filters with several labels, and about measures among them."""
     notes: list[str] = []
     for criterion in filters:
+        if criterion.measures:
+            notes.append(
+                Warned(
+                    f"{joined(criterion.measures)}, which X names, shows a measure of the signal, not the effect of a "
+                    f"contrast: maps of stat {joined(criterion.measures)} are used"
+                )
+            )
         values = criterion.values or ()
         present = {label for image in maps if (label := image.label(criterion.entity)) is not None}
         meant = {value: _labels_meant(value, present, criterion.entity) for value in values if value != "*"}

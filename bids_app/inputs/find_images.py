@@ -17,14 +17,15 @@ from pathlib import Path
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
-from bids_app.console.text import MAX_LISTED, listed_in_order, natural
+from bids_app.console.text import MAX_LISTED, listed, listed_in_order, natural
 from bids_app.errors import InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
-from bids_app.inputs.naming import ENTITIES_FILE, SURFACES, VOLUMES, ImageFile, SourceDataset, read_name
+from bids_app.inputs.naming import ENTITIES_FILE, ImageFile, SourceDataset, is_surface, is_volume, read_name
 from bids_app.inputs.selection import Selection
 
 DESCRIPTION = "dataset_description.json"
 DESCRIPTION_EXAMPLE = '{"Name": "First-level maps", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}'
 MAP_NAMES = "sub-01_contrast-<condition>_stat-effect_statmap.nii.gz or sub-01_desc-<condition>_effect.nii.gz"
+SPM_NAME = re.compile(r"(^|/)s?\d*(con|beta|spm[TF])_\d{4}\.nii(\.gz)?$")
 NOT_WALKED = re.compile(r"/(sourcedata|code|logs|derivatives|figures|\.[^/]*)(/|$)")
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # surrogates, by which Python writes bytes that are not UTF-8
 
@@ -47,7 +48,9 @@ def search_datasets(selection: Selection) -> Found:
     InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError
     """
     check_folder(selection.bids_dir, "BIDS_DIR")
-    named = selection.derivatives or ((None, selection.bids_dir),)
+    folder = None if selection.derivatives else _of_study(selection.bids_dir)
+    named = selection.derivatives or ((None, folder or selection.bids_dir),)
+    notes: list[str] = [Warned(f"{selection.bids_dir} is a study; the maps are those of {folder}")] if folder else []
     roots = [root for _, root in named]
     for root in roots:
         check_folder(root, "--derivatives")
@@ -55,16 +58,15 @@ def search_datasets(selection: Selection) -> Found:
     datasets = [SourceDataset(name, root, _read_description(root)) for name, root in zip(names, roots, strict=True)]
     images: list[ImageFile] = []
     surfaces: list[ImageFile] = []
-    notes: list[str] = []
     for dataset in datasets:
         paths, warned = _index(dataset.root)
         notes += [*_description_notes(dataset), *warned]
-        surfaces += [read_name(dataset, path) for path in paths if path.endswith(SURFACES)]
-        volumes = [read_name(dataset, path) for path in paths if not path.endswith(SURFACES)]
+        surfaces += [read_name(dataset, path) for path in paths if is_surface(path)]
+        volumes = [read_name(dataset, path) for path in paths if not is_surface(path)]
         images += _declare_space(volumes, selection.space)
     maps = tuple(image for image in images if image.is_map)
     if not maps:
-        raise _no_maps(selection, roots, images, sum(image.is_map for image in surfaces))
+        raise _no_maps(selection, roots, images, surfaces)
     return Found(tuple(datasets), maps, tuple(image for image in images if not image.is_map), tuple(notes))
 
 
@@ -73,6 +75,32 @@ def check_folder(path: Path, option: str) -> None:
     if not path.is_dir():
         what = "is a file, not a folder" if path.exists() else "does not exist"
         raise MissingPathError(f"{option}: {path} {what}. Give the folder that holds the first-level maps.")
+
+
+def _of_study(root: Path) -> Path | None:
+    """Return the dataset in a study's derivatives that holds the maps; None if the root is no study, or holds maps.
+
+    Raises
+    ------
+    NothingMatchedError
+        Several hold maps, and none was named.
+    """
+    if not (root / DESCRIPTION).is_file() or _read_description(root).get("DatasetType") != "study":
+        return None
+    if next(_datasets_with_maps(root), None):
+        return None
+    folders = _derivatives_with_maps(root)
+    if len(folders) > 1:
+        raise NothingMatchedError(
+            f"{root} is a study, and {len(folders)} of its derivatives hold first-level maps. Name the one that is "
+            f"meant: {_options(folders)}"
+        )
+    return folders[0] if folders else None
+
+
+def _options(folders: Sequence[Path]) -> str:
+    """Return the options by which datasets are named."""
+    return listed([f"-d {folder}" for folder in folders], separator=" or ")
 
 
 def _link_names(named: Sequence[tuple[str | None, Path]]) -> list[str]:
@@ -140,11 +168,11 @@ def _index(root: Path) -> tuple[list[str], list[str]]:
             str(root),
             validate=False,
             is_derivative=True,
-            config=["bids", "derivatives", str(ENTITIES_FILE)],
+            config=[str(ENTITIES_FILE)],
             indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[skipped]),
         )
         # by name, since for pybids the extension of contrast-a.1_statmap.nii begins at the first point
-        paths = sorted((path for path in layout.get_files() if path.endswith(VOLUMES + SURFACES)), key=natural)
+        paths = sorted((path for path in layout.get_files() if is_volume(path) or is_surface(path)), key=natural)
         # Its database in memory would otherwise be open until the garbage collector complains.
         layout.session.close()
         layout.connection_manager.engine.dispose()
@@ -169,7 +197,7 @@ class _Skipped:
         if NOT_UTF8.search(path):  # the database of pybids cannot hold such a name
             self._unreadable.append(os.fsencode(path).decode(errors="backslashreplace"))
             return True
-        if path.endswith((".nii", ".nii.gz")) and (self._root / path[1:]).is_dir():
+        if is_volume(path) and (self._root / path[1:]).is_dir():
             self._folders.append(path)
             return True
         return False
@@ -195,47 +223,63 @@ def _declare_space(images: list[ImageFile], space: str | None) -> list[ImageFile
 
 
 def _no_maps(
-    selection: Selection, roots: Sequence[Path], images: Sequence[ImageFile], n_surfaces: int
+    selection: Selection, roots: Sequence[Path], images: Sequence[ImageFile], surfaces: Sequence[ImageFile]
 ) -> NothingMatchedError:
     """Return the error that there is no map at all, with where there may be some."""
     where = ", ".join(map(str, roots))
-    nameless = sum(image.condition is not None and image.stat is not None for image in images)
-    n_files = f"{len(images)} NIfTI files found" + (
-        f", {nameless} of them maps without sub-<label>" if nameless else ""
-    )
-    if n_surfaces:
+    if n_surfaces := sum(image.is_map for image in surfaces):
         return NothingMatchedError(
             f"No volumetric first-level map in {where}. {n_surfaces} CIFTI/GIFTI maps found: surface data cannot be "
             "analysed. Give maps in a volume space (NIfTI)."
         )
-    start = f"No first-level map in {where} ({n_files}). Maps have names such as {MAP_NAMES}."
-    folders = [] if selection.derivatives else _folders_with_maps(selection.bids_dir / "derivatives")
-    if folders:
-        advice = "There are maps in its derivatives; add " + " or ".join(
-            f"-d {folder}" for folder in folders[:MAX_LISTED]
+    start = f"No first-level map in {where} ({_counts(images, surfaces)})."
+    if n_spm := sum(SPM_NAME.search(image.relative_path) is not None for image in images):
+        return NothingMatchedError(
+            f"{start} {n_spm} have names of SPM, such as con_0001.nii (as bidspm keeps them, too), which do not tell "
+            "their condition: SPM.mat does. List the maps in a table and give it with --maps."
         )
+    folders = [] if selection.derivatives else _derivatives_with_maps(selection.bids_dir)
+    if folders:
+        advice = f"There are maps in its derivatives; add {_options(folders)}"
     else:
         advice = "Give the folder with the maps by -d, or list them in a table and give it with --maps"
-    return NothingMatchedError(f"{start} {advice}.")
+    return NothingMatchedError(f"{start} Maps have names such as {MAP_NAMES}. {advice}.")
 
 
-def _folders_with_maps(derivatives: Path) -> list[Path]:
-    """Return, for each folder in derivatives/ that holds maps, the dataset of the first map."""
-    folders = []
-    for child in _subfolders(derivatives) if derivatives.is_dir() else []:
-        if first := next(_walk_maps(child), None):
-            parents = first.parents[: len(first.relative_to(child).parents)]
-            folders.append(next((p for p in parents if (p / DESCRIPTION).is_file()), child))
-    return folders
+def _counts(images: Sequence[ImageFile], surfaces: Sequence[ImageFile]) -> str:
+    """Return what was found instead of maps, with the numbers of files."""
+    nameless = sum(image.condition is not None and image.stat is not None for image in images)
+    parts = [f"{len(images)} NIfTI files found"]
+    parts += [f"{nameless} of them maps without sub-<label>"] if nameless else []
+    parts += [f"{len(surfaces)} CIFTI/GIFTI files, none of them a map"] if surfaces else []
+    return ", ".join(parts)
 
 
-def _walk_maps(root: Path) -> Iterator[Path]:
-    """Yield the maps below a folder, without an index because only the first one is needed."""
-    dataset = SourceDataset("", root, {})
+def _derivatives_with_maps(root: Path) -> list[Path]:
+    """Return every dataset in the derivatives of a dataset that holds maps; a derivative may be a link."""
+    derivatives = root / "derivatives"
+    children = _subfolders(derivatives) if derivatives.is_dir() else []
+    return [dataset for child in children for dataset in _datasets_with_maps(child)]
+
+
+def _datasets_with_maps(root: Path) -> Iterator[Path]:
+    """Yield every dataset in a folder that holds maps: the nearest folder with a description, otherwise the root.
+
+    There is no index, and once a dataset is known the names of its images are not read.
+    """
+    known: set[Path] = set()
     for folder, inner, names in os.walk(root):
+        place = Path(folder)
         inner[:] = sorted(name for name in inner if not NOT_WALKED.search(f"/{name}"))
-        for name in sorted(names):
-            if name.endswith((".nii", ".nii.gz")) and not name.startswith("."):
-                image = read_name(dataset, (Path(folder) / name).relative_to(root).as_posix())
-                if image.is_map:
-                    yield image.path
+        around = [parent for parent in (place, *place.parents) if parent == root or root in parent.parents]
+        dataset = next((parent for parent in around if (parent / DESCRIPTION).is_file()), root)
+        if dataset in known:
+            continue
+        if any(_is_map(place / name, dataset) for name in names if is_volume(name) and not name.startswith(".")):
+            known.add(dataset)
+            yield dataset
+
+
+def _is_map(path: Path, dataset: Path) -> bool:
+    """Return whether a file is a map of a dataset, by its name."""
+    return read_name(SourceDataset("", dataset, {}), path.relative_to(dataset).as_posix()).is_map

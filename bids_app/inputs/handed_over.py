@@ -24,6 +24,7 @@ from bids_app.inputs.filters import (
     known_entities,
     model_filters,
     narrow,
+    with_measures,
 )
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.naming import ImageFile, tally
@@ -82,7 +83,8 @@ def offer_maps(
         A filter, or the source of the node, leaves no map.
     """
     of_model, notes = model_filters(selection, model, node, found)
-    filters = (*of_model, *command_line_filters(selection, queries, known_entities(found)))
+    asked_for = [*of_model, *command_line_filters(selection, queries, known_entities(found))]
+    filters = tuple(with_measures(node, found.maps, asked_for))
     maps: Sequence[ImageFile] = narrow(found.maps, filters)
     if node.sources and not selection.maps_table:
         asked = {each.entity for each in filters if each.source != "Input"}

@@ -1,26 +1,34 @@
 """Names of images: the entities in them, and the condition, statistic and space that they stand for.
 
-The keys that pybids does not know are in entities.json.
+All entities are in entities.json, which is also what pybids is given: a new version of its own lists changes nothing.
+Programs differ in which entity tells the maps of a subject apart; docs/programs.md has a row for each.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids.layout import Config
-
 from bids_app.console.text import listed, natural
 
 ENTITIES_FILE = Path(__file__).with_name("entities.json")
 # Suffixes that name a statistic, as in sub-01_desc-IniFF_effect.nii.gz.
+ESTIMATES = ("effect", "cope", "beta")  # names of the map of a contrast's estimate, preferred first
 STAT_SUFFIXES = frozenset({"effect", "variance", "t", "F", "z", "p", "stat", "dof", "cope", "varcope", "beta"})
-VOLUMES = (".nii", ".nii.gz")
-SURFACES = (".gii", ".func.gii", ".shape.gii", ".dscalar.nii", ".pscalar.nii", ".dtseries.nii", ".ptseries.nii")
+# Measures of the signal itself, which no model was fitted for, as in sub-01_task-rest_desc-sm4Zstd_reho.nii.gz
+MEASURES = frozenset({"alff", "falff", "reho", "vmhc", "dcb", "dcw", "ecb", "ecw", "lfcdb", "lfcdw"})
+# What says which map it is, the first one that is there; HALFpipe's own `contrast` is that of a model over runs
+WHAT_IT_SHOWS = ("contrast", "taskcontrast", "seed", "component")
+OF_HALFPIPE = ("taskcontrast", "seed", "component", "contrast")
+# The extensions of images, in any case: those of CIFTI end like a volume's
+CIFTI = r"\.[a-z]*(conn|series|scalar|label|fan|fibersamp|fibertemp)\.nii"
+SURFACES = re.compile(rf"({CIFTI}|(\.[a-z]+)?\.gii)(\.gz)?$", re.I)
+VOLUMES = re.compile(r"\.nii(\.gz)?$", re.I)
 PAIR = re.compile(r"([0-9a-zA-Z]+)-(.+)")
 # Entities that no key of a name stands for: they are found otherwise, or mean something else in a filter.
 NOT_A_KEY = frozenset({"condition", "subject", "suffix", "extension", "datatype", "scans", "fmap"})
@@ -68,12 +76,19 @@ class ImageFile:
         """Whether it is a map: the name gives a subject, a condition and a statistic."""
         return None not in (self.condition, self.stat, self.entities.get("subject"))
 
+    @property
+    def is_measure(self) -> bool:
+        """Whether it shows a measure of the signal, which is condition and statistic at once (reho, alff)."""
+        if self.condition != self.stat or _what_it_shows(self.entities):  # a contrast may be called z
+            return False
+        return self.stat is not None and self.stat not in STAT_SUFFIXES
+
 
 @functools.cache
 def entity_patterns() -> dict[str, re.Pattern[str]]:
-    """Return the pattern of every entity known to pybids and to our own configuration."""
-    configs = [Config.load(config) for config in ("bids", "derivatives", str(ENTITIES_FILE))]
-    return {name: entity.regex for config in configs for name, entity in config.entities.items()}
+    """Return the pattern of every entity that names may have."""
+    entities = json.loads(ENTITIES_FILE.read_text(encoding="utf-8"))["entities"]
+    return {entity["name"]: re.compile(entity["pattern"]) for entity in entities}
 
 
 def read_entities(relative_path: str) -> dict[str, str]:
@@ -81,7 +96,7 @@ def read_entities(relative_path: str) -> dict[str, str]:
 
     pybids searches the absolute path, so that every map of a dataset in /data/sub-99/ would belong to subject 99: here
     the file name comes first, and the folders inside the dataset second. A label ends at a separator, so that `a-b` is
-    not cut to `a`. A pair of the file name whose key pybids does not know is an entity named by its key.
+    not cut to `a`. A pair of the file name whose key is not in entities.json is an entity named by its key.
     """
     path = f"/{relative_path}"
     name = path[path.rindex("/") :]
@@ -94,20 +109,29 @@ def read_entities(relative_path: str) -> dict[str, str]:
                 break
     pairs = [pair for piece in _pieces(name[1:]) if (pair := PAIR.fullmatch(piece)) and pair[1] not in NOT_A_KEY]
     # of two pairs with the same key the first counts, as in pybids
-    return entities | {_entity_of_key().get(pair[1], pair[1]): pair[2] for pair in reversed(pairs)}
+    return entities | {entity_of_key().get(pair[1], pair[1]): pair[2] for pair in reversed(pairs)}
 
 
 @functools.cache
-def _entity_of_key() -> dict[str, str]:
+def entity_of_key() -> dict[str, str]:
     """Return the entity of each key of file names, such as acquisition for acq."""
     patterns = entity_patterns().items()
     return {key: entity for entity, pattern in patterns for key in re.findall(r"([a-zA-Z]+)-\(", pattern.pattern)}
 
 
+def is_surface(path: str) -> bool:
+    """Return whether a file is a surface or grayordinate image (GIFTI, CIFTI), by its name."""
+    return SURFACES.search(path) is not None
+
+
+def is_volume(path: str) -> bool:
+    """Return whether a file is a volume (NIfTI), by its name."""
+    return VOLUMES.search(path) is not None and not is_surface(path)
+
+
 def _pieces(name: str) -> list[str]:
     """Return the parts of a file's name between underscores, without its extension."""
-    extension = max((end for end in VOLUMES + SURFACES if name.endswith(end)), key=len, default="")
-    return name.removesuffix(extension).split("_")
+    return (SURFACES if is_surface(name) else VOLUMES).sub("", name).split("_")
 
 
 def _cut_labels(name: str) -> tuple[str, ...]:
@@ -133,18 +157,34 @@ def read_name(dataset: SourceDataset, relative_path: str) -> ImageFile:
     """Return what the name of a file says about it."""
     entities = read_entities(relative_path)
     suffix = entities.get("suffix", "")
-    named_stat = suffix if suffix in STAT_SUFFIXES else None
+    named = suffix if suffix in STAT_SUFFIXES or suffix.casefold() in MEASURES else None
+    stat = entities.get("stat") or named
     return ImageFile(
         path=dataset.root / relative_path,
         relative_path=relative_path,
         dataset=dataset.name,
         entities=entities,
-        condition=entities.get("contrast")
-        or entities.get("taskcontrast")
-        or (entities.get("desc") if named_stat else None),
-        stat=entities.get("stat") or named_stat,
+        condition=_what_it_shows(entities) or _measure(suffix, stat) or (entities.get("desc") if named else None),
+        stat=stat,
         space=space_of(entities),
     )
+
+
+def _what_it_shows(entities: Mapping[str, str]) -> str | None:
+    """Return the label of contrast or seed, or the component of a dual regression together with its map."""
+    labels = {entity.casefold(): label for entity, label in reversed(list(entities.items()))}  # Seed-pcc is a seed too
+    entity = next((each for each in (OF_HALFPIPE if "feature" in labels else WHAT_IT_SHOWS) if each in labels), None)
+    if entity != "component":
+        return labels[entity] if entity else None
+    # a component is a number, which without the name of its map tells nothing
+    return f"{labels['map']}Component{labels[entity]}" if "map" in labels else f"component{labels[entity]}"
+
+
+def _measure(suffix: str, stat: str | None) -> str | None:
+    """Return the measure that a map shows, by its suffix or its statistic; None if it shows something else."""
+    if stat is None or stat in STAT_SUFFIXES:
+        return None
+    return stat if suffix == "boldmap" or stat.casefold() in MEASURES else None
 
 
 def tally(images: Iterable[ImageFile], entity: str) -> str:

@@ -167,8 +167,10 @@ def _sources(dataset: SourceDataset) -> Iterator[Path]:
 
 
 def _raw_datasets(roots: Iterable[Path]) -> Iterator[Path]:
-    """Yield <raw> for each <raw>/derivatives/<name>, at any depth."""
+    """Yield <raw> for each <raw>/derivatives/<name>, at any depth, and where a study <raw> keeps its raw data."""
     for root in roots:
         absolute = Path(os.path.abspath(root))  # noqa: PTH100 - Path.resolve would follow links
         if inner := next((folder for folder in absolute.parents if folder.name == "derivatives"), None):
             yield inner.parent
+            if (raw := inner.parent / "sourcedata" / "raw").is_dir():
+                yield raw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bids_app.cli.analyse import _build_parser, _run_options, main
-from bids_app.cli.arguments import check_output, with_dashes
+from bids_app.cli.arguments import PROGRAM, check_output, with_dashes
 from bids_app.errors import OutputError, UsageError
 from bids_app.runtime.cpu_and_memory_limits import usable_cpus
 from bids_app.runtime.options import RunOptions
@@ -362,6 +363,32 @@ def test_an_output_in_a_derivative_that_is_read_leaves_with_73(study: Path) -> N
     """What `--derivatives` names is input as well, also where it is a place that is free otherwise."""
     (study / "in" / "derivatives" / "fsl").mkdir(parents=True)
     assert main(["in", "in/derivatives/fsl", "group", "-m", "model.json", "-d", "in/derivatives/fsl"]) == 73
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize(
+    ("writer", "folder", "refused"),
+    [
+        ("FitLins", "in/derivatives/fsl/x", True),
+        ("FitLins", "in/derivatives/new", False),
+        (PROGRAM, "in/derivatives/fsl/.work", False),
+    ],
+)
+def test_an_output_in_a_derivative_of_another_program_is_refused(
+    writer: str,
+    folder: str,
+    refused: bool,  # noqa: FBT001
+) -> None:
+    """It may be the one whose maps are read; our own holds the scratch folder, and its neighbours are free."""
+    description = Path("in/derivatives/fsl/dataset_description.json")
+    description.parent.mkdir(parents=True)
+    description.write_text(json.dumps({"GeneratedBy": [{"Name": writer}]}))
+    (Path("in/derivatives") / description.name).write_text("{}")
+    if refused:
+        with pytest.raises(OutputError, match=r"lies inside the dataset .*fsl, which is never modified"):
+            check_output(Path(folder), [Path("in")])
+    else:
+        check_output(Path(folder), [Path("in")])
 
 
 def test_an_output_that_is_a_file_leaves_with_73(capsys: pytest.CaptureFixture[str], study: Path) -> None:

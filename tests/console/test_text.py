@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_app.console.text import duration, file_label, indented, listed, listed_in_order, natural, shown
+from bids_app.console.text import (
+    duration,
+    file_label,
+    indented,
+    listed,
+    listed_in_order,
+    natural,
+    nearest,
+    shown,
+    suggestion,
+)
 
 NAMES = [f"sub-{number}" for number in range(1, 31)]
 
@@ -74,3 +84,62 @@ def test_values_are_shown_as_json_and_cut() -> None:
 )
 def test_a_contrast_name_becomes_a_label(name: str, label: str) -> None:
     assert file_label(name) == label
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "near"),
+    [
+        # slips of the pen
+        ("scrabled", "scrambled", True),
+        ("Colour", "Color", True),
+        ("sesion", "session", True),
+        ("hiC", "hiB", True),
+        ("Imn", "Imm", True),
+        ("group.patients", "group.patient", True),
+        ("grouo.patinet", "group.patient", True),
+        ("faces_gt_hauses", "faces_gt_houses", True),
+        # case and punctuation
+        ("iniff", "IniFF", True),
+        ("Ini_FF", "IniFF", True),
+        ("a-b", "a_b", True),
+        # abbreviations
+        ("Perm", "Permutation", True),
+        ("acq", "acquisition", True),
+        ("group.pat", "group.patient", True),
+        ("f", "faces", False),
+        ("Pe", "Permutation", False),
+        # other names that begin or end alike
+        ("group.patient", "group.2", False),
+        ("group.patient", "group.control", False),
+        ("grouo.patinet", "group.control", False),
+        ("group.patient", "group", False),
+        ("group", "group.patient", False),
+        ("faces_gt_houses", "faces", False),
+        ("age:group", "sex:group", False),
+        ("run-1", "run-2", False),
+        ("group.10", "group.1", False),
+        ("faces", "f", False),
+        # nothing alike
+        ("Colour", "Alpha", False),
+        ("Colour", "N", False),
+        ("", "N", False),
+        ("...", "-", False),
+    ],
+)
+def test_a_name_is_suggested_only_where_it_may_be_meant(word: str, known: str, near: bool) -> None:  # noqa: FBT001
+    """A far-fetched suggestion would mislead."""
+    assert nearest(word, [known]) == (known if near else None)
+
+
+def test_of_several_near_names_the_nearest_is_suggested() -> None:
+    """Whatever their order."""
+    for names in itertools.permutations(["ImmFF", "IniFF", "IniUF"]):
+        assert nearest("inifff", names) == "IniFF"
+
+
+def test_a_suggestion_is_the_nearest_name_or_the_list_of_all_and_never_an_empty_list() -> None:
+    """Long lists are cut."""
+    assert suggestion("fcaes", ["faces", "houses"]) == '; did you mean "faces"?'
+    assert suggestion("tools", ["faces", "houses"]) == "; expected one of faces, houses"
+    assert suggestion("tools", iter(NAMES)).endswith("sub-19, sub-20 and 10 more")
+    assert suggestion("tools", []) == "; there is none, so leave it out"

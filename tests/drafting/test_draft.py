@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app.drafting.draft import WIDTH, FirstModel, first_model, how_to_run, look, written
-from bids_app.errors import DataError, NothingMatchedError, UsageError
+from bids_app.errors import DataError, NothingMatchedError, UsageError, Warned
 from bids_app.inputs.choose_and_order_maps import find_maps
 from bids_app.inputs.selection import Selection
 from bids_app.model.read_model import read_model
 from bids_app.model.settings import GroupLevelSettings, effect_names
 from builders.datasets import NINE, flat, two_by_two, write
+from builders.programs import C_PAC, FITLINS, HALFPIPE, HALFPIPE_RUNS, NILEARN, XCP_D, Program
 
 WITHIN = {"stimulus": ("FF", "UF", "SF"), "presentation": ("Ini", "Imm", "Del")}
 PATTERN = "{presentation}{stimulus}"
@@ -288,3 +289,75 @@ def test_lines_are_filled_and_not_overfull(make_derivative: Callable[..., Path])
     text = draft(make_derivative(conditions, n_subjects=2)).text
     assert max(map(len, text.splitlines())) <= WIDTH
     assert '{"Name": "condition00", "Test": "t", "ConditionList": ["condition00"], "Weights": [1]}' in text
+
+
+# Programs
+
+
+@pytest.mark.parametrize(
+    ("program", "query", "x", "select"),
+    [
+        (FITLINS, {"node": "subjectLevel"}, ["faces", "houses"], {"node": ["subjectLevel"], "stat": ["effect"]}),
+        (NILEARN, {"session": "pre"}, ["iniff", "iniffMinusImmff"], {"session": ["pre"], "stat": ["effect"]}),
+        (HALFPIPE, {"feature": "seedCorr"}, ["leftAmygdala", "pcc"], {"feature": ["seedCorr"], "stat": ["effect"]}),
+        (HALFPIPE, {"stat": ["alff", "reho"]}, ["alff", "reho"], {"stat": ["alff", "reho"]}),
+        (XCP_D, {"desc": None}, ["alff", "reho"], {"stat": ["alff", "reho"]}),
+        (XCP_D, {"desc": "smooth"}, ["alff"], {"desc": ["smooth"], "stat": ["alff"]}),
+        (
+            *(C_PAC, {"desc": "sm4Zstd", "space": "MNI152NLin6ASym"}, ["alff", "dcw", "falff", "reho"]),
+            {
+                **{"desc": ["sm4Zstd"], "space": ["MNI152NLin6ASym"]},
+                "stat": ["alff", "dcw", "falff", "reho"],
+            },
+        ),
+    ],
+)
+def test_a_model_is_drafted_for_the_tree_of_a_program(
+    program: Program, query: dict[str, Any], x: list[str], select: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """The filter file takes the place of Select; the model that it gives finds all maps by itself."""
+    program.plant(tmp_path / "d")
+    (tmp_path / "filter.json").write_text(json.dumps({"statmap": query}))
+    model = draft(tmp_path / "d", filter_file=tmp_path / "filter.json")
+    assert [name for name in node_of(model)["Model"]["X"] if name != "subject"] == x
+    assert block_of(model)["Select"] == select
+    (tmp_path / "model.json").write_text(model.text)
+    spec = read_model(tmp_path / "model.json")
+    file = tmp_path / "filter.json" if None in query.values() else None
+    maps = find_maps(Selection(tmp_path / "d", filter_file=file), spec, spec.nodes[0])
+    assert len(maps.table) == 4 * len(x)
+
+
+@pytest.mark.parametrize(
+    ("program", "advice"),
+    [
+        (FITLINS, '{"statmap": {"node": ["subjectLevel"]}}'),
+        (HALFPIPE_RUNS, '{"statmap": {"model": ["overRuns"]}}'),
+        (XCP_D, '{"statmap": {"desc": ["smooth"]}}'),
+    ],
+)
+def test_where_a_choice_is_needed_the_filter_file_is_written_out(program: Program, advice: str, tmp_path: Path) -> None:
+    """What the error says works."""
+    program.plant(tmp_path / "d")
+    with pytest.raises(DataError) as caught:
+        draft(tmp_path / "d")
+    assert str(caught.value).endswith(f"a file that holds {advice}.")
+    (tmp_path / "filter.json").write_text(advice)
+    assert draft(tmp_path / "d", filter_file=tmp_path / "filter.json").text
+
+
+def test_measures_beside_effects_are_named_and_not_drafted(tmp_path: Path) -> None:
+    """Nor are those of the quality of the data."""
+    HALFPIPE.plant(tmp_path / "d")
+    model = draft(tmp_path / "d")
+    assert not {"reho", "alff", "falff", "tsnr"} & {*node_of(model)["Model"]["X"]}
+    (note,) = model.notes
+    assert note.startswith("not in this model: alff, falff and reho; --bids-filter-file")
+    assert '{"statmap": {"stat": ["alff", "falff", "reho"]}}' in note
+
+
+def test_a_model_of_test_statistics_is_a_warning(tmp_path: Path) -> None:
+    root = write(tmp_path / "d", [flat(s, "a", stat="z") for s in ("01", "02")])
+    (note,) = draft(root).notes
+    assert "the maps show z, not estimates of effects" in note
+    assert isinstance(note, Warned)

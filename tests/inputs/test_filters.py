@@ -131,7 +131,7 @@ def test_an_entity_of_the_filter_file_that_no_name_has_is_an_error(tmp_path: Pat
     """The message names the query and the entity that may be meant."""
     file = tmp_path / "filter.json"
     file.write_text('{"statmap": {"sub": "01"}}', encoding="utf-8")
-    with pytest.raises(DataError, match=r"filter\.json: statmap: sub is not an entity.*subject"):
+    with pytest.raises(DataError, match=r"filter\.json: statmap: sub is not an entity.*Did you mean subject\?"):
         find(write(tmp_path / "d", two_by_two()), filter_file=file)
 
 

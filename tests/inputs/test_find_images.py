@@ -20,6 +20,7 @@ from bids_app.errors import (
     UsageError,
     Warned,
 )
+from bids_app.inputs.participants import find_participants
 from bids_app.inputs.validator import _validator_lines, advisory_validation
 from builders.datasets import DERIVATIVE, NINE, PIPELINE, find, flat, paths, two_by_two, write
 
@@ -256,6 +257,84 @@ def test_a_raw_dataset_names_its_derivatives_that_hold_maps(tmp_path: Path) -> N
     message = str(caught.value)
     assert f"-d {raw}/derivatives/nilearn or -d {raw}/derivatives/results/first-level." in message
     assert "fmriprep" not in message
+
+
+STUDY = {"Name": "study", "BIDSVersion": "1.10.1", "DatasetType": "study"}
+
+
+def test_the_maps_of_a_study_are_those_of_the_one_derivative_that_has_some(tmp_path: Path) -> None:
+    """Derivatives without maps, raw data and sources are beside it; what is taken is a warning."""
+    study = write(tmp_path / "study", [], STUDY)
+    write(
+        study / "sourcedata" / "raw", ["sub-01/func/sub-01_task-x_bold.nii.gz"], {"Name": "r", "BIDSVersion": "1.10.1"}
+    )
+    write(study / "derivatives" / "fmriprep", ["sub-01/func/sub-01_task-x_desc-preproc_bold.nii.gz"])
+    names = [f"{name[:6]}/{name}" for name in two_by_two()]
+    taken = write(study / "derivatives" / "fitlins" / "0.11" / "output", names)
+    maps = find(study)
+    assert paths(maps) == names
+    assert [dataset.root for dataset in maps.datasets] == [taken]
+    (note,) = [note for note in maps.notes if "study" in note]
+    assert note == f"{study} is a study; the maps are those of {taken}"
+    assert isinstance(note, Warned)
+
+
+@pytest.mark.parametrize("second", ["nilearn", "fitlins/0.12/output"])
+def test_of_several_derivatives_of_a_study_one_must_be_named(second: str, tmp_path: Path) -> None:
+    """Versions of one program are several, too."""
+    study = write(tmp_path / "study", [], STUDY)
+    one = write(study / "derivatives" / "fitlins" / "0.11" / "output", two_by_two())
+    two = write(study / "derivatives" / second, two_by_two())
+    with pytest.raises(NothingMatchedError) as caught:
+        find(study)
+    assert "2 of its derivatives hold first-level maps" in str(caught.value)
+    assert f"-d {one}" in str(caught.value)
+    assert f"-d {two}" in str(caught.value)
+    maps = find(study, derivatives=((None, two),))
+    assert [dataset.root for dataset in maps.datasets] == [two]
+    assert not any("study" in note for note in maps.notes)
+
+
+def test_a_derivative_of_a_study_may_be_a_link_and_need_a_description(tmp_path: Path) -> None:
+    """It lies on another disk, often; HALFpipe writes no description, and the error says what to write where."""
+    study = write(tmp_path / "study", [], STUDY)
+    (study / "derivatives").mkdir()
+    elsewhere = write(tmp_path / "scratch", two_by_two(), None)
+    (study / "derivatives" / "halfpipe").symlink_to(elsewhere)
+    with pytest.raises(InvalidDatasetError, match=r"derivatives/halfpipe is not a BIDS dataset.*\"DatasetType\""):
+        find(study)
+    write(elsewhere, [])
+    assert paths(find(study)) == two_by_two()
+
+
+def test_a_study_that_holds_maps_itself_is_read_as_before(tmp_path: Path) -> None:
+    """Its derivatives are left alone."""
+    study = write(tmp_path / "study", two_by_two(), STUDY)
+    write(study / "derivatives" / "nilearn", two_by_two("_task-x"))
+    maps = find(study)
+    assert paths(maps) == two_by_two()
+    assert any("has DatasetType 'study'" in note for note in maps.notes)
+
+
+def test_a_study_without_maps_says_so(tmp_path: Path) -> None:
+    """Surface images and maps of groups are none."""
+    study = write(tmp_path / "study", [], STUDY)
+    surface = "sub-01_contrast-a_stat-effect_statmap.dscalar.nii"
+    write(study / "derivatives" / "fitlins", [surface, "contrast-a_stat-effect_statmap.nii.gz"])
+    with pytest.raises(NothingMatchedError, match=r"No first-level map in .*study \(0 NIfTI files found\).*by -d"):
+        find(study)
+
+
+def test_the_participants_of_a_study_are_those_of_its_raw_data(tmp_path: Path) -> None:
+    """Which lie in sourcedata/raw; a table at the root of the study comes first."""
+    study = write(tmp_path / "study", [], STUDY)
+    raw = write(study / "sourcedata" / "raw", [], {"Name": "r", "BIDSVersion": "1.10.1"})
+    write(study / "derivatives" / "fitlins", two_by_two())
+    (raw / "participants.tsv").write_text("participant_id\tgroup\nsub-01\ta\nsub-02\tb\n")
+    datasets = find(study).datasets
+    assert find_participants(study, datasets, ["group"]).source == raw / "participants.tsv"
+    (study / "participants.tsv").write_text("participant_id\tgroup\nsub-01\ta\nsub-02\tb\n")
+    assert find_participants(study, datasets, ["group"]).source == study / "participants.tsv"
 
 
 def test_a_dataset_without_maps_says_what_a_map_is_called(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_text_for_a_number_names_the_subject_and_the_text(tmp_path: Path, text: 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("Famity", r'did you mean "family"\?'), ("site", "its columns are family, age, score")],
+    [("Famity", r'did you mean "family"\?'), ("site", "expected one of family, age, score")],
 )
 def test_an_unknown_column_names_the_nearest_one_or_all(three: Participants, name: str, hint: str) -> None:
     """Together with the file."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.console.text import nearest
 from bids_app.model import settings
 from bids_app.model.settings import (
     FactorSettings,
@@ -85,14 +84,6 @@ def test_named_blocks_flip_as_a_whole_unless_told_otherwise(
     assert permutation.flips_whole_blocks is whole
     assert participant_columns(GroupLevelSettings(permutation=permutation)) == ((blocks,) if blocks else ())
     assert participant_columns(GroupLevelSettings(permutation=None)) == ()
-
-
-def test_nothing_near_nothing_suggested() -> None:
-    """A far-fetched suggestion would mislead; near ones ignore case and take beginnings."""
-    assert nearest("Colour", ["N", "Alpha"]) is None
-    assert nearest("", ["N", "Alpha"]) is None
-    assert nearest("iniff", ["ImmFF", "IniFF"]) == "IniFF"
-    assert nearest("Perm", ["Report", "Permutation"]) == "Permutation"
 
 
 def test_a_contrast_whose_weights_do_not_fit_cannot_be_made() -> None:

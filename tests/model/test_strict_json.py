@@ -118,7 +118,7 @@ def test_typos_are_listed_together() -> None:
     assert lines == [
         '  Nodes[0].Contrasts[0]: unknown key "Weight"; did you mean "Weights"? '
         "Known keys: Description, Name, ConditionList, Weights, Test",
-        f'  {BLOCK}.Permutation: unknown key "NumPerm"; did you mean "N"? Known keys: '
+        f'  {BLOCK}.Permutation: unknown key "NumPerm"; known keys: '
         "N, Statistics, ClusterFormingP, ClusterFormingT, Connectivity, Shuffle, ExchangeabilityBlocks, FlipBlocks, "
         "Alpha, AcrossContrasts, Tail",
     ]
