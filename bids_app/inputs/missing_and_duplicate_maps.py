@@ -128,11 +128,17 @@ def absence_notes(absent: Mapping[str, tuple[str, ...]]) -> list[str]:
     )
 
 
-def check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> None:
-    """Raise DataError if a subject and condition has several maps that are not its runs."""
-    wrong = {cell: images for cell, images in cells.items() if len(images) > 1 and not _are_runs(images)}
+def check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]], *, is_table: bool = False) -> None:
+    """Raise DataError if a subject and condition has several maps that are not its runs.
+
+    What the rows of a table stand for is what its columns say, whatever the files are called.
+    """
+    are_runs = _are_rows_of_runs if is_table else _are_runs
+    wrong = {cell: images for cell, images in cells.items() if len(images) > 1 and not are_runs(images)}
     if not wrong:
         return
+    if is_table:
+        raise _several_rows(wrong)
     (subject, condition), images = next(iter(wrong.items()))
     first, second = _twins(images) or (images[0], images[-1])
     differing = _differing([first, second])
@@ -169,6 +175,29 @@ def _are_runs(images: Sequence[ImageFile]) -> bool:
     """Return whether maps are runs; a map without a run label beside them may already be their mean."""
     named = all(image.entities.get("run", "").isdecimal() for image in images)
     return named and _differing(images) == ["run"] and _twins(images) is None
+
+
+def _are_rows_of_runs(images: Sequence[ImageFile]) -> bool:
+    """Return whether rows of a table are the runs of one session."""
+    numbers = [int(run) if (run := image.entities.get("run", "")).isdecimal() else None for image in images]
+    same_session = len({image.entities.get("session") for image in images}) == 1
+    return same_session and None not in numbers and len(set(numbers)) == len(numbers)
+
+
+def _several_rows(wrong: Mapping[tuple[str, str], Sequence[ImageFile]]) -> DataError:
+    """Return the error for several rows of a table that are not runs: they differ in the session, or lack the run."""
+    (subject, condition), images = next(iter(wrong.items()))
+    differing = [e for e in ("session", "run") if len({image.entities.get(e) for image in images}) > 1]
+    what = "; ".join(f"{entity}: {tally(images, entity)}" for entity in differing)
+    advice = (
+        _advice("session", images)
+        if "session" in differing
+        else "Give every row of a map its run in the column run, or keep one row for each map."
+    )
+    return DataError(
+        f"--maps: sub-{subject} has {len(images)} rows of {condition} where one is expected ({what}). Pairs of subject "
+        f"and condition like this: {len(wrong)}. Two of the maps:\n  {images[0].path}\n  {images[-1].path}\n{advice}"
+    )
 
 
 def _advice(entity: str, images: Sequence[ImageFile]) -> str:

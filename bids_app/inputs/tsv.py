@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ class Table:
         return {name: cell for name, cell in zip(self.header, row, strict=True) if name}
 
 
-def read_tsv(path: Path, required: Sequence[str], *, option: str = "", fill: bool = False) -> Table:
+def read_tsv(
+    path: Path, required: Sequence[str], *, option: str = "", fill: bool = False, content: bytes | None = None
+) -> Table:
     """Read a table: UTF-8 text, with or without a byte order mark, the names of the columns in the first line.
 
     Parameters
@@ -38,6 +41,8 @@ def read_tsv(path: Path, required: Sequence[str], *, option: str = "", fill: boo
         The command-line option that named the table, for messages.
     fill : bool
         Whether rows that end early are filled with empty cells rather than refused.
+    content : bytes, optional
+        Of the table where it was read already; `path` is then its name in messages.
 
     Raises
     ------
@@ -47,12 +52,13 @@ def read_tsv(path: Path, required: Sequence[str], *, option: str = "", fill: boo
         It is not such a table, lacks a required column, has one twice, or a row has too many cells or too few.
     """
     source = f"{option}: {path}" if option else str(path)
-    if not path.exists():
+    if content is None and not path.exists():
         if path.is_symlink():
             raise DataError(f"{source} is a link to content that has not been fetched (git-annex). Get it first.")
         raise MissingPathError(f"{source} does not exist; expected a tab-separated table.")
-    _check_size(path, source)
-    lines = _read_lines(path, source)
+    if content is None:
+        _check_size(path, source)
+    lines = _read_lines(path, source, content)
     header = lines[0][1] if lines else []
     _check_header(header, required, source)
     rows = {}
@@ -67,10 +73,11 @@ def read_tsv(path: Path, required: Sequence[str], *, option: str = "", fill: boo
     return Table(tuple(header), rows)
 
 
-def _read_lines(path: Path, source: str) -> list[tuple[int, list[str]]]:
+def _read_lines(path: Path, source: str, content: bytes | None) -> list[tuple[int, list[str]]]:
     """Return the number and the cells of every line that is not blank."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open("rb") if content is None else io.BytesIO(content) as binary:
+            file = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
             reader = csv.reader(file, delimiter="\t", strict=True)
             lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except UnicodeDecodeError as error:

@@ -21,6 +21,7 @@ from bids_app.results.files import write_json, write_text
 from bids_app.results.values import RunFacts
 from bids_app.runtime.cpu_and_memory_limits import container
 from bids_app.runtime.options import RunOptions, command_line
+from bids_app.spaces.image_pairs import image_parts
 
 PACKAGES = (
     "nilearn",
@@ -96,8 +97,9 @@ def identify_analysis(model: ModelSpec, node: NodeSpec, inputs: InputMaps, desig
     table = inputs.files
     masks = (options.mask,) if options.mask else inputs.masks
     paths = [*table["path"], *masks, *inputs.overview.values()]
-    files = [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    names = [[str(entry) for entry in table[column]] for column in ("participant_id", "condition", "relative_path")]
+    files = [(part.stat().st_size, part.stat().st_mtime_ns) for path in paths for part in image_parts(path)]
+    columns = ["participant_id", "condition", "relative_path", *(["volume"] if "volume" in table else [])]
+    names = [[str(entry) for entry in table[column]] for column in columns]
     laid_out = (design.matrix, design.between, design.subjects, design.cells, design.blocks, design.variance_groups)
     document = json.dumps(model.document, sort_keys=True, default=str)
     versions = json.dumps(package_versions(), sort_keys=True)
