@@ -112,7 +112,7 @@ def kind(action: argparse.Action) -> str:
     """Return the type that Boutiques has for an option."""
     if action.nargs == 0:
         return "Flag"
-    if action.type is arguments.path_argument:
+    if action.type in (arguments.path_argument, arguments.table_argument):
         return "String" if action.dest in FOLDERS_TO_COME else "File"
     return "Number" if "smallest" in getattr(action.type, "keywords", {}) else "String"
 

@@ -22,12 +22,14 @@ from bids_app.cli.arguments import (
     analysis_level,
     check_inputs,
     check_output,
+    check_output_beside_maps,
     integer_argument,
     path_argument,
+    read_table,
     unique,
     with_dashes,
 )
-from bids_app.errors import GroupLevelError, UsageError, printable
+from bids_app.errors import AnalysisLevelError, GroupLevelError, UsageError, printable
 
 if TYPE_CHECKING:
     from bids_app.runtime.options import RunOptions
@@ -104,15 +106,13 @@ def _execute(arguments: Sequence[str]) -> int:
     """Parse, check, run and return the exit code; the stages are imported last, so that help and errors are fast."""
     try:
         words = with_dashes(arguments)
-        parsed = _build_parser(needs_model="--reports-only" not in words).parse_args(words)
+        parsed = _parse(words)
     except SystemExit as leaving:  # --help and --version have printed their text
         return int(leaving.code or 0)
     if not parsed.reports_only:  # which needs no input
         check_inputs(parsed)
-    inputs = [parsed.bids_dir, *(path for _, path in parsed.derivatives)]
-    check_output(parsed.output_dir, inputs)
     options = _run_options(parsed)
-    check_output(options.scratch, inputs, "--work-dir")
+    _check_folders(options)
     from bids_app.runtime import caches
 
     caches.unpack()  # before anything imports numba
@@ -125,6 +125,45 @@ def _execute(arguments: Sequence[str]) -> int:
             interrupt.add_note(advice)
         raise
     return 0
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    """Return the parsed arguments; with --maps BIDS_DIR may be left out, and is then the current folder."""
+    needs_model = "--reports-only" not in words
+    try:
+        return _build_parser(needs_model=needs_model).parse_args(words)
+    except UsageError as error:
+        if not any(word.partition("=")[0] == "--maps" for word in words):
+            raise
+        try:
+            return _build_parser(needs_model=needs_model, needs_dataset=False).parse_args(words)
+        except UsageError:
+            pass
+        except AnalysisLevelError:  # two places are filled, and the second one is not "group"
+            if "arguments are required" in str(error):
+                raise
+        raise
+
+
+def _check_folders(options: RunOptions) -> None:
+    """Raise OutputError if OUTPUT_DIR or the work folder is part of the input."""
+    derivatives = [path for _, path in options.derivatives]
+    for folder, name in ((options.output_dir, "OUTPUT_DIR"), (options.scratch, "--work-dir")):
+        if options.bids_dir != Path() or not (options.maps or options.reports_only):
+            check_output(folder, [options.bids_dir, *derivatives], name)
+            continue
+        check_output(folder, derivatives, name)
+        check_output_beside_maps(folder, _map_files(options), name)
+
+
+def _map_files(options: RunOptions) -> list[Path]:
+    """Return the files that the table of maps names; none for a report that is made again, which reads no input."""
+    if options.maps is None or options.reports_only:
+        return []
+    from bids_app.inputs.maps_rows import read_rows
+
+    paths = read_rows(options.maps, options.maps_content).paths().values()
+    return [path for path in paths if os.path.lexists(path)]  # False too for names that no file can have
 
 
 @contextmanager
@@ -194,6 +233,7 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         model=parsed.model or Path(),
         derivatives=tuple(parsed.derivatives),
         maps=parsed.maps,
+        maps_content=None if parsed.reports_only else read_table(parsed),
         participants=parsed.participants,
         participant_label=unique(parsed.participant_label),
         session_label=unique(parsed.session_label),
@@ -213,8 +253,8 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
     )
 
 
-def _build_parser(*, needs_model: bool = True) -> Parser:
-    """Return the parser of the whole command line; remaking a report needs no model."""
+def _build_parser(*, needs_model: bool = True, needs_dataset: bool = True) -> Parser:
+    """Return the parser of the whole command line; remaking a report needs no model, a table of maps no dataset."""
     parser = Parser(
         prog=PROGRAM,
         usage="%(prog)s BIDS_DIR OUTPUT_DIR group --model FILE [options]",
@@ -224,7 +264,14 @@ def _build_parser(*, needs_model: bool = True) -> Parser:
         allow_abbrev=False,
         add_help=False,
     )
-    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=path_argument, help="dataset with the first-level maps")
+    if needs_dataset:
+        parser.add_argument(
+            "bids_dir",
+            metavar="BIDS_DIR",
+            type=path_argument,
+            help="dataset with the first-level maps; with --maps it may be left out",
+        )
+    parser.set_defaults(bids_dir=Path())
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=path_argument, help="folder for the results")
     parser.add_argument("analysis_level", metavar="group", type=analysis_level, help="the only analysis level")
     _add_input_options(parser.add_argument_group("what to analyse"), needs_model=needs_model)

@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "find_images": ["Found"],
         "load_maps": ["as_image", "keep_voxels"],
         "map_reader": ["MaskedMaps"],
+        "maps_rows": ["read_rows", "read_standard_input"],
         "naming": ["ImageFile", "SourceDataset", "tally"],
         "participants": ["find_participants", "not_analysed"],
         "selection": ["Query", "read_filter_file", "Selection"],
