@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["load_maps"],
     submod_attrs={
         "choose_and_order_maps": ["find_maps", "InputMaps", "search"],
+        "contrast_names": ["NamesFile", "NATIVE", "program_map", "ProgramMap", "read_names"],
         "columns": [
             "is_number",
             "is_numeric",
@@ -22,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "filters": ["command_line_filters", "Filter", "fold", "folds", "keep", "known_entities", "narrow"],
         "find_images": ["Found"],
         "load_maps": ["as_image", "keep_voxels"],
+        "map_patterns": ["find_by_patterns", "PatternMatch", "to_expression", "TOKEN"],
         "map_reader": ["MaskedMaps"],
         "maps_rows": ["read_rows", "read_standard_input"],
         "naming": ["ImageFile", "SourceDataset", "tally"],
