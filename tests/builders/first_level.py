@@ -80,8 +80,10 @@ def gfeat_folder(gfeat: Path, names: Sequence[str]) -> Path:
     return gfeat
 
 
-def afni_dataset(folder: Path, prefix: str, labels: Sequence[str], space: str = "MNI") -> Path:
-    """Copy nibabel's AFNI dataset of three sub-bricks, with other labels and another space."""
+def afni_dataset(
+    folder: Path, prefix: str, labels: Sequence[str], space: str = "MNI", values: np.ndarray | None = None
+) -> Path:
+    """Copy nibabel's AFNI dataset of three sub-bricks, with other labels and another space, and maybe other voxels."""
     assert len(labels) == 3
     text = "~".join(labels)
     head = (EXAMPLES / "example4d+orig.HEAD").read_text()
@@ -89,7 +91,10 @@ def afni_dataset(folder: Path, prefix: str, labels: Sequence[str], space: str = 
     head = head.replace("count = 5\n'ORIG~", f"count = {len(space) + 1}\n'{space}~")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{prefix}.HEAD").write_text(head)
-    shutil.copy(EXAMPLES / "example4d+orig.BRIK.gz", folder / f"{prefix}.BRIK.gz")
+    if values is None:
+        shutil.copy(EXAMPLES / "example4d+orig.BRIK.gz", folder / f"{prefix}.BRIK.gz")
+    else:  # the first index is the fastest, and the header asks for 16 bits
+        (folder / f"{prefix}.BRIK").write_bytes(values.astype("<i2").tobytes(order="F"))
     return folder / f"{prefix}.HEAD"
 
 
