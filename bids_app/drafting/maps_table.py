@@ -134,7 +134,7 @@ def _afni_entries(match: PatternMatch, sub_bricks: Sequence[str]) -> list[_Entry
         expression = to_expression(pattern)
         for label in dict.fromkeys(header.labels):
             if found := expression.fullmatch(label):
-                volume_number(match.path, label)  # which stops where the label stands for several
+                volume_number(match.path, label, header)  # which stops where the label stands for several
                 named = found.groupdict().get("condition") or re.sub(r"#\d+(_Coef)?$", "", label)
                 refusal = "a test statistic: use coefficients (#0_Coef)" if STATISTIC_OF_AFNI.search(label) else ""
                 key = named.removesuffix("_GLT")

@@ -144,7 +144,8 @@ def _read_spm(path: Path) -> NamesFile:
         file = Path(str(getattr(contrast.Vcon, "fname", ""))).stem
         if re.fullmatch(r"con_\d+", file) and int(file[4:]) != number:
             return NamesFile({}, f"has its contrast {number} ({contrast.name}) in {file}: contrasts were renumbered")
-        if str(contrast.STAT) == "T" and (name := _one_line(str(contrast.name))):
+        # what is empty in MATLAB is an array here
+        if contrast.STAT == "T" and isinstance(contrast.name, str) and (name := _one_line(contrast.name)):
             names[str(number)] = name
     return NamesFile(names)
 

@@ -81,10 +81,12 @@ def load_maps(
     """
     _check_paths_differ(maps.table)
     room = room or MapStorage()
-    path, number = places(maps.table)[0][0]
+    placed = places(maps.table)
+    path, number = placed[0][0]
     first = read_volume(path, room.of_one_map, number)
     given, notes = _intersect(mask_paths, first.grid, room)
-    reader = MapReader(maps.table, first, given, tuple(path.name for path in mask_paths), notes, room, {}, set())
+    names = tuple(path.name for path in mask_paths)
+    reader = MapReader(maps.table, placed, first, given, names, notes, room, {}, set())
     load = partial(_load_covered, coverage=coverage) if coverage < 1 else _load_complete
     loaded = load(reader, n_jobs, np.float32)
     precision: tuple[str, ...] = ()

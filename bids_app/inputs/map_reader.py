@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,8 @@ class MapReader:
     """Reads the map files of a node and compares each with the first."""
 
     table: pd.DataFrame
+    places: Sequence[tuple[Place, ...]]
+    """Where the maps of each row are."""
     first: VolumeData
     given: Booleans
     """(i, j, k) intersection of the given masks; without any, the whole grid."""
@@ -96,11 +98,6 @@ class MapReader:
     """Filled by reading."""
     rounded: set[int]
     """Rows that were rounded when stored; filled by reading."""
-
-    @property
-    def places(self) -> list[tuple[Place, ...]]:
-        """Where the maps of each row are."""
-        return places(self.table)
 
     @property
     def subjects(self) -> list[str]:

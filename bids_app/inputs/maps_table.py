@@ -33,7 +33,9 @@ def read_maps_table(path: Path, selection: Selection) -> Found:
     dataset = SourceDataset("maps", table.folder, {})
     images = {line: _read_row(dataset, row) for line, row in table.rows.items()}
     _check_rows_are_files(table, images)
-    headers = {line: read_afni_header(image.path) for line, image in images.items() if _is_read_now(image.path)}
+    afni = {line: image.path for line, image in images.items() if _is_read_now(image.path)}
+    read = {path: read_afni_header(path) for path in set(afni.values())}
+    headers = {line: read[path] for line, path in afni.items()}
     images = {
         line: _with_header(image, table, line, headers.get(line), selection.space) for line, image in images.items()
     }
@@ -92,7 +94,7 @@ def _with_header(
             f"--maps: {table.name}, line {line}: {_short(image.path)} has {header.n_volumes} sub-bricks. Name one, by "
             f"its label or number, in the column volume: {listed(labels)}."
         )
-    volume = volume_number(image.path, text) if text and (header or not is_afni(image.path)) else None
+    volume = volume_number(image.path, text, header) if text and (header or not is_afni(image.path)) else None
     return replace(image, volume=volume, space=image.space or declared_space or (header.space if header else None))
 
 

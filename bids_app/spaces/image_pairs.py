@@ -114,8 +114,14 @@ def read_afni_header(path: Path) -> AfniHeader:
     return AfniHeader(n_volumes, labels if any(labels) else (), space)
 
 
-def volume_number(path: Path, text: str) -> int:
+def volume_number(path: Path, text: str, header: AfniHeader | None = None) -> int:
     """Return the number of a volume that is given by its number, from 0, or by the label of AFNI's sub-brick.
+
+    Parameters
+    ----------
+    path : Path
+    text : number or label
+    header : of an AFNI dataset, if it was read already
 
     Raises
     ------
@@ -129,7 +135,7 @@ def volume_number(path: Path, text: str) -> int:
             f'{path}: the volume "{text}" is not a whole number from 0; only the sub-bricks of AFNI files (.HEAD, '
             ".BRIK) have labels."
         )
-    header = read_afni_header(path)
+    header = header or read_afni_header(path)
     found = [number for number, label in enumerate(header.labels) if label == text]
     if text.isdecimal():
         found = sorted({int(text), *found})

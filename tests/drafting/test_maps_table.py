@@ -131,6 +131,14 @@ def test_a_damaged_mat_file_is_told(tmp_path: Path, content: bytes) -> None:
     assert rows(table)[0]["condition"] == "con_0001"
 
 
+def test_a_contrast_without_a_name_and_a_model_without_contrasts_keep_the_names_of_files(tmp_path: Path) -> None:
+    write_spm_mat(spm_folder(tmp_path, "01") / "SPM.mat", ["", "houses"])
+    conditions = [row["condition"] for row in rows(draft(tmp_path, "spm/sub-{subject}/con_{condition}.nii"))]
+    assert conditions == ["con_0001", "houses"]
+    write_spm_mat(tmp_path / "spm/sub-01/SPM.mat", [])
+    assert rows(draft(tmp_path, "spm/sub-{subject}/con_0002.nii"))[0]["condition"] == "con_0002"
+
+
 def test_renumbered_contrasts_are_not_named(tmp_path: Path) -> None:
     """SPM.mat in which the second contrast is in the file of the third."""
     write_spm_mat(spm_folder(tmp_path, "01") / "SPM.mat", ["a", "c"], files=["con_0001.nii", "con_0003.nii"])
