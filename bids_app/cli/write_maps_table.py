@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -63,6 +64,8 @@ def _execute(arguments: Sequence[str]) -> int:
     if parsed.output:
         _write(parsed.output, table.text)
     else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # as the analysis reads it, whatever the terminal shows
         sys.stdout.write(table.text)
     return 0
 

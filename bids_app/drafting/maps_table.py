@@ -17,6 +17,7 @@ from pathlib import Path
 from bids_app.console.text import indented, listed, listed_in_order, natural, suggestion
 from bids_app.errors import DataError, UsageError, Warned
 from bids_app.inputs.contrast_names import NATIVE, NamesFile, ProgramMap, program_map, read_names
+from bids_app.inputs.find_images import NOT_UTF8
 from bids_app.inputs.map_patterns import PatternMatch, find_by_patterns, to_expression
 from bids_app.spaces.image_pairs import is_afni, read_afni_header, volume_number
 
@@ -287,6 +288,9 @@ def _row(entry: _Entry, condition: str, start: Path) -> dict[str, str]:
             "the placeholder, as in run{run}."
         )
     path = os.path.relpath(os.path.abspath(entry.match.path), os.path.realpath(start))  # noqa: PTH100 - links stay links
+    if NOT_UTF8.search(path):
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise DataError(f"{shown}: the name is not UTF-8, and no table can hold it. Rename it, or use a link.")
     return {
         "participant_id": f"sub-{entry.subject}",
         "condition": condition,

@@ -130,6 +130,24 @@ def test_errors_leave_with_the_codes_of_the_app_and_print_no_table(
     assert printed.out == ""
 
 
+def test_the_table_is_utf8_in_any_locale(study: Path) -> None:
+    write_spm_mat(study / "spm/sub-01/SPM.mat", ["größer"])
+    done = subprocess.run(
+        f"PYTHONIOENCODING=latin-1 {WRITE} . 'spm/sub-{{subject}}1/con_0001.nii' -q",
+        shell=True, cwd=study, env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.decode("utf-8").splitlines() == [
+        "participant_id\tcondition\tpath", "sub-0\tgrößer\tspm/sub-01/con_0001.nii"
+    ]  # fmt: skip
+
+
+def test_a_name_that_is_not_utf8_is_refused(study: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (study / os.fsdecode(b"spm/sub-\xe9")).mkdir()
+    (study / os.fsdecode(b"spm/sub-\xe9/con_0001.nii")).touch()
+    assert main([".", "spm/sub-{subject}/con_0001.nii"]) == 65
+    assert r"sub-\xe9/con_0001.nii: the name is not UTF-8" in capfd.readouterr().err
+
+
 def test_a_folder_that_cannot_be_written_leaves_with_73(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (study / "maps.tsv").mkdir()
     assert main([".", "spm/sub-{subject}/con_0001.nii", "-o", "maps.tsv"]) == 73
