@@ -190,6 +190,11 @@ def test_rows_that_differ_in_the_run_only_are_averaged_with_the_warning_of_a_dat
             r"sub-1 has 2 rows of A.*session: post \(1\), pre \(1\).*Choose one with --session-label pre",
         ),
         (
+            "participant_id\tcondition\tsession\trun\tpath\n",
+            ["1\tA\tpre\t1\ta.nii", "1\tA\tpost\t2\tb.nii", "2\tA\tpre\t1\tc.nii"],
+            r"sub-1 has 2 rows of A.*session: post \(1\), pre \(1\); run: 1 \(1\), 2 \(1\).*--session-label pre",
+        ),
+        (
             "participant_id\tcondition\tsession\tpath\n",
             ["1\tA\tpre\ta.nii", "1\tA\tpre\tb.nii"],
             "number the runs of a map in a column run.*sub-1 A ses-pre: lines 2, 3",
