@@ -252,17 +252,13 @@ def check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR",
 def check_output_beside_maps(folder: Path, maps: Iterable[Path], name: str = "OUTPUT_DIR") -> None:
     """Raise OutputError for a folder among the maps of a table, where BIDS_DIR is the current folder or left out.
 
-    The current folder is then no dataset, and results may lie below it; but what holds the maps is input: the folder
-    that all of them below the current one have in common, or, if that is the current one, each of its folders with
-    maps; and the very folders of maps elsewhere.
+    The current folder is then no dataset, and results may lie below it; but each of its folders that holds maps,
+    however deep, is input, and so are the very folders of maps elsewhere.
     """
     here, output = Path(os.path.realpath(".")), Path(os.path.realpath(folder))
     homes = {Path(os.path.realpath(path.parent)) for path in maps}
     below = [home for home in homes if home.is_relative_to(here)]
-    if below and (common := Path(os.path.commonpath(below))) != here:
-        inputs = {common}
-    else:
-        inputs = {here.joinpath(*home.relative_to(here).parts[:1]) for home in below}
+    inputs = {here.joinpath(*home.relative_to(here).parts[:1]) for home in below}
     free = output.relative_to(here).parts[:1] == ("derivatives",) if output.is_relative_to(here) else True
     check_output(folder, [Path()] if output == here or free else [], name)
     check_output(folder, sorted(homes if free else homes | inputs), name, "input folder of maps")

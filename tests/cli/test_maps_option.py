@@ -223,6 +223,7 @@ def test_no_result_goes_where_maps_are(
     ("maps", "refused", "allowed"),
     [
         (["a/s1/x.nii", "a/s2/x.nii"], ["a", "a/s3", "a/s1/y"], ["b", "b/c", "derivatives/group"]),
+        (["a/m/s1/x.nii", "a/m/s2/x.nii"], ["a", "a/out", "a/m", "a/m/s3"], ["b", "derivatives/group"]),
         (["s1/m/x.nii", "s2/x.nii"], ["s1", "s1/y", "s2/y", "s1/m"], ["out", "s3", "derivatives/group"]),
         (["x.nii", "s2/y.nii"], ["out", "s2/z", "."], ["derivatives/group", "derivatives/group/a"]),
         (["derivatives/spm/s1/x.nii", "derivatives/spm/s2/x.nii"], ["derivatives/spm/s1/a"], ["derivatives/group"]),
