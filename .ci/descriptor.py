@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from bids_app.cli import analyse as cli
 from bids_app.cli import arguments
+from bids_app.cli import parser as cli
 
 REPOSITORY = Path(__file__).parent.parent
 Json = dict[str, object]
@@ -29,7 +29,7 @@ def main() -> None:
 
 def options() -> list[argparse.Action]:
     """Return what the parser takes, in the order of the command line."""
-    actions = [action for action in cli._build_parser()._actions if action.dest not in NOT_AN_ANALYSIS]
+    actions = [action for action in cli.build_parser()._actions if action.dest not in NOT_AN_ANALYSIS]
     return sorted(actions, key=lambda action: action.dest not in ORDER_OF_PLACES)
 
 
@@ -64,7 +64,7 @@ def descriptor(version: str) -> Json:
 def exclusions() -> list[Json]:
     """Return the options that exclude each other."""
     groups = [
-        [action.dest for action in group._group_actions] for group in cli._build_parser()._mutually_exclusive_groups
+        [action.dest for action in group._group_actions] for group in cli.build_parser()._mutually_exclusive_groups
     ]
     return [
         {"id": "_or_".join(names), "name": " or ".join(names), "members": names, "mutually-exclusive": True}
@@ -115,7 +115,7 @@ def kind(action: argparse.Action) -> str:
     """Return the type that Boutiques has for an option."""
     if action.nargs == 0:
         return "Flag"
-    if action.type is arguments.path_argument:
+    if action.type in (arguments.path_argument, arguments.table_argument):
         return "String" if action.dest in FOLDERS_TO_COME else "File"
     return "Number" if "smallest" in getattr(action.type, "keywords", {}) else "String"
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from bids_app.cli.analyse import _build_parser
+from bids_app.cli.parser import build_parser
 
 REPOSITORY = Path(__file__).parent.parent
 DESCRIPTOR = REPOSITORY / "boutiques.json"
 VERSION = (REPOSITORY / "version").read_text(encoding="utf-8").strip()
-PARSER = {action.dest: action for action in _build_parser()._actions if action.dest not in {"help", "version"}}
+PARSER = {action.dest: action for action in build_parser()._actions if action.dest not in {"help", "version"}}
 LABELS = {"participant_label", "session_label", "task_id", "space"}  # letters and digits only
 INPUTS: dict[str, Any] = {each["id"]: each for each in json.loads(DESCRIPTOR.read_text(encoding="utf-8"))["inputs"]}
 
@@ -59,7 +59,7 @@ def test_an_input_is_as_the_parser_takes_it(name: str) -> None:
 
 def test_the_command_that_boutiques_makes_is_read_back_as_it_was_meant(tmp_path: Path) -> None:
     """Every input at once: an option that is misspelt, or a list that swallows what follows, would show."""
-    excluded = {name for group in _build_parser()._mutually_exclusive_groups for name in dests(group)[1:]}
+    excluded = {name for group in build_parser()._mutually_exclusive_groups for name in dests(group)[1:]}
     meant: dict[str, Any] = {}
     for name, about in INPUTS.items():
         if name in excluded:
@@ -72,7 +72,7 @@ def test_the_command_that_boutiques_makes_is_read_back_as_it_was_meant(tmp_path:
     done = bosh("exec", "simulate", str(DESCRIPTOR), "-i", str(invocation))
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("bids-grouplevel ")]
-    parsed = vars(_build_parser().parse_args(shlex.split(line)[1:]))
+    parsed = vars(build_parser().parse_args(shlex.split(line)[1:]))
     plain = {
         name: [str(part[1]) if isinstance(part, tuple) else part for part in value]
         if isinstance(value, list)
@@ -93,9 +93,7 @@ def dests(group: argparse._MutuallyExclusiveGroup) -> list[str]:
 def test_options_that_exclude_each_other_do_so_in_the_descriptor() -> None:
     """Group by group, as in the parser."""
     groups = json.loads(DESCRIPTOR.read_text(encoding="utf-8"))["groups"]
-    assert [group["members"] for group in groups] == [
-        dests(each) for each in _build_parser()._mutually_exclusive_groups
-    ]
+    assert [group["members"] for group in groups] == [dests(each) for each in build_parser()._mutually_exclusive_groups]
     assert {group["mutually-exclusive"] for group in groups} == {True}
 
 

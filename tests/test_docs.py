@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 import bids_app.errors
-from bids_app.cli import analyse, self_test
+from bids_app.cli import self_test
+from bids_app.cli.parser import build_parser
 from bids_app.errors import GroupLevelError
 from bids_app.inputs.naming import MEASURES, SourceDataset, read_name
 from bids_app.model.read_model import read_model
@@ -221,7 +222,7 @@ def test_short_examples_are_settings() -> None:
 
 def test_every_option_is_documented_and_no_other() -> None:
     """Those of the parser, in all their spellings but the underscores."""
-    parser: argparse.ArgumentParser = analyse._build_parser()
+    parser: argparse.ArgumentParser = build_parser()
     options = {option for action in parser._actions for option in action.option_strings}
     table = [cells[0] for cells in rows(read("docs/command-line.md"))]
     documented = {option for cell in table for option in re.findall(r"(?<![\w-])--?[a-z][\w-]*", cell)}

@@ -16,43 +16,21 @@ from typing import TYPE_CHECKING
 
 from bids_app.cli.arguments import (
     PROGRAM,
-    Parser,
-    add_discovery_options,
-    add_information_options,
-    analysis_level,
     check_inputs,
     check_output,
-    integer_argument,
-    number_argument,
-    path_argument,
+    check_output_beside_maps,
+    read_table,
     unique,
     with_dashes,
 )
-from bids_app.errors import GroupLevelError, UsageError, printable
+from bids_app.cli.parser import build_parser
+from bids_app.errors import AnalysisLevelError, GroupLevelError, UsageError, printable
 
 if TYPE_CHECKING:
     from bids_app.runtime.options import RunOptions
 
 
 RAISED_EVERY = 1.0  # seconds after which a lost request to terminate is repeated
-
-MAX_THREADS, MAX_MB, MAX_SEED, MAX_LABEL = 4096, 10**9, 2**64 - 1, 2**31 - 1
-
-DESCRIPTION = """\
-Group-level statistics of first-level fMRI maps: repeated-measures ANOVA and contrasts, permutation
-inference, cluster and peak tables with atlas labels, and a report. The model is a BIDS Stats Model."""
-
-EPILOG = """\
-example:
-  bids-grouplevel DATASET RESULTS group --model model-faces_smdl.json
-
-Options that take several values (...) must follow the three positional arguments. Every option can
-also be written with underscores: --participant_label.
-
-exit codes:
-  0 done, 1 unexpected failure, 16 invalid dataset, 17 not "group", 18 nothing matched, 64 wrong usage,
-  65 bad data, model or covariates, 66 a path is missing, 73 output cannot be written, 130 interrupted,
-  143 terminated"""
 
 
 class _Terminated(KeyboardInterrupt):
@@ -105,15 +83,13 @@ def _execute(arguments: Sequence[str]) -> int:
     """Parse, check, run and return the exit code; the stages are imported last, so that help and errors are fast."""
     try:
         words = with_dashes(arguments)
-        parsed = _build_parser(needs_model="--reports-only" not in words).parse_args(words)
+        parsed = _parse(words)
     except SystemExit as leaving:  # --help and --version have printed their text
         return int(leaving.code or 0)
     if not parsed.reports_only:  # which needs no input
         check_inputs(parsed)
-    inputs = [parsed.bids_dir, *(path for _, path in parsed.derivatives)]
-    check_output(parsed.output_dir, inputs)
     options = _run_options(parsed)
-    check_output(options.scratch, inputs, "--work-dir")
+    _check_folders(options)
     from bids_app.runtime import caches
 
     caches.unpack()  # before anything imports numba
@@ -126,6 +102,45 @@ def _execute(arguments: Sequence[str]) -> int:
             interrupt.add_note(advice)
         raise
     return 0
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    """Return the parsed arguments; with --maps BIDS_DIR may be left out, and is then the current folder."""
+    needs_model = "--reports-only" not in words
+    try:
+        return build_parser(needs_model=needs_model).parse_args(words)
+    except UsageError as error:
+        if not any(word.partition("=")[0] == "--maps" for word in words):
+            raise
+        try:
+            return build_parser(needs_model=needs_model, needs_dataset=False).parse_args(words)
+        except UsageError:
+            pass
+        except AnalysisLevelError:  # two places are filled, and the second one is not "group"
+            if "arguments are required" in str(error):
+                raise
+        raise
+
+
+def _check_folders(options: RunOptions) -> None:
+    """Raise OutputError if OUTPUT_DIR or the work folder is part of the input."""
+    derivatives = [path for _, path in options.derivatives]
+    for folder, name in ((options.output_dir, "OUTPUT_DIR"), (options.scratch, "--work-dir")):
+        if options.bids_dir != Path() or not (options.maps or options.reports_only):
+            check_output(folder, [options.bids_dir, *derivatives], name)
+            continue
+        check_output(folder, derivatives, name)
+        check_output_beside_maps(folder, _map_files(options), name)
+
+
+def _map_files(options: RunOptions) -> list[Path]:
+    """Return the files that the table of maps names; none for a report that is made again, which reads no input."""
+    if options.maps is None or options.reports_only:
+        return []
+    from bids_app.inputs.maps_rows import read_rows
+
+    paths = read_rows(options.maps, options.maps_content).paths().values()
+    return [path for path in paths if os.path.lexists(path)]  # False too for names that no file can have
 
 
 @contextmanager
@@ -195,6 +210,7 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         model=parsed.model or Path(),
         derivatives=tuple(parsed.derivatives),
         maps=parsed.maps,
+        maps_content=None if parsed.reports_only else read_table(parsed),
         participants=parsed.participants,
         participant_label=unique(parsed.participant_label),
         session_label=unique(parsed.session_label),
@@ -214,118 +230,6 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         reports_only=parsed.reports_only,
         skip_bids_validation=parsed.skip_bids_validation,
         verbosity=-1 if parsed.quiet else parsed.verbose,
-    )
-
-
-def _build_parser(*, needs_model: bool = True) -> Parser:
-    """Return the parser of the whole command line; remaking a report needs no model."""
-    parser = Parser(
-        prog=PROGRAM,
-        usage="%(prog)s BIDS_DIR OUTPUT_DIR group --model FILE [options]",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=path_argument, help="dataset with the first-level maps")
-    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=path_argument, help="folder for the results")
-    parser.add_argument("analysis_level", metavar="group", type=analysis_level, help="the only analysis level")
-    _add_input_options(parser.add_argument_group("what to analyse"), needs_model=needs_model)
-    _add_run_options(parser.add_argument_group("how to run"))
-    add_information_options(parser)
-    return parser
-
-
-def _add_input_options(group: argparse._ArgumentGroup, *, needs_model: bool) -> None:
-    """Add the options that name or narrow the input."""
-    group.add_argument(
-        "-m", "--model", metavar="FILE", type=path_argument, required=needs_model, help="BIDS Stats Model (JSON)"
-    )
-    add_discovery_options(group)
-    group.add_argument(
-        "--participants",
-        metavar="FILE.tsv",
-        type=path_argument,
-        help="table with the participant columns that the model names, instead of participants.tsv",
-    )
-    group.add_argument(
-        "--mask",
-        metavar="FILE",
-        type=path_argument,
-        help="analysis mask (default: the model's, otherwise voxels that are finite and non-zero in every map)",
-    )
-    inside = group.add_mutually_exclusive_group()
-    inside.add_argument(
-        "--mask-threshold",
-        metavar="P",
-        type=partial(number_argument, smallest=0),
-        help="voxels of the mask above this value are inside, for a mask of probabilities",
-    )
-    inside.add_argument(
-        "--mask-label",
-        metavar="N",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=partial(integer_argument, smallest=1, largest=MAX_LABEL),
-        help="voxels of the mask with one of these values are inside, for an atlas",
-    )
-    group.add_argument(
-        "--resample-mask",
-        action="store_true",
-        help="bring a mask on another grid to that of the maps, by nearest neighbour; maps are never resampled",
-    )
-    group.add_argument(
-        "--node", metavar="NAME", nargs="+", action="extend", default=[], help="run only these Dataset nodes"
-    )
-
-
-def _add_run_options(group: argparse._ArgumentGroup) -> None:
-    """Add the options that control execution."""
-    group.add_argument(
-        "--nprocs",
-        "--n-cpus",
-        metavar="N",
-        type=partial(integer_argument, smallest=1, largest=MAX_THREADS),
-        help="threads (default: the number of CPUs available to this process)",
-    )
-    group.add_argument(
-        "--mem-mb",
-        metavar="MB",
-        type=partial(integer_argument, smallest=1, largest=MAX_MB),
-        help="memory limit in MB (default: the memory available to this process)",
-    )
-    group.add_argument(
-        "-w",
-        "--work-dir",
-        metavar="DIR",
-        type=path_argument,
-        help="folder for checkpoints, one per OUTPUT_DIR (default: OUTPUT_DIR/.work, removed at the end)",
-    )
-    group.add_argument(
-        "--random-seed",
-        metavar="INT",
-        type=partial(integer_argument, smallest=0, largest=MAX_SEED),
-        default=0,
-        help="seed of the permutations (default: 0)",
-    )
-    instead = group.add_mutually_exclusive_group()
-    instead.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check everything and print inputs, design, contrasts, permutations and cost; write nothing",
-    )
-    instead.add_argument(
-        "--reports-only",
-        action="store_true",
-        help="remake the report from the contents of OUTPUT_DIR; needs neither the input nor --model",
-    )
-    group.add_argument(
-        "--skip-bids-validation",
-        "--skip-bids-validator",
-        action="store_true",
-        help="skip the BIDS validator, whose findings never stop a run",
     )
 
 

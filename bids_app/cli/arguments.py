@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -46,8 +47,9 @@ def add_discovery_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--maps",
         metavar="FILE.tsv",
-        type=path_argument,
-        help="table of participant_id, condition and path (relative to the table), instead of searching folders",
+        type=table_argument,
+        help="table of participant_id, condition and path (relative to the table), instead of searching folders; "
+        "- reads it from standard input",
     )
     for option, prefix, what in (
         ("--participant-label", "sub-", "participants"),
@@ -114,6 +116,21 @@ def path_argument(text: str) -> Path:
             f"{MAX_NAME} in a name"
         )
     return path
+
+
+def table_argument(text: str) -> Path:
+    """Return the path of a table; "-" alone stands for standard input, and "./-" for a file of that name."""
+    path = path_argument(text)
+    return path.absolute() if str(path) == "-" != text else path
+
+
+def read_table(parsed: argparse.Namespace) -> bytes | None:
+    """Return the table of --maps if it comes through standard input, which can be read only once."""
+    if parsed.maps is None or str(parsed.maps) != "-":
+        return None
+    from bids_app.inputs.maps_rows import read_standard_input
+
+    return read_standard_input(sys.stdin)
 
 
 def _named_path(text: str) -> tuple[str | None, Path]:
@@ -187,7 +204,7 @@ def check_inputs(parsed: argparse.Namespace) -> None:
         _require(path, "--derivatives", folder=True)
     for option in ("--model", "--maps", "--participants", "--bids-filter-file", "--mask"):
         path = getattr(parsed, option[2:].replace("-", "_"), None)  # bids-grouplevel-model has fewer
-        if path is not None:
+        if path is not None and not (option == "--maps" and str(path) == "-"):
             _require(path, option, folder=False)
     _require_content(parsed)
     names = [name for name, _ in parsed.derivatives if name is not None]
@@ -224,7 +241,7 @@ def _require_content(parsed: argparse.Namespace) -> None:
         raise MissingPathError(f"BIDS_DIR: {parsed.bids_dir} is empty, expected a dataset{hint}")
 
 
-def check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR") -> None:
+def check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR", kind: str = "input dataset") -> None:
     """Raise OutputError for a folder inside an input, except below its ``derivatives`` folder, or if it is a file.
 
     Links are followed for the comparison only: the paths are used as typed, because in a git-annex dataset the targets
@@ -237,7 +254,7 @@ def check_output(folder: Path, inputs: Iterable[Path], name: str = "OUTPUT_DIR")
             continue
         below = output.relative_to(dataset).parts
         if len(below) < 2 or below[0] != "derivatives":
-            where = "is an input dataset itself" if not below else f"lies inside the input dataset {given}"
+            where = f"is an {kind} itself" if not below else f"lies inside the {kind} {given}"
             raise OutputError(
                 f"{name}: {folder} {where}, which is never modified.\n"
                 f"Choose a folder outside it, or {given / 'derivatives' / PROGRAM}"
@@ -255,3 +272,18 @@ def _is_dataset_of_others(folder: Path, derivatives: Path) -> bool:
     if derivatives not in folder.parents or not description.is_file():
         return False
     return f'"{PROGRAM}"' not in description.read_text(encoding="utf-8", errors="replace")
+
+
+def check_output_beside_maps(folder: Path, maps: Iterable[Path], name: str = "OUTPUT_DIR") -> None:
+    """Raise OutputError for a folder among the maps of a table, where BIDS_DIR is the current folder or left out.
+
+    The current folder is then no dataset, and results may lie below it; but each of its folders that holds maps,
+    however deep, is input, and so are the very folders of maps elsewhere.
+    """
+    here, output = Path(os.path.realpath(".")), Path(os.path.realpath(folder))
+    homes = {Path(os.path.realpath(path.parent)) for path in maps}
+    below = [home for home in homes if home.is_relative_to(here)]
+    inputs = {here.joinpath(*home.relative_to(here).parts[:1]) for home in below}
+    free = output.relative_to(here).parts[:1] == ("derivatives",) if output.is_relative_to(here) else True
+    check_output(folder, [Path()] if output == here or free else [], name)
+    check_output(folder, sorted(homes if free else homes | inputs), name, "input folder of maps")

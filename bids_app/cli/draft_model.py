@@ -14,6 +14,7 @@ from bids_app.cli.arguments import (
     add_information_options,
     check_inputs,
     path_argument,
+    read_table,
     unique,
     with_dashes,
 )
@@ -88,6 +89,7 @@ def _selection(parsed: argparse.Namespace) -> Selection:
         bids_dir=parsed.bids_dir,
         derivatives=tuple(parsed.derivatives),
         maps_table=parsed.maps,
+        maps_content=read_table(parsed),
         subjects=unique(parsed.participant_label),
         sessions=unique(parsed.session_label),
         tasks=unique(parsed.task_id),

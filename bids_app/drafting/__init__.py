@@ -1,4 +1,4 @@
-"""A first model file, drafted from the maps of a dataset."""
+"""A first model file, drafted from the maps of a dataset; and a table of maps, drafted from patterns of their files."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "draft": ["first_model", "how_to_run", "look"],
+        "maps_table": ["draft_maps_table"],
     },
 )

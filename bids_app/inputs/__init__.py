@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "analysis_mask": ["MaskChoice"],
         "choose_and_order_maps": ["find_maps", "InputMaps", "search"],
+        "contrast_names": ["NamesFile", "NATIVE", "program_map", "ProgramMap", "read_names"],
         "columns": [
             "column_or_indicator",
             "is_number",
@@ -23,11 +24,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "text_column",
         ],
         "filters": ["command_line_filters", "Filter", "fold", "folds", "keep", "known_entities", "narrow"],
-        "find_images": ["Found"],
+        "find_images": ["Found", "NOT_UTF8"],
         "formulas": ["formula_columns", "spellings"],
         "handed_over": ["labels_of_pattern", "Offer", "offer_maps", "WILDCARDS"],
         "load_maps": ["as_image", "keep_voxels"],
+        "map_patterns": ["find_by_patterns", "PatternMatch", "to_expression"],
         "map_reader": ["BeforeModel", "MaskedMaps"],
+        "maps_rows": ["read_rows", "read_standard_input"],
         "naming": ["ESTIMATES", "ImageFile", "MEASURES", "SourceDataset", "tally"],
         "participants": ["find_participants", "not_analysed", "with_zeros"],
         "parts": ["is_entity", "parts_of"],

@@ -46,6 +46,7 @@ from bids_app.inputs.naming import ImageFile, SourceDataset, space_of
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.settings import factor_cells
 from bids_app.model.specification import ModelSpec, NodeSpec
+from bids_app.spaces.image_pairs import image_parts
 
 INTERCEPT = "1"  # as text it may also be the name of a condition
 
@@ -54,10 +55,11 @@ INTERCEPT = "1"  # as text it may also be the name of a condition
 class InputMaps:
     """The first-level maps of one node; row i of `table` is row i of every array downstream."""
 
-    table: pd.DataFrame  # a row per map: subject, condition, paths (tuple of Path: several runs are averaged)
+    table: pd.DataFrame  # a row per map: subject, condition, paths (tuple of Path: several runs are averaged) and, if
+    # any map is a volume of a file that holds several, volumes (tuple of its number or None)
     subjects: tuple[str, ...]  # labels without sub-, natural order; the slow index of the rows
     conditions: tuple[str, ...]  # as the model spells them, in its order; the fast index of the rows
-    files: pd.DataFrame  # a row per file: participant_id, condition, path (Path), relative_path, dataset
+    files: pd.DataFrame  # a row per file: participant_id, condition, path (Path), relative_path, dataset; maybe volume
     entities: dict[str, str]  # task, space, res where all maps share them
     masks: tuple[Path, ...]  # analysis masks that match the model's Options.Mask
     overview: dict[str, Path]  # subject -> z map of the effects of interest, if the dataset has them
@@ -170,11 +172,11 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     absent = absent_maps(subjects, cells)
     if absent and node.settings.missing == "error":
         raise DataError(incomplete_message(subjects, cells, absent))
-    check_duplicates(cells, averaged)
+    check_duplicates(cells, averaged, is_table=selection.maps_table is not None)
     ordered = {cell: tuple(in_run_order(images)) for cell, images in cells.items() if images}
     choice = _Choice(ordered, tuple(labels))
     mixed_notes = check_kinds(ordered, filters, averaged, is_table=selection.maps_table is not None)
-    check_fetched(image.path for image in choice.images)
+    check_fetched(part for image in choice.images for part in image_parts(image.path))
     notes = [
         *absence_notes(absent),
         *_intercept_notes(node, labels),
@@ -269,7 +271,10 @@ def _intercept_notes(node: NodeSpec, labels: Mapping[str, str]) -> list[str]:
 def _map_table(choice: _Choice) -> pd.DataFrame:
     """Return a table with a row per map, in row order."""
     rows = [(*cell, tuple(image.path for image in images)) for cell, images in choice.cells.items()]
-    return pd.DataFrame(rows, columns=["subject", "condition", "paths"])
+    table = pd.DataFrame(rows, columns=["subject", "condition", "paths"])
+    if any(image.volume is not None for image in choice.images):
+        table["volumes"] = [tuple(image.volume for image in images) for images in choice.cells.values()]
+    return table
 
 
 def _file_table(choice: _Choice) -> pd.DataFrame:
@@ -279,7 +284,10 @@ def _file_table(choice: _Choice) -> pd.DataFrame:
         for (subject, condition), images in choice.cells.items()
         for image in images
     ]
-    return pd.DataFrame(rows, columns=["participant_id", "condition", "path", "relative_path", "dataset"])
+    table = pd.DataFrame(rows, columns=["participant_id", "condition", "path", "relative_path", "dataset"])
+    if any(image.volume is not None for image in choice.images):
+        table["volume"] = pd.Series([image.volume for image in choice.images], dtype=object)
+    return table
 
 
 def _shared_entities(images: Sequence[ImageFile]) -> dict[str, str]:
@@ -347,6 +355,7 @@ def _find_overview(maps: Sequence[ImageFile], filters: Iterable[Filter], choice:
         image
         for image in maps
         if image.stat == "z" and fold(image.condition or "") == "effectsofinterest" and image.path.exists()
+        if image.volume is None
     ]
     for criterion in filters:
         if criterion.entity not in ("stat", "condition", "contrast", "taskcontrast", "desc", "suffix"):

@@ -37,12 +37,15 @@ from bids_app.inputs.map_reader import (
     MapReader,
     MapRow,
     MaskedMaps,
+    Place,
     checksums,
     count_rounded,
+    places,
     unpack_bits,
 )
 from bids_app.runtime.execution import Threads
 from bids_app.runtime.memory import MapStorage
+from bids_app.spaces.image_pairs import image_parts
 from bids_app.spaces.smoothing import MaskSmoother
 from bids_app.spaces.volume import Image, VolumeData, read_volume, unmask
 
@@ -87,9 +90,11 @@ def load_maps(
     """
     _check_paths_differ(maps.table)
     room = room or MapStorage()
-    first = read_volume(maps.table["paths"].iloc[0][0], room.of_one_map)
+    placed = places(maps.table)
+    path, number = placed[0][0]
+    first = read_volume(path, room.of_one_map, number)
     given = intersect_masks(mask_paths, first, mask_choice, room.of_one_map)
-    reader = MapReader(maps.table, first, given.inside, given.names, given.notes, room, {}, set(), before)
+    reader = MapReader(maps.table, placed, first, given.inside, given.names, given.notes, room, {}, set(), before)
     load = partial(_load_covered, coverage=coverage) if coverage < 1 else _load_complete
     loaded = load(reader, n_jobs, np.float32)
     n_rounded = count_rounded(loaded.values, reader.zero_in_all(loaded.values)) if reader.rounded else 0
@@ -126,7 +131,7 @@ def _smoothed(loaded: MaskedMaps, reader: MapReader, n_jobs: int) -> MaskedMaps:
 def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> MaskedMaps:
     """Return the maps in the voxels that all of them have."""
     inside = np.flatnonzero(reader.given & reader.has(reader.first.data))
-    values = reader.room.array((len(reader.paths), inside.size), dtype)
+    values = reader.room.array((len(reader.places), inside.size), dtype)
 
     def fill(row: int) -> MapRow:
         """Store the mean of the files of a row."""
@@ -136,10 +141,10 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
             np.add(total, volume.data.ravel()[inside], out=total)
 
         surveyed = reader.survey(row, add)
-        reader.keep(total / len(reader.paths[row]) - reader.before.against, values, row)
+        reader.keep(total / len(reader.places[row]) - reader.before.against, values, row)
         return surveyed
 
-    rows = list(Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(reader.paths))))
+    rows = list(Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(reader.places))))
     shape = reader.given.shape
     of_subject = _by_subject(reader.subjects, [row.present for row in rows])
     mask = unpack_bits(np.bitwise_and.reduce([row.present for row in rows]), shape)
@@ -170,8 +175,8 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
 
 def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], coverage: float) -> MaskedMaps:
     """Return the maps in the voxels that enough subjects have, reading them first for the mask, then for the values."""
-    paths, shape = reader.paths, reader.given.shape
-    rows = list(Threads(n_jobs).map_ordered(partial(reader.survey, row) for row in range(len(paths))))
+    n_maps, shape = len(reader.places), reader.given.shape
+    rows = list(Threads(n_jobs).map_ordered(partial(reader.survey, row) for row in range(n_maps)))
     of_subject = _by_subject(reader.subjects, [row.present for row in rows])
     count = np.zeros(shape, np.int32)
     for bits in of_subject.values():
@@ -183,15 +188,15 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
     if not mask.any():
         where = f"the maps of at least {n_least} of {len(of_subject)} subjects (VoxelCoverage {coverage:g})"
         raise DataError(nothing_left(int(start.sum()), lost, where, reader))
-    values = reader.room.array((len(paths), int(mask.sum())), dtype)
+    values = reader.room.array((n_maps, int(mask.sum())), dtype)
 
     def fill(row: int) -> None:
         present = unpack_bits(rows[row].present, shape)[mask]
-        volumes = (read_volume(path, reader.room.of_one_map) for path in paths[row])
+        volumes = (read_volume(path, reader.room.of_one_map, number) for path, number in reader.places[row])
         total = sum(np.where(present, volume.data[mask], np.nan).astype(np.float64) for volume in volumes)
-        reader.keep(np.asarray(total / len(paths[row]) - reader.before.against), values, row)
+        reader.keep(np.asarray(total / len(reader.places[row]) - reader.before.against), values, row)
 
-    for _ in Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(paths))):
+    for _ in Threads(n_jobs).map_ordered(partial(fill, row) for row in range(n_maps)):
         pass  # each fills its own row
     n_partial = int((count[mask] < len(of_subject)).sum())
     masked = f"{'; '.join(reader.masks)}, " if reader.masks else ""
@@ -242,12 +247,19 @@ def as_image(values: NDArray[np.floating], maps: MaskedMaps) -> Image:
 
 
 def _check_paths_differ(table: pd.DataFrame) -> None:
-    """Raise DataError if one file is used for two maps, by which a subject would count twice or a difference vanish."""
-    owners: dict[Path, list[str]] = {}
-    for subject, condition, paths in table[["subject", "condition", "paths"]].itertuples(index=False):
-        for path in paths:
-            owners.setdefault(path.absolute(), []).append(f"sub-{subject} {condition}")
-    shared = [f"{path}: {listed(names, MAX_NAMES)}" for path, names in owners.items() if len(names) > 1]
+    """Raise DataError if one file is used for two maps, by which a subject would count twice or a difference vanish.
+
+    Volumes of a file are maps of their own; a pair is one file, by the name of either half.
+    """
+    owners: dict[Place, list[str]] = {}
+    for subject, condition, row in zip(table["subject"], table["condition"], places(table), strict=True):
+        for path, number in row:
+            owners.setdefault((image_parts(path.absolute())[0], number), []).append(f"sub-{subject} {condition}")
+    shared = [
+        f"{path}{'' if number is None else f', volume {number}'}: {listed(names, MAX_NAMES)}"
+        for (path, number), names in owners.items()
+        if len(names) > 1
+    ]
     if shared:
         raise DataError(
             f"Files used for more than one map ({len(shared)}):\n{listed(shared, MAX_NAMES, chr(10))}\n"

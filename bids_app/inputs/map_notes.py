@@ -11,7 +11,7 @@ from bids_app.arrays import Booleans
 from bids_app.console.text import listed
 from bids_app.errors import Warned
 from bids_app.inputs import plausibility
-from bids_app.inputs.map_reader import MapReader, MapRow, MaskedMaps, checksums, unpack_bits
+from bids_app.inputs.map_reader import MapReader, MapRow, MaskedMaps, unpack_bits
 from bids_app.spaces.smoothing import fwhm_in_voxels
 
 FEW = 0.05  # share of the mask; a loss of fewer voxels is nothing unusual
@@ -92,16 +92,16 @@ def on_zeros(reader: MapReader, rows: Sequence[MapRow], mask: Booleans) -> Itera
 def on_files(reader: MapReader) -> Iterator[str]:
     """Yield warnings about files: no position, implausible content, copies."""
     named = [
-        (label, reader.files[path]) for label, row in zip(reader.labels, reader.paths, strict=True) for path in row
+        (label, reader.files[place]) for label, row in zip(reader.labels, reader.places, strict=True) for place in row
     ]
-    if lost := [path for path in checksums(reader) if not reader.files[path].has_position]:
+    if lost := [place[0] for row in reader.places for place in row if not reader.files[place].has_position]:
         yield Warned(
             f"the headers of {len(lost)} of {len(reader.files)} maps hold no position (qform_code and sform_code are "
             f"0, or an Analyze image has no .mat file), such as {lost[0]}: coordinates in mm are a guess, and left and "
             "right may be swapped"
         )
     yield from plausibility.on_looks([(label, file.looks_like) for label, file in named])
-    yield from plausibility.on_copies("files with the same content", [(label, file.sha256) for label, file in named])
+    yield from plausibility.on_copies("files with the same content", [(label, file.content) for label, file in named])
 
 
 def before_notes(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
@@ -135,7 +135,7 @@ def on_values(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
         np.fmax(high, row, out=high)
         prints.append("" if np.isnan(row).all() else hashlib.sha256(row.tobytes()).hexdigest())
     # copies of a file are named as such
-    of_row = [tuple(reader.files[path].sha256 for path in paths) for paths in reader.paths]
+    of_row = [tuple(reader.files[place].content for place in row) for row in reader.places]
     first = dict(zip(reversed(of_row), reversed(reader.labels), strict=True))
     yield from plausibility.on_copies(
         "maps with the same values",

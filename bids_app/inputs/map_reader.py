@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from bids_app.runtime.memory import MapStorage
 from bids_app.spaces.volume import Grid, VolumeData, read_volume
 
 Bits = NDArray[np.uint8]
+Place = tuple[Path, int | None]  # of a map: its file, and its number in a file that holds several
 MAX_ROUNDING = 1e-4  # rounding to single precision, as a share of a voxel's spread over the maps
 BLOCK = 4096  # voxels sorted at a time
 
@@ -69,12 +70,19 @@ class MaskedMaps:
 
 @dataclass(frozen=True, slots=True)
 class MapFile:
-    """Facts about a file that was read."""
+    """Facts about a map that was read."""
 
     sha256: str
     has_position: bool
     looks_like: str
     """What it holds, if its values do not look like estimates; otherwise empty."""
+    volume: int | None = None
+    """Its number in a file that holds several."""
+
+    @property
+    def content(self) -> str:
+        """What is the same for copies."""
+        return self.sha256 if self.volume is None else f"{self.sha256} {self.volume}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,8 @@ class MapReader:
     """Reads the map files of a node and compares each with the first."""
 
     table: pd.DataFrame
+    places: Sequence[tuple[Place, ...]]
+    """Where the maps of each row are."""
     first: VolumeData
     given: Booleans
     """(i, j, k) intersection of the given masks; without any, the whole grid."""
@@ -98,16 +108,11 @@ class MapReader:
     notes: tuple[str, ...]
     """About the masks."""
     room: MapStorage
-    files: dict[Path, MapFile]
+    files: dict[Place, MapFile]
     """Filled by reading."""
     rounded: set[int]
     """Rows that were rounded when stored; filled by reading."""
     before: BeforeModel = BeforeModel()
-
-    @property
-    def paths(self) -> list[tuple[Path, ...]]:
-        """Files of each row."""
-        return list(self.table["paths"])
 
     @property
     def subjects(self) -> list[str]:
@@ -145,15 +150,23 @@ class MapReader:
     def survey(self, row: int, take: Callable[[VolumeData], None] | None = None) -> MapRow:
         """Read the files of a row, pass each to `take`, and return which voxels are present and which are zero."""
         present, zero = self.given.copy(), np.zeros_like(self.given)
-        for path in self.paths[row]:
-            volume = self.first if path == self.first.path else read_volume(path, self.room.of_one_map)
+        for path, number in self.places[row]:
+            is_first = (path, number) == (self.first.path, self.first.volume)
+            volume = self.first if is_first else read_volume(path, self.room.of_one_map, number)
             check_grid(path, volume.grid, self.first.path, self.first.grid)
-            self.files[path] = MapFile(volume.sha256, volume.has_position, plausibility.looks_like(volume.data))
+            looks_like = plausibility.looks_like(volume.data)
+            self.files[path, number] = MapFile(volume.sha256, volume.has_position, looks_like, number)
             present &= self.has(volume.data)
             zero |= volume.data == 0
             if take:
                 take(volume)
         return MapRow(np.packbits(present), np.packbits(zero))
+
+
+def places(table: pd.DataFrame) -> list[tuple[Place, ...]]:
+    """Return where the maps of each row of a table are; it has a column of volumes if any map is one of several."""
+    volumes = table["volumes"] if "volumes" in table else [(None,) * len(paths) for paths in table["paths"]]
+    return [tuple(zip(*row, strict=True)) for row in zip(table["paths"], volumes, strict=True)]
 
 
 def count_rounded(values: Stack, ignore: Booleans | None = None) -> int:
@@ -193,4 +206,4 @@ def check_grid(path: Path, grid: Grid, first_path: Path, first: Grid) -> None:
 
 def checksums(reader: MapReader) -> dict[Path, str]:
     """Return the checksums in the order of the rows, regardless of the order in which threads read them."""
-    return {path: reader.files[path].sha256 for row in reader.paths for path in row}
+    return {place[0]: reader.files[place].sha256 for row in reader.places for place in row}

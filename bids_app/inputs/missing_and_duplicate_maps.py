@@ -159,11 +159,19 @@ def absence_notes(absent: Mapping[str, tuple[str, ...]]) -> list[str]:
     )
 
 
-def check_duplicates(cells: Mapping[tuple[str, str], Sequence[ImageFile]], averaged: Sequence[str]) -> None:
-    """Raise DataError if a subject and condition has several maps that differ in more than what is averaged."""
-    wrong = {cell: images for cell, images in cells.items() if len(images) > 1 and not _are_averaged(images, averaged)}
+def check_duplicates(
+    cells: Mapping[tuple[str, str], Sequence[ImageFile]], averaged: Sequence[str], *, is_table: bool = False
+) -> None:
+    """Raise DataError if a subject and condition has several maps that differ in more than what is averaged.
+
+    What the rows of a table stand for is what its columns say, whatever the files are called.
+    """
+    are_averaged = _are_averaged_rows if is_table else _are_averaged
+    wrong = {cell: images for cell, images in cells.items() if len(images) > 1 and not are_averaged(images, averaged)}
     if not wrong:
         return
+    if is_table:
+        raise _several_rows(wrong)
     (subject, condition), images = next(iter(wrong.items()))
     first, second = _twins(images) or (images[0], images[-1])
     differing = _differing([first, second])
@@ -202,6 +210,32 @@ def _are_averaged(images: Sequence[ImageFile], averaged: Sequence[str]) -> bool:
     named = all(image.label(entity) is not None for image in images for entity in differing)
     numbered = "run" not in differing or all(image.entities.get("run", "").isdecimal() for image in images)
     return named and numbered and {*differing} <= {*averaged} and _twins(images) is None
+
+
+def _are_averaged_rows(images: Sequence[ImageFile], averaged: Sequence[str]) -> bool:
+    """Return whether rows of a table are runs, of one session unless sessions are averaged too."""
+    sessions = {image.entities.get("session") for image in images}
+    if len(sessions) > 1 and ("session" not in averaged or None in sessions):
+        return False
+    pairs = {(image.entities.get("session"), image.entities.get("run")) for image in images}
+    runs = {run for _, run in pairs}
+    return len(pairs) == len(images) and (runs == {None} or all(run is not None and run.isdecimal() for run in runs))
+
+
+def _several_rows(wrong: Mapping[tuple[str, str], Sequence[ImageFile]]) -> DataError:
+    """Return the error for several rows of a table that are not runs: they differ in the session, or lack the run."""
+    (subject, condition), images = next(iter(wrong.items()))
+    differing = [e for e in ("session", "run") if len({image.entities.get(e) for image in images}) > 1]
+    what = "; ".join(f"{entity}: {tally(images, entity)}" for entity in differing)
+    advice = (
+        _advice("session", images)
+        if "session" in differing
+        else "Give every row of a map its run in the column run, or keep one row for each map."
+    )
+    return DataError(
+        f"--maps: sub-{subject} has {len(images)} rows of {condition} where one is expected ({what}). Pairs of subject "
+        f"and condition like this: {len(wrong)}. Two of the maps:\n  {images[0].path}\n  {images[-1].path}\n{advice}"
+    )
 
 
 def _advice(entity: str, images: Sequence[ImageFile]) -> str:

@@ -54,6 +54,7 @@ class ImageFile:
     condition: str | None
     stat: str | None
     space: str | None  # from the name, with its cohort; if the name has none, as declared by --space
+    volume: int | None = None  # its number in a file that holds several, from 0
 
     def label(self, entity: str) -> str | None:
         """Return the label of an entity, condition or stat; None if the name has none."""

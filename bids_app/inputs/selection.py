@@ -21,6 +21,7 @@ class Selection:
     bids_dir: Path
     derivatives: tuple[tuple[str | None, Path], ...] = ()  # name, folder; none: the maps are in bids_dir
     maps_table: Path | None = None  # lists the maps, so that no folder is searched
+    maps_content: bytes | None = None  # of the table where it came through standard input
     subjects: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()

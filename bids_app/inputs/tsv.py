@@ -36,7 +36,13 @@ class Table:
 
 
 def read_tsv(
-    path: Path, required: Sequence[str], *, option: str = "", fill: bool = False, other_separators: bool = False
+    path: Path,
+    required: Sequence[str],
+    *,
+    option: str = "",
+    fill: bool = False,
+    other_separators: bool = False,
+    content: bytes | None = None,
 ) -> Table:
     """Read a table: UTF-8 text, with or without a byte order mark, the names of the columns in the first line.
 
@@ -51,6 +57,8 @@ def read_tsv(
         Whether rows that end early are filled with empty cells rather than refused.
     other_separators : bool
         Whether commas or semicolons are taken for tabs, with a warning, where only one of them makes a table of it.
+    content : bytes, optional
+        Of the table where it was read already; `path` is then its name in messages.
 
     Raises
     ------
@@ -61,12 +69,13 @@ def read_tsv(
         cells at the end of a row are none too many, and those under columns without a name none too few.
     """
     source = f"{option}: {path}" if option else str(path)
-    if not path.exists():
+    if content is None and not path.exists():
         if path.is_symlink():
             raise DataError(f"{source} is a link to content that has not been fetched (git-annex). Get it first.")
         raise MissingPathError(f"{source} does not exist; expected a tab-separated table.")
-    _check_size(path, source)
-    text = _read_text(path, source)
+    if content is None:
+        _check_size(path, source)
+    text = _read_text(path, source, content)
     if other_separators and (separator := _other_separator(text, required, source)):
         table = _table(_cells(text, source, separator), required, source, fill=fill, separator=separator)
         note = f"{source} has {SEPARATORS[separator]} between its cells, where BIDS has tabs; it is read all the same"
@@ -133,10 +142,10 @@ def _other_separator(text: str, required: Sequence[str], source: str) -> str:
     return next(iter(good or likely), "")
 
 
-def _read_text(path: Path, source: str) -> str:
-    """Return the text of a file, without a byte order mark."""
+def _read_text(path: Path, source: str, content: bytes | None) -> str:
+    """Return the text of a file, or of its content, without a byte order mark."""
     try:
-        content = path.read_bytes()
+        content = path.read_bytes() if content is None else content
     except OSError as error:
         raise DataError(f"{source} cannot be read as a tab-separated table: {error}.") from error
     if content.startswith(b"PK\x03\x04"):

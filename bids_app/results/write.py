@@ -39,6 +39,7 @@ from bids_app.results.sidecars import (
     n_possible_words,
     of_effect_size,
 )
+from bids_app.spaces.image_pairs import is_pair
 from bids_app.spaces.volume import unmask
 from bids_app.statistics.condition_means import (
     Group,
@@ -63,6 +64,7 @@ def write_inputs(folder: NodeWriter, inputs: InputMaps, maps: MaskedMaps, tests:
                 f"bids:{name}:{path}" if name else path
                 for name, path in zip(inputs.files["dataset"], inputs.files["relative_path"], strict=True)
             ],
+            **_volumes(inputs),
             "sha256": [maps.checksums[path] for path in inputs.files["path"]],
             "dropped": [
                 _dropped_from(subject.removeprefix("sub-"), condition, tests)
@@ -76,7 +78,8 @@ def write_inputs(folder: NodeWriter, inputs: InputMaps, maps: MaskedMaps, tests:
         "participant_id": "Subject",
         "condition": "Condition, as the model spells it",
         "path": "BIDS URI of the map",
-        "sha256": "Checksum of the file",
+        **dict.fromkeys(_volumes(inputs), "Number of the map in a file that holds several, from 0"),
+        "sha256": f"Checksum of the file{_of_pairs(inputs)}",
         "dropped": "no, or the contrasts that would use the map and go without it, because another of the subject's is "
         "missing",
     }
@@ -87,6 +90,19 @@ def write_inputs(folder: NodeWriter, inputs: InputMaps, maps: MaskedMaps, tests:
     content |= {"GivenMasks": list(maps.masks)} if maps.masks else {}
     lost = {f"sub-{subject}": n for subject, n in maps.n_lost.items() if n}
     folder.sidecar(path, content | ({"VoxelsMissingBySubject": lost} if lost else {}))
+
+
+def _volumes(inputs: InputMaps) -> dict[str, list[str]]:
+    """Return the column that tells volumes of a file apart; none where every map is a file."""
+    if "volume" not in inputs.files:
+        return {}
+    return {"volume": ["n/a" if number is None else str(number) for number in inputs.files["volume"]]}
+
+
+def _of_pairs(inputs: InputMaps) -> str:
+    """Return what a checksum covers where header and voxels are two files; nothing where none are."""
+    pairs = any(is_pair(path) for path in inputs.files["path"])
+    return "; of header and voxels in two files: of both, the header first" if pairs else ""
 
 
 def _dropped_from(subject: str, condition: str, tests: Sequence[ContrastTest]) -> str:

@@ -20,7 +20,9 @@ class RunOptions:
     derivatives: tuple[tuple[str | None, Path], ...] = ()
     """Name (None: none was given) and folder of derivatives that are searched in place of those in `bids_dir`."""
     maps: Path | None = None
-    """Table (TSV) of the maps, in place of a search for them."""
+    """Table (TSV) of the maps, in place of a search for them; "-": it came through standard input."""
+    maps_content: bytes | None = None
+    """The table that came through standard input."""
     participants: Path | None = None
     """Table in place of participants.tsv."""
     participant_label: tuple[str, ...] = ()
@@ -66,8 +68,14 @@ class RunOptions:
         return self.work_dir or self.output_dir / ".work"
 
 
-def command_line(options: RunOptions) -> str:
-    """Return the shortest command that runs the same analysis, within the limits that were set for it."""
+def command_line(options: RunOptions, table: Path | None = None) -> str:
+    """Return the shortest command that runs the same analysis, within the limits that were set for it.
+
+    Parameters
+    ----------
+    options : RunOptions
+    table : where the table is kept that came through standard input
+    """
     words = ["bids-grouplevel", options.bids_dir, options.output_dir, "group", "--model", options.model]
     if options.derivatives:
         words += [
@@ -87,4 +95,5 @@ def command_line(options: RunOptions) -> str:
     if options.reports_only:
         words = ["bids-grouplevel", options.bids_dir, options.output_dir, "group", "--reports-only"]
         words += ["--node", *options.node] if options.node else []
-    return shlex.join(map(str, words))
+    redirected = f" < {shlex.quote(str(table))}" if table and options.maps_content is not None else ""
+    return shlex.join(map(str, words)) + redirected

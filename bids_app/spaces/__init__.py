@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "clusters": ["cluster_values", "label_components", "list_maxima"],
         "domain": ["SpatialDomain"],
         "image_files": ["compress", "image_bytes", "open_image", "UNREADABLE"],
+        "image_pairs": ["AfniHeader", "image_parts", "is_afni", "is_pair", "read_afni_header", "volume_number"],
         "smoothing": ["fwhm_in_voxels", "MaskSmoother"],
         "tfce": ["check_exponents", "DEFAULT_EXPONENTS", "enhance", "largest_tfce", "Scratch", "scratch_for"],
         "topology": ["LatticeTopology", "Topology"],

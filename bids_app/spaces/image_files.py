@@ -22,17 +22,18 @@ import nibabel as nib
 import numpy as np
 from nibabel.analyze import AnalyzeHeader
 from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.spatialimages import HeaderDataError, ImageDataError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from bids_app.errors import DataError
 from bids_app.runtime.cpu_and_memory_limits import usable_memory_mb
+from bids_app.spaces.image_pairs import check_halves, image_parts, is_afni, is_pair
 
 # What damaged files raise, somewhere between the disk and the array
 UNREADABLE = (
-    ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, struct.error, MemoryError,
-    ArithmeticError, LookupError, TypeError, ValueError,
+    ImageFileError, HeaderDataError, ImageDataError, WrapStructError, OSError, EOFError, zlib.error, struct.error,
+    MemoryError, ArithmeticError, LookupError, TypeError, ValueError,
 )  # fmt: skip
 
 GZIP = b"\x1f\x8b"  # how a packed file begins
@@ -59,18 +60,19 @@ class OpenImage:
     affine: NDArray[np.float64]
     """(4, 4) voxel index to mm, finite and invertible."""
     sha256: str
-    """Of the file."""
+    """Of the file; of a pair, of its files one after the other, the header first."""
     has_position: bool
     """Whether the header says where the voxels are; otherwise the affine is a guess."""
 
 
-def open_image(path: Path, most_bytes: float | None = None) -> OpenImage:
+def open_image(path: Path, most_bytes: float | None = None, volume: int | None = None) -> OpenImage:
     """Open an image of one real number for each voxel.
 
     Parameters
     ----------
     path : NIfTI-1 or -2, single or a pair, compressed or not, or another format that nibabel reads
     most_bytes : that its voxels may take; None: half of the memory that this process may use
+    volume : which of the volumes of a file that holds several, from 0; None: the file holds one
 
     Raises
     ------
@@ -81,13 +83,14 @@ def open_image(path: Path, most_bytes: float | None = None) -> OpenImage:
     try:
         _check_regular(path)
         if path.name.endswith((".nii", ".nii.gz")):
-            content, sha256 = _read_single(path, most_bytes)
+            content, sha256 = _read_single(path, most_bytes) if volume is None else _cut(path, most_bytes, volume)
             kind = nib.Nifti2Image if _header_size(content) == 540 else nib.Nifti1Image
             image: SpatialImage = kind.from_bytes(content)
         else:
-            image, sha256 = _open_other(path, most_bytes), hashlib.sha256(path.read_bytes()).hexdigest()
+            image, sha256 = _open_other(path, most_bytes, volume), _checksum(image_parts(path))
         affine = np.asarray(image.affine, np.float64)
         has_position = _has_position(path, image)
+        image = _chosen(image, volume)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
     _check_affine(path, affine)
@@ -97,20 +100,21 @@ def open_image(path: Path, most_bytes: float | None = None) -> OpenImage:
 def unreadable(path: Path, error: BaseException) -> DataError:
     """Return the error for a damaged file."""
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    article, kind = ("an", "AFNI") if is_afni(path) else ("a", "NIfTI")
     return DataError(
-        f"{path}: cannot be read as a NIfTI image ({reason}). The file may be truncated or not a NIfTI file; write or "
-        "fetch it again."
+        f"{path}: cannot be read as {article} {kind} image ({reason}). The file may be truncated or not {article} "
+        f"{kind} file; write or fetch it again."
     )
 
 
 def _check_regular(path: Path) -> None:
-    """Stop on what never ends or never begins; the other half of a pair is looked at too."""
-    halves = [path.with_suffix(suffix) for suffix in (".hdr", ".img", ".mat") if path.suffix in (".hdr", ".img")]
-    for each in (path, *(half for half in halves if half.exists())):
+    """Stop on what never ends or never begins, and on half a pair."""
+    for each in dict.fromkeys((path, *image_parts(path))):
         mode = each.stat().st_mode
         if not stat.S_ISREG(mode):
             what = KINDS.get(stat.S_IFMT(mode), "no regular file")
             raise DataError(f"{each}: found {what}; expected the file of an image.")
+    check_halves(path)
 
 
 def _read_single(path: Path, most_bytes: float) -> tuple[bytes, str]:
@@ -160,7 +164,7 @@ class _Unpacked:
         return self._others.read(n_bytes)
 
 
-def _read_up_to(stream: BinaryIO | _Unpacked, n_bytes: int) -> bytes:
+def _read_up_to(stream: BinaryIO | gzip.GzipFile | _Unpacked, n_bytes: int) -> bytes:
     """Read so many bytes, or as many as there are, and allocate no more than these."""
     chunks, n_read = [], 0
     while n_read < n_bytes and (chunk := stream.read(min(CHUNK_BYTES, n_bytes - n_read))):
@@ -181,12 +185,51 @@ def _read_bounded(path: Path, stream: BinaryIO | _Unpacked, n_there: int | None,
     return content
 
 
-def _asked_bytes(path: Path, head: bytes) -> int:
-    """Count the bytes that a header asks for, up to the last voxel."""
+def _read_header(head: bytes) -> AnalyzeHeader:
+    """Return the header at the beginning of a file, not checked yet."""
     size = _header_size(head)
     kind = nib.Nifti2Header if size == 540 else nib.Nifti1Header
     header: AnalyzeHeader = kind(head[:size], check=False)  # type: ignore[no-untyped-call]
+    return header
+
+
+def _asked_bytes(path: Path, head: bytes) -> int:
+    """Count the bytes that a header asks for, up to the last voxel."""
+    header = _read_header(head)
     return _offset(path, header) + _voxel_bytes(path, header.get_data_shape(), header.get_data_dtype())
+
+
+def _cut(path: Path, most_bytes: float, volume: int) -> tuple[bytes, str]:
+    """Return one volume of a single file as an image of its own, with the checksum of the file as it is.
+
+    All of the file is read, so that damage behind the volume is seen, and no more than the volume is held.
+    """
+    packed = path.name.endswith(".gz")
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+        header = _read_header(head)
+        shape = tuple(int(length) for length in header.get_data_shape())
+        n_bytes = _voxel_bytes(path, shape, header.get_data_dtype(), volume)
+        _check_memory(path, n_bytes, most_bytes)
+        start = _offset(path, header) + volume * n_bytes
+        n_asked = _offset(path, header) + n_bytes * math.prod(shape[3:])
+        n_there = len(head) + _pass_over(stream, start - len(head))
+        voxels = head[start:] + _read_up_to(stream, n_bytes - len(head[start:]))
+        n_there += len(voxels) - len(head[start:])
+        _check_length(path, n_there + _pass_over(stream, n_asked + SLACK_BYTES + 1 - n_there), n_asked)
+    header.set_data_shape(shape[:3])
+    header["vox_offset"] = _header_size(head) + 4
+    return header.binaryblock + bytes(4) + voxels, sha256
+
+
+def _pass_over(stream: BinaryIO | gzip.GzipFile, n_bytes: int) -> int:
+    """Read so many bytes or as many as there are, keep none of them, and return their number."""
+    n_read = 0
+    while n_read < n_bytes and (chunk := stream.read(min(STEP_BYTES, n_bytes - n_read))):
+        n_read += len(chunk)
+    return n_read
 
 
 def _header_size(content: bytes) -> int:
@@ -207,15 +250,23 @@ def _offset(path: Path, header: AnalyzeHeader) -> int:
     return int(offset)
 
 
-def _voxel_bytes(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """Count what the voxels take; the product of whole numbers of Python has no overflow."""
+def _voxel_bytes(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], volume: int | None = None) -> int:
+    """Count what the voxels of one volume take; the product of whole numbers of Python has no overflow."""
     shape = tuple(int(length) for length in shape)
-    if len(shape) < 3 or min(shape) < 1 or set(shape[3:]) - {1}:
+    n_volumes = math.prod(shape[3:])
+    if len(shape) < 3 or min(shape) < 1 or sum(length > 1 for length in shape[3:]) > 1:
         raise DataError(f"{path}: found an image of shape {shape}; expected one 3-D map.")
+    if volume is None and n_volumes > 1:
+        raise DataError(
+            f"{path}: found an image of shape {shape}; expected one 3-D map. To use one of its {n_volumes} volumes, "
+            "list the maps in a table for --maps, and give the volume's number (0 is the first) in its column volume."
+        )
+    if volume is not None and volume >= n_volumes:
+        raise DataError(f"{path}: there is no volume {volume}: the file has {n_volumes}, from 0 to {n_volumes - 1}.")
     if dtype.kind not in "biuf":
         what = "complex numbers" if dtype.kind == "c" else "colours (RGB)" if dtype.names else f"values of type {dtype}"
         raise DataError(f"{path}: holds {what}; expected one real number for each voxel. Name a map of estimates.")
-    return math.prod(shape) * dtype.itemsize
+    return math.prod(shape[:3]) * dtype.itemsize
 
 
 def _check_length(path: Path, n_there: int, n_asked: int, least: int | None = None) -> None:
@@ -241,19 +292,38 @@ def _check_memory(path: Path, n_asked: int, most_bytes: float) -> None:
         )
 
 
-def _open_other(path: Path, most_bytes: float) -> SpatialImage:
-    """Open SPM's pairs and what else nibabel knows; the voxels stay on the disk for now."""
+def _open_other(path: Path, most_bytes: float, volume: int | None) -> SpatialImage:
+    """Open pairs and what else nibabel knows, with all its volumes; the voxels stay on the disk for now."""
     image = nib.load(path)
     if not isinstance(image, SpatialImage):
         raise DataError(f"{path}: found {type(image).__name__}; expected an image of voxels.")
-    n_asked = _voxel_bytes(path, image.shape, image.get_data_dtype())
-    _check_memory(path, n_asked, most_bytes)
-    if isinstance(image.header, AnalyzeHeader) and path.suffix in (".hdr", ".img"):
-        offset = float(image.header["vox_offset"])
-        if not (0 <= offset < math.inf):
-            raise DataError(f"{path}: the header says that the voxels begin at byte {offset:g}; it is damaged.")
-        _check_length(path, path.with_suffix(".img").stat().st_size, int(offset) + n_asked)
+    n_bytes = _voxel_bytes(path, image.shape, image.get_data_dtype(), volume)
+    _check_memory(path, n_bytes, most_bytes)
+    voxels = image_parts(path)[1] if is_pair(path) else path
+    offset = float(image.header["vox_offset"]) if isinstance(image.header, AnalyzeHeader) else 0.0
+    if not (0 <= offset < math.inf):
+        raise DataError(f"{path}: the header says that the voxels begin at byte {offset:g}; it is damaged.")
+    if is_pair(path) and voxels.suffix in (".img", ".BRIK"):
+        _check_length(path, voxels.stat().st_size, int(offset) + n_bytes * math.prod(image.shape[3:]))
     return image
+
+
+def _chosen(image: SpatialImage, volume: int | None) -> SpatialImage:
+    """Return one volume of what nibabel opened, with the voxels in memory; the image itself where it has but one."""
+    if volume is None or math.prod(image.shape[3:]) == 1:
+        return image
+    place = np.unravel_index(volume, image.shape[3:], order="F")
+    return SpatialImage(image.dataobj[(..., *(int(i) for i in place))], image.affine)
+
+
+def _checksum(parts: tuple[Path, ...]) -> str:
+    """Return the sha256 of files one after the other."""
+    total = hashlib.sha256()
+    for part in parts:
+        with part.open("rb") as file:
+            while chunk := file.read(STEP_BYTES):
+                total.update(chunk)
+    return total.hexdigest()
 
 
 def _has_position(path: Path, image: SpatialImage) -> bool:

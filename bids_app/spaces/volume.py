@@ -60,6 +60,8 @@ class VolumeData:
     grid: Grid
     sha256: str
     has_position: bool
+    volume: int | None = None
+    """Its number in a file that holds several, from 0."""
 
 
 def voxel_sizes_mm(affine: Floats) -> Floats:
@@ -107,9 +109,9 @@ def read_image(path: Path) -> Image:
     return nib.Nifti1Image(np.nan_to_num(volume.data), volume.grid.affine)
 
 
-def read_volume(path: Path, most_bytes: float | None = None) -> VolumeData:
-    """Read one 3-D image from the disk, once."""
-    opened = open_image(path, most_bytes)
+def read_volume(path: Path, most_bytes: float | None = None, volume: int | None = None) -> VolumeData:
+    """Read one 3-D image from the disk, once; `volume` is its number in a file that holds several."""
+    opened = open_image(path, most_bytes, volume)
     try:
         data = np.asarray(opened.image.dataobj)  # in double precision where there is a scale factor
         with np.errstate(over="ignore"):
@@ -119,7 +121,7 @@ def read_volume(path: Path, most_bytes: float | None = None) -> VolumeData:
         raise unreadable(path, error) from error
     i, j, k = data.shape[:3]
     grid = Grid((i, j, k), opened.affine)
-    return VolumeData(path, data.reshape(i, j, k), grid, opened.sha256, opened.has_position)
+    return VolumeData(path, data.reshape(i, j, k), grid, opened.sha256, opened.has_position, volume)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -92,6 +92,7 @@ def select_from(options: RunOptions) -> Selection:
         bids_dir=options.bids_dir,
         derivatives=options.derivatives,
         maps_table=options.maps,
+        maps_content=options.maps_content,
         subjects=options.participant_label,
         sessions=options.session_label,
         tasks=options.task_id,

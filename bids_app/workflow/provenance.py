@@ -21,7 +21,9 @@ from bids_app.results.files import write_json, write_text
 from bids_app.results.values import RunFacts
 from bids_app.runtime.cpu_and_memory_limits import container
 from bids_app.runtime.options import RunOptions, command_line
+from bids_app.spaces.image_pairs import image_parts
 
+MAPS_TABLE = "maps.tsv"
 PACKAGES = (
     "nilearn",
     "nibabel",
@@ -61,7 +63,7 @@ def describe_run(
         run=log_folder(options.output_dir, started).name,
         started=started.astimezone(UTC).isoformat(timespec="seconds"),
         title=model.name,
-        command=command_line(options),
+        command=command_line(options, log_folder(options.output_dir, started) / MAPS_TABLE),
         version=__version__,
         versions=package_versions(),
         datasets={name: str(dataset.root) for name, dataset in datasets.items()},
@@ -97,8 +99,9 @@ def identify_analysis(model: ModelSpec, node: NodeSpec, inputs: InputMaps, desig
     masks = (options.mask,) if options.mask else inputs.masks
     choice = (options.mask_threshold, options.mask_label, options.resample_mask) if masks else ()
     paths = [*table["path"], *masks, *inputs.overview.values()]
-    files = [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    names = [[str(entry) for entry in table[column]] for column in ("participant_id", "condition", "relative_path")]
+    files = [(part.stat().st_size, part.stat().st_mtime_ns) for path in paths for part in image_parts(path)]
+    columns = ["participant_id", "condition", "relative_path", *(["volume"] if "volume" in table else [])]
+    names = [[str(entry) for entry in table[column]] for column in columns]
     laid_out = (design.matrix, design.between, design.subjects, design.cells, design.blocks, design.variance_groups)
     document = json.dumps(model.document, sort_keys=True, default=str)
     versions = json.dumps(package_versions(), sort_keys=True)
@@ -106,10 +109,13 @@ def identify_analysis(model: ModelSpec, node: NodeSpec, inputs: InputMaps, desig
 
 
 def write_run(folder: Path, options: RunOptions, model: ModelSpec) -> None:
-    """Write logs/<run id>/: all it takes to run the same again."""
+    """Write logs/<run id>/: all it takes to run the same again, the table that came through standard input included."""
     write_json(folder / "model.json", model.document)
-    write_json(folder / "config.json", {name: getattr(options, name) for name in options.__slots__})
-    write_text(folder / "command.txt", command_line(options) + "\n")
+    config = {name: getattr(options, name) for name in options.__slots__ if name != "maps_content"}
+    write_json(folder / "config.json", config)
+    write_text(folder / "command.txt", command_line(options, folder / MAPS_TABLE) + "\n")
+    if options.maps_content is not None:
+        write_text(folder / MAPS_TABLE, options.maps_content.decode("utf-8"))
     image = {"container": " ".join(container().values())} if container() else {}
     lines = (f"{name} {version}\n" for name, version in (image | package_versions()).items())
     write_text(folder / "environment.txt", "".join(lines))
