@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.cli.analyse import _build_parser, _run_options, main
+from bids_app.cli.analyse import _run_options, main
 from bids_app.cli.arguments import PROGRAM, check_output, with_dashes
+from bids_app.cli.parser import build_parser
 from bids_app.errors import OutputError, UsageError
 from bids_app.runtime.cpu_and_memory_limits import usable_cpus
 from bids_app.runtime.options import RunOptions
@@ -24,7 +25,7 @@ REQUIRED = ("in", "out", "group", "--model", "model.json")
 
 def options(*arguments: str) -> RunOptions:
     """Return what a command line asks for, beside what it has to."""
-    return _run_options(_build_parser().parse_args(with_dashes([*REQUIRED, *arguments])))
+    return _run_options(build_parser().parse_args(with_dashes([*REQUIRED, *arguments])))
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -200,7 +201,7 @@ def test_the_version_is_the_one_of_the_version_file(flag: str, capsys: pytest.Ca
 def test_a_report_that_is_made_again_needs_no_model() -> None:
     """It has that of its run."""
     words = ["in", "out", "group", "--reports-only"]
-    parsed = _build_parser(needs_model=False).parse_args(words)
+    parsed = build_parser(needs_model=False).parse_args(words)
     assert _run_options(parsed).reports_only
     assert not options().reports_only
 

@@ -153,6 +153,7 @@ def test_help_loads_nothing_heavy() -> None:
             "bids_app.cli.draft_model",
             "bids_app.cli.analyse",
             "bids_app.cli.arguments",
+            "bids_app.cli.parser",
             "bids_app.errors",
         )
     }
