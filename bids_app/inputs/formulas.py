@@ -22,6 +22,7 @@ from bids_app.inputs.columns import Participants, is_numeric, levels_column, num
 
 CATEGORICAL = re.compile(r"C\(\s*([^(),]+?)\s*\)")
 INTERCEPT = "Intercept"
+POWER = "**"
 
 
 def formula_columns(
@@ -48,15 +49,23 @@ def formula_columns(
     DataError
         A subject has no value.
     """
+    if POWER in formula:
+        raise ModelError(
+            f"{where}: {shown(formula)} has a {POWER}, which in a formula means interactions and no power: "
+            f"age{POWER}2 is age. Put the square into participants.tsv, or make it by Product in Transformations."
+        )
     quoted = _quoted(formula, list(participants.table.columns))
     try:
         parsed = Formula(quoted)
     except (FormulaicError, SyntaxError) as error:
-        raise ModelError(f"{where}: {shown(formula)} cannot be parsed: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"{where}: {shown(formula)} is not a formula such as 1 + C(group) + age; check its parentheses and "
+            f"operators ({str(error).splitlines()[0]})"
+        ) from error
     terms = [term for term in parsed.rhs] if hasattr(parsed, "rhs") else list(parsed)  # noqa: C416
     if hasattr(parsed, "lhs"):
         raise ModelError(
-            f"{where}: {shown(formula)} has a left side; the maps are what is modelled. Remove it and the ~."
+            f"{where}: {shown(formula)} has a left side, but what is modelled are the maps. Remove all before the ~."
         )
     names = _names(terms, participants, where)
     data: dict[str, object] = {}
@@ -110,7 +119,7 @@ def _names(terms: Sequence[Term], participants: Participants, where: str) -> lis
             raise ModelError(f"{where}: {participants.source} has no column {shown(name)}{suggestion(name, known)}")
         else:
             raise ModelError(
-                f"{where}: {shown(factor.expr)} is not done here; a formula may hold columns, C(column), +, :, * and 0 "
-                f"or 1. Put what it would compute into participants.tsv. Columns: {listed(known)}"
+                f"{where}: {shown(factor.expr)} is not supported; a formula may hold columns, C(column), +, :, * and 0 "
+                f"or 1. Put what it would compute into a column of participants.tsv, whose columns are {listed(known)}"
             )
     return list(dict.fromkeys(names))

@@ -135,7 +135,7 @@ def _scaled(numbers: Floats, instruction: Instruction, name: str) -> tuple[Float
         if options.get("ReplaceNA") != "after":
             raise DataError(
                 f"{instruction.where}: {shown(name)} is {numbers[0]:g} for all {len(numbers)} subjects analysed, and a "
-                "constant cannot be scaled. Take it out."
+                "constant cannot be scaled. Remove the instruction, and the column from X."
             )
         return np.zeros_like(numbers), f"{name} is constant; its scaled values are 0"
     if options.get("Demean", True):
@@ -173,7 +173,10 @@ def _filter(
     try:
         tree = ast.parse(text.replace("&", " and ").replace("|", " or "), mode="eval").body
     except SyntaxError as error:
-        raise ModelError(f"{instruction.where}.Query: {shown(query)} is not a comparison such as age > 18") from error
+        raise ModelError(
+            f"{instruction.where}.Query: {shown(query)} is not a comparison such as age > 18 or sex == 'M' (equality "
+            "is written ==)"
+        ) from error
     cells: dict[str, dict[str, Value]] = {
         plain: dict(zip(subjects, _values(participants, name, subjects, instruction), strict=True))
         for plain, name in spelled.items()
@@ -188,7 +191,8 @@ def _filter(
     lost = listed([f"sub-{subject}" for subject in subjects if subject not in kept])
     if len(kept) < 2:
         raise DataError(
-            f"{instruction.where}: {shown(query)} leaves {len(kept)} of {len(subjects)} subjects; two needed."
+            f"{instruction.where}.Query: {shown(query)} holds for {len(kept)} of the {len(subjects)} subjects who have "
+            "maps. A group analysis needs two or more; correct the comparison."
         )
     return kept, [Warned(f"{instruction.where}: Filter {query} excludes {lost}")]
 
@@ -212,7 +216,9 @@ def _holds(node: ast.expr, row: dict[str, Value], where: str) -> bool:
             if not COMPARISONS[type(test)](left, right):
                 return False
         except TypeError as error:
-            raise ModelError(f"{where}: {shown(left)} and {shown(right)} cannot be compared") from error
+            raise ModelError(
+                f"{where}: {shown(left)} and {shown(right)} cannot be compared: one is text, the other is not"
+            ) from error
     return True
 
 
@@ -221,7 +227,8 @@ def _value(node: ast.expr, row: dict[str, Value], where: str) -> Any:  # noqa: A
     if isinstance(node, ast.Name):
         if node.id not in row:
             raise ModelError(
-                f"{where}: {node.id} is neither the column of Input nor one of By{suggestion(node.id, row)}"
+                f"{where}: {shown(node.id)} is not named in Input or By, which have {listed(list(row))}; add it to "
+                "By, or put text in quotation marks"
             )
         return row[node.id]
     try:
@@ -249,8 +256,8 @@ def _numbers(participants: Participants, name: str, subjects: Sequence[str], ins
     """Return a column as numbers."""
     if not is_numeric(participants, name, subjects):
         raise ModelError(
-            f"{instruction.where}: {instruction.name} needs numbers, and {shown(name)} is text; make indicators of it "
-            'with "Factor" first'
+            f"{instruction.where}.Input: {instruction.name} needs numbers, and the column {shown(name)} holds text; "
+            'turn it into columns of 0 and 1 with "Factor" first'
         )
     return numeric_column(participants, name, subjects)
 

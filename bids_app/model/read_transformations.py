@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bids_app.console.text import shown, suggestion
+from bids_app.console.text import joined, nearest, shown, suggestion
 from bids_app.model.strict_json import objects, refuse
 
 # Name of the instruction -> keys that it takes besides Name and Input
@@ -64,10 +64,9 @@ def _wrong(instruction: dict[str, Any], where: str) -> Iterator[str]:
     """Yield the problems of one instruction."""
     name = instruction.get("Name")
     if name not in KEYS:
-        yield (
-            f"{where}: {shown(name)} is not done here{suggestion(str(name), KEYS)}. Transformations of a Dataset node "
-            "are those of columns of participants.tsv; others belong to the run level"
-        )
+        near = nearest(str(name), KEYS)
+        hint = f"did you mean {shown(near)}?" if near else f"those of columns of participants.tsv are {joined([*KEYS])}"
+        yield f"{where}.Name: {shown(name)} is not supported at the group level; {hint}"
         return
     known = ("Name", "Input", *OUTPUT_KEYS, *KEYS[name])
     for key in instruction:
@@ -81,11 +80,12 @@ def _wrong(instruction: dict[str, Any], where: str) -> Iterator[str]:
     if name == "Factor" and instruction.get("Constraint", "none") not in ("none", "drop_one"):
         yield f'{where}.Constraint: expected "none" or "drop_one"; found {shown(instruction["Constraint"])}'
     if name == "Replace" and not isinstance(instruction.get("Replace"), dict):
-        yield f'{where}.Replace: expected an object of old and new values, such as {{"M": "male"}}'
+        found = shown(instruction.get("Replace"))
+        yield f'{where}.Replace: expected an object of old and new values, such as {{"M": "male"}}; found {found}'
     if name == "Replace" and instruction.get("Attribute", "value") != "value":
-        yield f'{where}.Attribute: only "value" exists in a table of participants'
+        yield f'{where}.Attribute: expected "value", the only one of a table; found {shown(instruction["Attribute"])}'
     if name == "Filter" and not isinstance(instruction.get("Query"), str):
-        yield f'{where}.Query: expected a comparison such as "age > 18"; found {shown(instruction.get("Query"))}'
+        yield f'{where}.Query: expected a text such as "age > 18"; found {shown(instruction.get("Query"))}'
     outputs, n_inputs = _texts(instruction.get("Output")), len(_texts(instruction.get("Input")))
     wanted = 1 if name == "Product" else n_inputs
     if outputs and len(outputs) != wanted:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bids_app.console.text import listed
+from bids_app.console.text import listed, shown, suggestion
 from bids_app.design.build import build_design
 from bids_app.design.design import Design
 from bids_app.design.names_in_x import Known, settle_names
@@ -51,10 +51,12 @@ def lay_out(
     study = _Study(selection, model, search(selection), read_filter_file(selection.filter_file))
     laid: list[Laid] = []
     settled: dict[str, list[NodeSpec]] = {}
+    names: list[str] = []
     for node in nodes:
         offer = study.offer(node)
         participants = _participants(node, offer, study.found, options)
         for part, notes in parts_of(node, offer.maps, participants):
+            names += dict.fromkeys([node.name, part.name])
             if options.node and not {node.name, part.name} & {*options.node}:
                 continue
             spec, table, said = _settle(part, study, participants)
@@ -62,6 +64,10 @@ def lay_out(
             inputs = replace(inputs, notes=(*notes, *said, *inputs.notes))
             laid.append((spec, inputs, build_design(inputs, spec, table)))
             settled.setdefault(node.name, []).append(spec)
+    for name in options.node:
+        if name not in names:
+            hint = suggestion(name, dict.fromkeys(names))
+            raise ModelError(f"--node: GroupBy makes no model called {shown(name)}{hint}")
     return as_run(model, settled), laid
 
 
@@ -84,6 +90,7 @@ def _participants(node: NodeSpec, offer: Offer, found: Found, options: RunOption
     columns = [name for name in node.split_by if not is_entity(name, offer.maps)]
     columns += [*participant_columns(node.settings), *node.columns]
     columns += [name for instruction in node.transformations for name in instruction.inputs]
+    columns = [name for name in dict.fromkeys(columns) if name.partition(".")[0] not in columns or "." not in name]
     unknown = [name for name in node.conditions if not labels_of_pattern(name, offer.conditions)]
     if not (columns or unknown or node.formula):
         if options.participants:
@@ -94,7 +101,8 @@ def _participants(node: NodeSpec, offer: Offer, found: Found, options: RunOption
         table = find_participants(options.bids_dir, found.datasets, columns, options.participants)
         return with_zeros(table, offer.subjects)
     except MissingPathError:
-        if columns or node.formula or options.participants:
+        is_condition = any(labels_of_pattern(name, offer.conditions) for name in node.columns)  # which is said of it
+        if (columns and not is_condition) or node.formula or options.participants:
             raise
         return None  # the names in X are conditions that no map has, which is said of them
 
@@ -122,6 +130,7 @@ def _settle(
         for name, numbers in columns.items():
             participants = with_column(participants, name, subjects, numbers)
         node, formula = replace(node, has_intercept=has_intercept, columns=()), tuple(columns)
+        notes = (*notes, f"{node.where}.Model.Formula: {node.formula}, which takes the place of X")
     spec = settle_names(node, Known(offer.conditions, participants, subjects, frozenset(derived), formula))
     uses_table = participant_columns(spec.settings) or spec.cells or spec.regressors
     return spec, participants if uses_table else None, notes
