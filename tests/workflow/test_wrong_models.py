@@ -60,18 +60,18 @@ def filtered(query: str, *columns: str) -> dict[str, Any]:
 WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "a column that is misspelled": (
         "flat",
-        per_condition(1, "gruop"),
-        ('has no column "gruop"; did you mean "group"?',),
+        per_condition(1, "groupx"),
+        ('has no column "groupx"; did you mean "group"?',),
     ),
     "a column that is misspelled beside conditions": (
         "flat",
-        within("faces", "houses", "gruop", contrasts=[FACES]),
-        ('"gruop" is neither a condition of the maps nor a column', 'did you mean the column "group"?'),
+        within("faces", "houses", "groupx", contrasts=[FACES]),
+        ('"groupx" is neither a condition of the maps nor a column', 'did you mean the column "group"?'),
     ),
     "a column that is misspelled in X only": (
         "flat",
-        per_condition(1, "gruop", contrasts=[GROUPS]),
-        ('"group.p" is not in X, which has "gruop"; one of the two is misspelled',),
+        per_condition(1, "groupx", contrasts=[GROUPS]),
+        ('"group.p" is not in X, which has "groupx"; one of the two is misspelled',),
     ),
     "a condition in X of each": (
         "flat",
