@@ -115,6 +115,12 @@ class BetweenDesign:
                     member = np.array([float(cell[index] == level) for cell in cells])
                     return np.asarray(self._padded((member / member.sum())[None])[0])
         known = dict.fromkeys([*self.names, *(f"{factor}.{level}" for factor, ls in self.factors for level in ls)])
+        if of_numbers := [column for column, _ in self.covariates if name.startswith(f"{column}.")]:
+            raise ModelError(
+                f"{where}: {shown(name)} would be a group, but {shown(of_numbers[0])} holds numbers and is a covariate "
+                f'here. To compare its values as groups write "Between": [{shown(of_numbers[0])}] in '
+                "Model.Software.grouplevel."
+            )
         raise ModelError(f"{where}: no between-subject column is called {shown(name)}{suggestion(name, known)}")
 
     def _padded(self, rows: Floats) -> Floats:
