@@ -93,8 +93,9 @@ def offer_maps(
     if node.dummies:
         maps = _of_conditions(maps, node.dummies, f"{node.where}.DummyContrasts")
     if node.settings.sessions == "condition":
-        maps, said = _sessions_as_conditions(maps, node)
-        notes += said
+        maps = sessions_as_conditions(maps, f"{node.where}.Model.Software.grouplevel.Sessions")
+        names = joined(list(dict.fromkeys(image.condition or "" for image in maps))[:2])
+        notes.append(f"sessions are conditions of their own, such as {names}")
     return Offer(tuple(maps), filters, tuple(notes))
 
 
@@ -239,19 +240,28 @@ def _of_conditions(maps: Sequence[ImageFile], names: Sequence[str], where: str) 
     return [image for image in maps if image.condition in wanted]
 
 
-def _sessions_as_conditions(maps: Sequence[ImageFile], node: NodeSpec) -> tuple[list[ImageFile], list[str]]:
-    """Return the maps with the condition <condition>.<session>."""
+def sessions_as_conditions(maps: Sequence[ImageFile], where: str) -> list[ImageFile]:
+    """Return the maps with the condition <condition>.<session>.
+
+    Parameters
+    ----------
+    maps : each with a condition
+    where : of the setting in the model file, for messages
+
+    Raises
+    ------
+    NothingMatchedError
+        Some map has no session in its name.
+    """
     without = [image for image in maps if image.label("session") is None]
     if len(without) == len(maps):
         raise NothingMatchedError(
-            f'{node.where}.Model.Software.grouplevel.Sessions: "condition" needs maps with a session, and none of the '
-            f"{len(maps)} maps has one in its name (ses-<label>)."
+            f'{where}: "condition" needs maps with a session, and none of the {len(maps)} maps has one in its name '
+            "(ses-<label>)."
         )
     if without:
         raise NothingMatchedError(
-            f'{node.where}.Model.Software.grouplevel.Sessions: "condition" needs a session of every map; '
-            f"{tally(maps, 'session')}. Choose those with a session by --session-label or Select."
+            f'{where}: "condition" needs a session of every map; {tally(maps, "session")}. Choose those with a session '
+            "by --session-label or Select."
         )
-    renamed = [replace(image, condition=f"{image.condition}.{image.label('session')}") for image in maps]
-    names = joined(list(dict.fromkeys(image.condition or "" for image in renamed))[:2])
-    return renamed, [f"sessions are conditions of their own, such as {names}"]
+    return [replace(image, condition=f"{image.condition}.{image.label('session')}") for image in maps]

@@ -95,6 +95,14 @@ def average_notes(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> list[
         return []
     differ = {entity for images in cells.values() for entity in ("session", "run") if _labels(images, entity) > 1}
     what = " and ".join(f"{entity}s" for entity in ("session", "run") if entity in differ) or "maps"
+    whole = [f"sub-{s}" for (s, _), images in cells.items() if all(i.label(e) is None for i in images for e in differ)]
+    if differ and whole:
+        return [
+            Warned(
+                f"{what} are averaged, but the maps of {listed_in_order(set(whole))} name none and may be combined "
+                "already, by other weights. Check that all subjects have maps of one level"
+            )
+        ]
     if len(number := sorted(set(counts.values()))) == 1:
         return [Warned(f"{what} are averaged: {number[0]} maps per subject and condition")]
     of_number: dict[int, list[str]] = {}

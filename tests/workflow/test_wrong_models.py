@@ -106,7 +106,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "levels of numbers": (
         "flat",
         per_condition(1, "code", contrasts=[contrast("d", "t", ["code.1", "code.2"], [1, -1])]),
-        ('no between-subject column is called "code.1"', "code holds numbers", "name code in Between"),
+        ('no between-subject column is called "code.1"', '"code" holds numbers', 'write "Between": ["code"]'),
     ),
     "slopes that were not asked for": (
         "flat",
