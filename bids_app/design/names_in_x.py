@@ -31,8 +31,10 @@ class Known:
     participants: Participants | None
     """The table with the columns of Transformations; None where there is none."""
     subjects: tuple[str, ...]
-    derived: frozenset[str] = frozenset()
-    """Columns that Transformations or a Formula have computed."""
+    computed: frozenset[str] = frozenset()
+    """Columns of numbers that Transformations have computed."""
+    factors: frozenset[str] = frozenset()
+    """Columns that Transformations say are factors."""
     formula: tuple[str, ...] = ()
     """Columns of the Formula, in its order; it takes the place of X."""
 
@@ -189,8 +191,10 @@ def _roles(node: NodeSpec, known: Known, columns: Sequence[str]) -> _Sorted:
         if name in indicators:
             if indicators[name][0] not in whole:
                 roles.regressors.append(name)
-        elif name in known.derived or name in known.formula:
+        elif name in known.computed or name in known.formula:
             roles.regressors.append(name)
+        elif name in known.factors:
+            roles.factors.append(name)
         elif is_numeric(participants, name, subjects):
             roles.covariates.append(name)
         else:

@@ -22,7 +22,6 @@ from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.inputs.session_tables import columns_of_sessions
 from bids_app.inputs.transformations import transform, with_column
 from bids_app.model.as_run import as_run
-from bids_app.model.read_transformations import Instruction
 from bids_app.model.specification import ModelSpec, NodeSpec, participant_columns
 from bids_app.runtime.options import RunOptions
 
@@ -106,15 +105,13 @@ def _settle(
     offer = study.offer(node)
     participants = _with_sessions(participants, node, offer)
     subjects, notes = offer.subjects, tuple[str, ...]()
-    derived: set[str] = set()
+    computed, factors = frozenset[str](), frozenset[str]()
     formula: tuple[str, ...] = ()
     if participants is not None and node.transformations:
-        before = {*participants.table.columns}
-        participants, left, notes = transform(participants, node.transformations, subjects)
-        derived = {*participants.table.columns} - before
-        derived |= {name for each in node.transformations for name in _changed(each)}
-        if len(left) < len(subjects):
-            node, subjects = replace(node, part=(*node.part, ("subject", left))), left
+        done = transform(participants, node.transformations, subjects)
+        participants, computed, factors, notes = done.participants, done.computed, done.factors, done.notes
+        if len(done.subjects) < len(subjects):
+            node, subjects = replace(node, part=(*node.part, ("subject", done.subjects))), done.subjects
     if node.formula is not None:
         if participants is None:
             raise ModelError(f"{node.where}.Model.Formula: there is no table of participants, whose columns it names")
@@ -122,7 +119,7 @@ def _settle(
         for name, numbers in columns.items():
             participants = with_column(participants, name, subjects, numbers)
         node, formula = replace(node, has_intercept=has_intercept, columns=()), tuple(columns)
-    spec = settle_names(node, Known(offer.conditions, participants, subjects, frozenset(derived), formula))
+    spec = settle_names(node, Known(offer.conditions, participants, subjects, computed, factors, formula))
     uses_table = participant_columns(spec.settings) or spec.cells or spec.regressors
     return spec, participants if uses_table else None, notes
 
@@ -148,8 +145,3 @@ def _with_sessions(participants: Participants | None, node: NodeSpec, offer: Off
         table=joined.where(joined.notna(), None),
         notes=(*participants.notes, *table.notes, note),
     )
-
-
-def _changed(instruction: Instruction) -> tuple[str, ...]:
-    """Return the columns of numbers that an instruction changes in place."""
-    return instruction.inputs if instruction.name in ("Scale", "Demean") and not instruction.outputs else ()
