@@ -17,7 +17,8 @@ from bids_app.console.text import listed, nearest, shown, suggestion
 from bids_app.errors import ModelError
 from bids_app.inputs.columns import Participants, column_or_indicator, is_numeric, level_of, levels_column
 from bids_app.inputs.formulas import spellings
-from bids_app.inputs.handed_over import WILDCARDS, labels_of_pattern
+from bids_app.inputs.handed_over import labels_of_pattern
+from bids_app.model.read_transformations import WILDCARDS
 from bids_app.model.settings import GroupLevelSettings, effect_names
 from bids_app.model.specification import ContrastSpec, NodeSpec
 

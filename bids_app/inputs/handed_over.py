@@ -30,9 +30,8 @@ from bids_app.inputs.find_images import Found
 from bids_app.inputs.naming import ImageFile, tally
 from bids_app.inputs.selection import Query, Selection
 from bids_app.model.graph import Source
+from bids_app.model.read_transformations import WILDCARDS
 from bids_app.model.specification import ModelSpec, NodeSpec
-
-WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)

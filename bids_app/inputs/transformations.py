@@ -23,6 +23,7 @@ from bids_app.inputs.columns import (
     is_number,
     levels_column,
     numeric_column,
+    ordered_levels,
     values_with_gaps,
 )
 from bids_app.inputs.queries import Value, rows_that_pass
@@ -139,12 +140,6 @@ def _factor(done: Transformed, instruction: Instruction, name: str) -> Transform
         indicator = np.array([float(value == level) for value in values])
         done = _with_computed(done, f"{name}{separator}{level}", indicator, instruction, [])
     return replace(done, factors=done.factors | {name})
-
-
-def ordered_levels(values: Sequence[str]) -> list[str]:
-    """Return the levels of a factor in the order that pandas gives them: of numbers by size, otherwise of text."""
-    levels = sorted(set(values))
-    return sorted(levels, key=float) if all(map(is_number, levels)) else levels
 
 
 def _scaled(numbers: Floats, instruction: Instruction, name: str) -> tuple[Floats, list[str]]:
