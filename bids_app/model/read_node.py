@@ -85,6 +85,7 @@ def _names_in_x(node: dict[str, Any], settings: GroupLevelSettings) -> NamesInX:
         conditions=() if per_condition else others,
         columns=(*of_block, *others) if per_condition else of_block,
         per_condition=per_condition,
+        has_formula=node["Model"].get("Formula") is not None,
         is_open=bool(
             node.get("Transformations") or node["Model"].get("Formula") or any(set(name) & WILDCARDS for name in others)
         ),

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bids_app.console.text import listed
+from bids_app.console.text import listed, shown, suggestion
 from bids_app.design.build import build_design
 from bids_app.design.design import Design
 from bids_app.design.names_in_x import Known, settle_names
@@ -50,10 +50,13 @@ def lay_out(
     study = _Study(selection, model, search(selection), read_filter_file(selection.filter_file))
     laid: list[Laid] = []
     settled: dict[str, list[NodeSpec]] = {}
+    found: set[str] = set()
     for node in nodes:
         offer = study.offer(node)
         participants = _participants(node, offer, study.found, options)
-        for part, notes in parts_of(node, offer.maps, participants):
+        parts = parts_of(node, offer.maps, participants)
+        found |= {node.name, *(part.name for part, _ in parts)}
+        for part, notes in parts:
             if options.node and not {node.name, part.name} & {*options.node}:
                 continue
             spec, table, said = _settle(part, study, participants)
@@ -61,6 +64,8 @@ def lay_out(
             inputs = replace(inputs, notes=(*notes, *said, *inputs.notes))
             laid.append((spec, inputs, build_design(inputs, spec, table)))
             settled.setdefault(node.name, []).append(spec)
+    if unknown := [name for name in options.node if name not in found]:
+        raise ModelError(f"--node: the model has no node {shown(unknown[0])}{suggestion(unknown[0], sorted(found))}")
     return as_run(model, settled), laid
 
 
@@ -116,6 +121,9 @@ def _settle(
         if participants is None:
             raise ModelError(f"{node.where}.Model.Formula: there is no table of participants, whose columns it names")
         columns, has_intercept = formula_columns(node.formula, participants, subjects, f"{node.where}.Model.Formula")
+        if unused := [name for name in node.columns if name not in columns]:
+            text = f"{node.where}.Model.Formula takes the place of X, whose {listed(unused)} it does not name"
+            notes = (*notes, Warned(text))
         for name, numbers in columns.items():
             participants = with_column(participants, name, subjects, numbers)
         node, formula = replace(node, has_intercept=has_intercept, columns=()), tuple(columns)
