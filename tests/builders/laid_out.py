@@ -97,6 +97,30 @@ def lay_file(root: Path, path: Path, **options: Any) -> tuple[ModelSpec, list[Mo
     return settled, models
 
 
+def again(root: Path, settled: ModelSpec) -> list[Model]:
+    """Lay out the model that a run keeps in its logs."""
+    path = root.parent / "as_run.json"
+    path.write_text(json.dumps(settled.document), encoding="utf-8")
+    return lay_file(root, path)[1]
+
+
+def same(first: Model, second: Model) -> None:
+    """Assert that two models are the same in all that numbers come from."""
+    for name in ("subjects", "cells", "between_names", "regressors", "groups", "blocks", "variance_groups"):
+        assert getattr(first.design, name) == getattr(second.design, name), name
+    assert np.array_equal(first.design.between, second.design.between)
+    assert np.array_equal(first.design.matrix, second.design.matrix)
+    assert first.inputs.table["paths"].tolist() == second.inputs.table["paths"].tolist()
+    assert first.names == second.names
+    for one_, other in zip(first.design.contrasts, second.design.contrasts, strict=True):
+        for name in ("label", "test", "sided", "error_term", "sphericity", "generated", "formula"):
+            assert getattr(one_, name) == getattr(other, name), (one_.name, name)
+        for name in ("weights", "cell_weights", "within", "between"):
+            assert np.array_equal(getattr(one_, name), getattr(other, name)), (one_.name, name)
+    assert first.spec.settings == second.spec.settings
+    assert first.spec.name == second.spec.name
+
+
 def one(root: Path, document: Document, **options: Any) -> Model:  # noqa: ANN401
     """Lay out a model file of one model."""
     _, [model] = lay(root, document, **options)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bids_app.errors import DataError, ModelError, NothingMatchedError, Warned
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_tests
-from builders.laid_out import Model, N, indicator, lay, least_squares, numbers, one, write_study
+from builders.laid_out import Model, N, again, indicator, lay, least_squares, numbers, one, same, write_study
 from builders.models import Document, contrast, document, node
 
 Floats = NDArray[np.float64]
@@ -228,9 +228,12 @@ def equals(model: Model, name: str, columns: Columns, rows: list[list[float]], y
 @pytest.mark.parametrize("case", PER_CONDITION)
 def test_a_model_for_each_condition_is_least_squares_on_the_columns(case: str, tmp_path: Path) -> None:
     written, name, columns, rows = PER_CONDITION[case]
-    model = one(write_study(tmp_path / "d"), document(written))
+    root = write_study(tmp_path / "d")
+    settled, [model] = lay(root, document(written))
     equals(model, name, columns, rows, model.maps("A"))
     assert np.linalg.matrix_rank(model.design.between) == len(columns)
+    [repeated] = again(root, settled)
+    same(model, repeated)
 
 
 D = ("A", "B")
@@ -304,7 +307,10 @@ TOGETHER: dict[str, tuple[Document, str, Columns, list[list[float]], list[float]
 @pytest.mark.parametrize("case", TOGETHER)
 def test_a_model_of_all_conditions_is_least_squares_on_each_subjects_score(case: str, tmp_path: Path) -> None:
     written, name, columns, rows, weights = TOGETHER[case]
-    model = one(write_study(tmp_path / "d"), document(written))
+    root = write_study(tmp_path / "d")
+    settled, [model] = lay(root, document(written))
+    [repeated] = again(root, settled)
+    same(model, repeated)
     score = weights[0] * model.maps("A") + weights[1] * model.maps("B")
     equals(model, name, columns, rows, score)
 
@@ -327,6 +333,7 @@ def test_dummy_contrasts_are_those_of_the_names_in_x(tmp_path: Path) -> None:
     assert names(["sex.M", "sex.F"]) == ["t sex.MInA", "t sex.FInA"]
     assert names([1], ["A"]) == ["t A"]  # as bidspm writes the conditions
     assert names([1], formula="age + C(sex)") == ["t A", "t ageInA", "t C(sex)[T.M]InA"]
+    assert names([1], ["age"], formula="age + C(sex)") == ["t ageInA"]
     assert names([1], formula="0 + C(sex) + age") == ["t C(sex)[F]InA", "t C(sex)[M]InA", "t ageInA"]
 
 
@@ -394,6 +401,9 @@ REFUSED: list[tuple[Document, str]] = [
     (stated([1, "alone"]), "only sub-12 has alone"),
     (stated([1, "gap"]), '"gap" has no value for sub-02'),
     (stated([1, "sex.M"]), "nothing to test"),
+    (stated([1], dummies={"Test": "t", "Contrasts": ["cigs"]}, formula="1 + age"), 'column is called "cigs"'),
+    (stated([*D], dummies={"Test": "t", "Contrasts": []}, group_by=()), "DummyContrasts.Contrasts: empty"),
+    (stated([*D], dummies={"Test": "t", "Contrasts": ["age"]}, group_by=()), '"age" is not a condition in X'),
     (stated([1], block=SLOPES | {"Covariates": ["site"], "Effects": ["group:site"]}), "has no slope"),
     (stated([1], block=SLOPES, group_by=()), "expected the names of conditions"),
 ]  # fmt: skip
