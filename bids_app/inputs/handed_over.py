@@ -116,7 +116,9 @@ def labels_of_pattern(pattern: str, labels: Sequence[str]) -> list[str]:
         return [label for label in labels if label == name] or [label for label in labels if fold(label) in folds(name)]
     exact = [label for label in labels if fnmatchcase(label, name)]
     letters = "".join(letter for letter in name if letter.isalnum() or letter in "*?").casefold()
-    return exact or [label for label in labels if fnmatchcase(fold(label), letters)]
+    if exact or not letters.strip("*?"):  # punctuation that no label has is no wish for all of them
+        return exact
+    return [label for label in labels if fnmatchcase(fold(label), letters)]
 
 
 def _handed_over(
