@@ -159,12 +159,9 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     cut_notes = [] if selection.maps_table else check_whole(chosen)
     check_shared(chosen, "space", "Choose one with --space.")
     check_shared(chosen, "res", 'Choose one with "Select": {"res": [...]} in Model.Software.grouplevel.')
-    subjects = sorted({image.subject for image in kept} | set(selection.subjects), key=natural)
+    subjects = sorted({*offer.subjects, *selection.subjects} - offer.left_out, key=natural)
     if len(subjects) < 2:
-        raise DataError(
-            f"Only one subject has maps: sub-{subjects[0]}. A group analysis needs two or more; check the "
-            "filters (--participant-label, Input, Select)."
-        )
+        raise DataError(_one_subject(node, subjects[0]))
     by_label: dict[tuple[str, str | None], list[ImageFile]] = {}
     for image in chosen:
         by_label.setdefault((image.subject, image.condition), []).append(image)
@@ -187,6 +184,19 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
         *unused_notes(kept, labels),
     ]
     return replace(choice, notes=tuple(notes))
+
+
+def _one_subject(node: NodeSpec, subject: str) -> str:
+    """Return the message for a single subject."""
+    if not node.part:
+        return (
+            f"Only one subject has maps: sub-{subject}. A group analysis needs two or more; check the "
+            "filters (--participant-label, Input, Select)."
+        )
+    return (
+        f"{node.where}.GroupBy: only sub-{subject} is in the model {node.name}. A group analysis needs two subjects or "
+        "more: choose the models that are wanted by --node, or the subjects by --participant-label."
+    )
 
 
 def _match_conditions(node: NodeSpec, maps: Sequence[ImageFile]) -> dict[str, str]:
