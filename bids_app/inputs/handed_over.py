@@ -167,8 +167,8 @@ def _of_node(
     if not own:
         raise NothingMatchedError(
             f"{node.where}: the node {shown(node.name)} takes the maps of {shown(source.node)} (level {source.level}), "
-            f"and the dataset has none of that node; its nodes are {tally(maps, 'node')}. If one of these is meant, "
-            f'name it with "Select": {{"node": [{shown(present[-1])}]}} in Model.Software.grouplevel.'
+            f"and the dataset has none of it. Its maps are of these nodes: {tally(maps, 'node')}. Correct the name in "
+            f'the model, or choose with "Select": {{"node": [{shown(present[-1])}]}} in Model.Software.grouplevel.'
         )
     others = [image for image in maps if fold(image.label("node") or "") != fold(source.node)]
     passed = f"; passed over: {tally(others, 'node')}" if others else ""
@@ -233,8 +233,8 @@ def _of_level(
         what = "fixed-effects " if source.kind == "meta" else ""
         notes.append(
             Warned(
-                f"the {what}node {source.node} (level {source.level}), which hands its maps to {node.name}, is not run "
-                f"here and left no maps: those of up to {n_averaged} runs are used in their place, all weighted alike"
+                f"the input holds no maps of the {what}node {source.node} (level {source.level}), which {node.name} "
+                f"takes its maps from: those of up to {n_averaged} runs are averaged in their place, all weighted alike"
             )
         )
     return left, notes
