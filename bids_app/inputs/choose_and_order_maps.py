@@ -159,7 +159,7 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     cut_notes = [] if selection.maps_table else check_whole(chosen)
     check_shared(chosen, "space", "Choose one with --space.")
     check_shared(chosen, "res", 'Choose one with "Select": {"res": [...]} in Model.Software.grouplevel.')
-    subjects = sorted({image.subject for image in kept} | set(selection.subjects), key=natural)
+    subjects = sorted({*offer.subjects, *selection.subjects} - offer.left_out, key=natural)
     if len(subjects) < 2:
         raise DataError(_one_subject(node, subjects[0]))
     by_label: dict[tuple[str, str | None], list[ImageFile]] = {}

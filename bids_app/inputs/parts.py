@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from bids_app.console.text import listed, listed_in_order, natural, nearest, shown
 from bids_app.errors import DataError, ModelError, Warned
-from bids_app.inputs.columns import Participants, values_with_gaps
-from bids_app.inputs.filters import Filter, keep
+from bids_app.inputs.columns import Participants, levels_column, values_with_gaps
+from bids_app.inputs.filters import NUMERIC_ENTITIES, Filter, keep
 from bids_app.inputs.naming import ImageFile, entity_of_key, entity_patterns, tally
 from bids_app.model.specification import NodeSpec
 
@@ -65,7 +65,11 @@ def _one_part(node: NodeSpec, name: str, label: str, filters: Labels) -> NodeSpe
 
 def _by_entity(name: str, maps: Sequence[ImageFile], where: str) -> tuple[Chosen, tuple[str, ...]]:
     """Return the maps of each label of an entity."""
-    labels = sorted({label for image in maps if (label := image.label(name)) is not None}, key=natural)
+    present = sorted({label for image in maps if (label := image.label(name)) is not None}, key=natural)
+    # 1 and 01 are one run, of which every filter takes both
+    labels = list(
+        {(int(each) if name in NUMERIC_ENTITIES and each.isdecimal() else each): each for each in present}.values()
+    )
     if not labels:
         return {"": ()}, (Warned(f"{where}: no map has a {name} in its name, so that there is one model for all"),)
     if any(image.label(name) is None for image in maps):
@@ -100,6 +104,8 @@ def _by_column(
         )
     subjects = sorted({image.subject for image in maps}, key=natural)
     values = values_with_gaps(participants, name, subjects)
+    if there := [subject for subject, value in zip(subjects, values, strict=True) if value is not None]:
+        levels_column(participants, name, there)  # which refuses one group in two spellings
     groups: dict[str, list[str]] = {}
     for subject, value in zip(subjects, values, strict=True):
         if value is not None:

@@ -20,6 +20,7 @@ from bids_app.model.settings import ContrastSettings, GroupLevelSettings
 from bids_app.model.specification import ContrastSpec
 from bids_app.model.strict_json import gather, refuse
 
+OF_FORMULA = ("*",)  # every column of the formula, which is known with the table
 INTERCEPT_NAMES = tuple(name for name in INTERCEPTS if isinstance(name, str))
 
 
@@ -33,6 +34,8 @@ class NamesInX:
     columns: tuple[str, ...]
     """Columns between subjects, those of Between and Covariates first."""
     per_condition: bool
+    has_formula: bool
+    """Whether a Formula takes the place of the columns."""
     is_open: bool
     """Whether wildcards, Transformations or a Formula make names that the file does not spell out."""
 
@@ -137,12 +140,22 @@ def read_dummies(
     mean = ContrastSpec("", "t", (), (), settings.sided, json_path)  # named after the condition
     if not names.per_condition:
         chosen = [str(name) for name in wanted] if wanted is not None else list(names.conditions)
-        refuse(_wrong_conditions(chosen, names, json_path, key="Contrasts"))
-        return tuple(dummy(name, is_column=False) for name in chosen), ()
+        are_columns = {
+            name: name not in (*names.conditions, *INTERCEPT_NAMES) and names.is_column(name) for name in chosen
+        }
+        if not all(are_columns.values()) or not chosen:
+            others = [name for name in chosen if not are_columns[name]]
+            refuse(_wrong_conditions(others, names, json_path, key="Contrasts"))
+        return tuple(dummy(name, is_column=are_columns[name]) for name in chosen), ()
     if wanted is None:
-        return (mean, *(dummy(name, is_column=True) for name in names.columns)), ()
+        columns = OF_FORMULA if names.has_formula else names.columns
+        of_intercept = replace(mean, is_dummy=True)  # which counts only where X, or the formula, has an intercept
+        return (of_intercept, *(dummy(name, is_column=True) for name in columns)), ()
     texts = tuple(str(name) for name in wanted)
-    columns = tuple(name for name in texts if name not in INTERCEPT_NAMES and names.is_column(name))
+    # the columns of a formula are known with the table, and what is none of them is refused then
+    columns = tuple(
+        name for name in texts if name not in INTERCEPT_NAMES and (names.has_formula or names.is_column(name))
+    )
     chosen_conditions = tuple(name for name in texts if name not in INTERCEPT_NAMES and name not in columns)
     means = (mean,) if len(columns) < len(texts) else ()
     return (*means, *(dummy(name, is_column=True) for name in columns)), chosen_conditions

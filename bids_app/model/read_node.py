@@ -10,13 +10,12 @@ from bids_app.console.text import duplicates, listed, nearest, shown, suggestion
 from bids_app.model.graph import INTERCEPTS
 from bids_app.model.lenient_forms import TOOL
 from bids_app.model.read_contrasts import NamesInX, read_contrast, read_dummies, read_mixed_contrast
-from bids_app.model.read_transformations import read_transformations
+from bids_app.model.read_transformations import WILDCARDS, read_transformations
 from bids_app.model.settings import GroupLevelSettings, effect_names, factor_cells
 from bids_app.model.specification import ContrastSpec, NodeSpec
 from bids_app.model.strict_json import dig, gather, objects, refuse, validated
 
 MAX_NAMES = 12  # of a list in a message
-WILDCARDS = frozenset("*?[")
 
 
 def read_settings(node: dict[str, Any], json_path: str) -> GroupLevelSettings:
@@ -86,6 +85,7 @@ def _names_in_x(node: dict[str, Any], settings: GroupLevelSettings) -> NamesInX:
         conditions=() if per_condition else others,
         columns=(*of_block, *others) if per_condition else of_block,
         per_condition=per_condition,
+        has_formula=node["Model"].get("Formula") is not None,
         is_open=bool(
             node.get("Transformations") or node["Model"].get("Formula") or any(set(name) & WILDCARDS for name in others)
         ),
