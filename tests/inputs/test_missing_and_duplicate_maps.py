@@ -36,7 +36,7 @@ def test_two_sessions_are_an_error_that_names_the_ways_out(tmp_path: Path) -> No
     with pytest.raises(DataError) as caught:
         maps(tmp_path / "d", {"01": TWO, "02": TWO}, "error")
     message = str(caught.value)
-    assert "sub-01 has 2 maps of a where one is expected (session: 1 (1), 2 (1)). Pairs of subject and" in message
+    assert "sub-01 has 2 maps of a where one is expected (session: 1 (1), 2 (1)). Pairs of" in message
     for way in (
         "--session-label 2",
         '"Sessions": "condition"',
