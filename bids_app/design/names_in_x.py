@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bids_app.arrays import Floats
-from bids_app.console.text import listed, nearest, shown, suggestion
+from bids_app.console.text import joined, listed, nearest, shown, suggestion
 from bids_app.errors import ModelError
 from bids_app.inputs.columns import Participants, column_or_indicator, is_numeric, level_of, levels_column
 from bids_app.inputs.formulas import spellings
@@ -116,14 +116,27 @@ def _conditions_and_columns(node: NodeSpec, known: Known) -> tuple[list[str], li
         elif name not in known.conditions and _is_column(name, known) and not _stated_as_condition(name, node):
             columns.append(name)
         else:
+            _check_not_misspelled(name, node, known)
             conditions.append(name)
     if node.conditions and not conditions:
         raise ModelError(
-            f"{node.where}.Model.X: {listed(columns)} are columns of participants.tsv, and no condition is named. For "
-            'one model per condition write "GroupBy": ["contrast"], and X with 1 and these columns.'
+            f"{node.where}.Model.X: names no condition, only columns of participants.tsv: {listed(columns)}. For one "
+            'model per condition write "GroupBy": ["contrast"], and in X 1 and the columns.'
         )
     _check_columns_exist(node, columns, known)
     return conditions, columns
+
+
+def _check_not_misspelled(name: str, node: NodeSpec, known: Known) -> None:
+    """Refuse what no map has as a condition, and what a column is called almost alike."""
+    if labels_of_pattern(name, known.conditions) or nearest(name, known.conditions):
+        return
+    if near := nearest(name, known.columns):
+        raise ModelError(
+            f"{node.where}.Model.X: {shown(name)} is neither a condition of the maps nor a column of "
+            "participants.tsv; did "
+            f"you mean the column {shown(near)}? Conditions found: {listed(known.conditions)}."
+        )
 
 
 def _stated_as_condition(name: str, node: NodeSpec) -> bool:
@@ -196,9 +209,9 @@ def _roles(node: NodeSpec, known: Known, columns: Sequence[str]) -> _Sorted:
     whole = [name for name, levels in named.items() if levels >= {*levels_column(participants, name, subjects)}]
     if len(whole) > 1:
         raise ModelError(
-            f"{node.where}.Model.X holds all levels of {listed(whole)}, of which each sums to 1, so that the model "
-            "cannot tell them apart. Name the columns themselves for a factorial design, or leave one level out of all "
-            "but one, with 1 in X."
+            f"{node.where}.Model.X: has every level of {joined(whole)}; each of these sets adds up to 1, so that they "
+            f"cannot be told apart. For a factorial design name the columns themselves ({listed(whole)}); or leave one "
+            "level of each out, and put 1 in X."
         )
     roles.factors += [name for name in whole if name not in node.settings.between]
     for name in columns:
@@ -228,9 +241,13 @@ def _find_cells(node: NodeSpec, known: Known, roles: _Sorted) -> None:
         if np.any(values[name]) and not np.any(values[name] * total):
             total, cells = total + values[name], [*cells, name]
     if not np.all(total == 1):
+        what = f"{listed(list(values))} {'do' if len(values) > 1 else 'does'} not divide the subjects into groups"
+        if binary and (astray := [name for name, n in zip(known.subjects, total, strict=True) if n != 1]):
+            who = listed([f"sub-{subject}" for subject in astray])
+            what = f"the columns of 0 and 1 ({listed(binary)}) do not put {who} into exactly one group"
         raise ModelError(
-            f"{node.where}.Model: without 1 in X the model has no mean, unless columns of 0 and 1 are a group each; "
-            f"{listed(list(values))} are not. Write 1 in X."
+            f"{node.where}.Model: has no intercept, and {what}. Put 1 in X (0 + out of the Formula), or give a column "
+            "of 0 and 1 for each group."
         )
     roles.cells += cells
     roles.regressors = [name for name in roles.regressors if name not in cells]
@@ -308,7 +325,9 @@ def _with_effects(node: NodeSpec, settings: GroupLevelSettings, roles: _Sorted, 
         # the mean of each condition, and named after it
         node = replace(node, contrasts=(ContrastSpec("", "t", (), (), own.sided, node.where),))
     if not node.contrasts and not effect_names(settings):
-        raise ModelError(f"{node.where}: nothing to test; write Contrasts, or Factors in Model.Software.grouplevel")
+        raise ModelError(
+            f"{node.where}: nothing to test; write Contrasts or DummyContrasts, or Factors in Model.Software.grouplevel"
+        )
     return replace(node, settings=settings)
 
 

@@ -22,6 +22,7 @@ from bids_app.inputs.columns import Participants, is_number, is_numeric, levels_
 
 CATEGORICAL = re.compile(r"C\(\s*([^(),]+?)\s*\)")
 INTERCEPT = "Intercept"
+POWER = "**"
 
 
 def formula_columns(
@@ -48,6 +49,11 @@ def formula_columns(
     DataError
         A subject has no value.
     """
+    if POWER in formula:
+        raise ModelError(
+            f"{where}: {shown(formula)} has a {POWER}, which in a formula means interactions and no power: "
+            f"age{POWER}2 is age. Put the square into participants.tsv, or make it by Product in Transformations."
+        )
     quoted = _quoted(formula, list(participants.table.columns))
     terms = _terms(quoted, formula, where)
     names, categorical = _names(terms, participants, where), _categorical(terms)
@@ -127,7 +133,7 @@ def _names(terms: Sequence[Term], participants: Participants, where: str) -> lis
             raise ModelError(f"{where}: {participants.source} has no column {shown(name)}{suggestion(name, known)}")
         else:
             raise ModelError(
-                f"{where}: {shown(factor.expr)} is not done here; a formula may hold columns, C(column), +, :, * and 0 "
-                f"or 1. Put what it would compute into participants.tsv. Columns: {listed(known)}"
+                f"{where}: {shown(factor.expr)} is not supported; a formula may hold columns, C(column), +, :, * and 0 "
+                f"or 1. Put what it would compute into a column of participants.tsv, whose columns are {listed(known)}"
             )
     return list(dict.fromkeys(names))

@@ -95,8 +95,9 @@ def offer_maps(
     if node.dummies:
         maps = _of_conditions(maps, node.dummies, f"{node.where}.DummyContrasts")
     if node.settings.sessions == "condition":
-        maps, said = _sessions_as_conditions(maps, node)
-        notes += said
+        maps = sessions_as_conditions(maps, f"{node.where}.Model.Software.grouplevel.Sessions")
+        names = joined(list(dict.fromkeys(image.condition or "" for image in maps))[:2])
+        notes.append(f"sessions are conditions of their own, such as {names}")
     return Offer(tuple(maps), filters, tuple(notes), _left_out(node, found.maps))
 
 
@@ -166,8 +167,8 @@ def _of_node(
     if not own:
         raise NothingMatchedError(
             f"{node.where}: the node {shown(node.name)} takes the maps of {shown(source.node)} (level {source.level}), "
-            f"and the dataset has none of that node; its nodes are {tally(maps, 'node')}. If one of these is meant, "
-            f'name it with "Select": {{"node": [{shown(present[-1])}]}} in Model.Software.grouplevel.'
+            f"and the dataset has none of it. Its maps are of these nodes: {tally(maps, 'node')}. Correct the name in "
+            f'the model, or choose with "Select": {{"node": [{shown(present[-1])}]}} in Model.Software.grouplevel.'
         )
     others = [image for image in maps if fold(image.label("node") or "") != fold(source.node)]
     passed = f"; passed over: {tally(others, 'node')}" if others else ""
@@ -232,8 +233,8 @@ def _of_level(
         what = "fixed-effects " if source.kind == "meta" else ""
         notes.append(
             Warned(
-                f"the {what}node {source.node} (level {source.level}), which hands its maps to {node.name}, is not run "
-                f"here and left no maps: those of up to {n_averaged} runs are used in their place, all weighted alike"
+                f"the input holds no maps of the {what}node {source.node} (level {source.level}), which {node.name} "
+                f"takes its maps from: those of up to {n_averaged} runs are averaged in their place, all weighted alike"
             )
         )
     return left, notes
@@ -266,19 +267,28 @@ def _of_conditions(maps: Sequence[ImageFile], names: Sequence[str], where: str) 
     return [image for image in maps if image.condition in wanted]
 
 
-def _sessions_as_conditions(maps: Sequence[ImageFile], node: NodeSpec) -> tuple[list[ImageFile], list[str]]:
-    """Return the maps with the condition <condition>.<session>."""
+def sessions_as_conditions(maps: Sequence[ImageFile], where: str) -> list[ImageFile]:
+    """Return the maps with the condition <condition>.<session>.
+
+    Parameters
+    ----------
+    maps : each with a condition
+    where : of the setting in the model file, for messages
+
+    Raises
+    ------
+    NothingMatchedError
+        Some map has no session in its name.
+    """
     without = [image for image in maps if image.label("session") is None]
     if len(without) == len(maps):
         raise NothingMatchedError(
-            f'{node.where}.Model.Software.grouplevel.Sessions: "condition" needs maps with a session, and none of the '
-            f"{len(maps)} maps has one in its name (ses-<label>)."
+            f'{where}: "condition" needs maps with a session, and none of the {len(maps)} maps has one in its name '
+            "(ses-<label>)."
         )
     if without:
         raise NothingMatchedError(
-            f'{node.where}.Model.Software.grouplevel.Sessions: "condition" needs a session of every map; '
-            f"{tally(maps, 'session')}. Choose those with a session by --session-label or Select."
+            f'{where}: "condition" needs a session of every map; {tally(maps, "session")}. Choose those with a session '
+            "by --session-label or Select."
         )
-    renamed = [replace(image, condition=f"{image.condition}.{image.label('session')}") for image in maps]
-    names = joined(list(dict.fromkeys(image.condition or "" for image in renamed))[:2])
-    return renamed, [f"sessions are conditions of their own, such as {names}"]
+    return [replace(image, condition=f"{image.condition}.{image.label('session')}") for image in maps]

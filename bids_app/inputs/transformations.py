@@ -151,7 +151,7 @@ def _scaled(numbers: Floats, instruction: Instruction, name: str) -> tuple[Float
     if instruction.name == "Scale" and is_constant and (replaces != "after" or not options.get("Demean", True)):
         raise DataError(
             f"{instruction.where}: {shown(name)} is {present[0] if len(present) else np.nan:g} for all {len(numbers)} "
-            "subjects analysed, and a constant cannot be scaled. Take it out."
+            "subjects analysed, and a constant cannot be scaled. Remove the instruction, and the column from X."
         )
     n_missing = len(numbers) - len(present)
     if replaces == "before":
@@ -203,7 +203,8 @@ def _filter(done: Transformed, instruction: Instruction, names: Sequence[str]) -
     said = listed([f"sub-{subject}{' (n/a)' if subject in missing else ''}" for subject in lost])
     if len(kept) < 2:
         raise DataError(
-            f"{instruction.where}: {shown(query)} leaves {len(kept)} of {len(done.subjects)} subjects; two needed."
+            f"{instruction.where}.Query: {shown(query)} holds for {len(kept)} of the {len(done.subjects)} subjects who "
+            "have maps. A group analysis needs two or more; correct the comparison."
         )
     note = Warned(f"{instruction.where}: Filter {query} excludes {said}")
     return replace(done, subjects=kept, notes=(*done.notes, note))
@@ -236,8 +237,8 @@ def _numbers_with_gaps(done: Transformed, name: str, instruction: Instruction) -
         if not there:
             column(done.participants, name, done.subjects)  # which says that nobody has a value
         raise ModelError(
-            f"{instruction.where}: {instruction.name} needs numbers, and {shown(name)} is text; make indicators of it "
-            'with "Factor" first'
+            f"{instruction.where}.Input: {instruction.name} needs numbers, and the column {shown(name)} holds text; "
+            'turn it into columns of 0 and 1 with "Factor" first'
         )
     numbers = np.full(len(texts), np.nan)
     numbers[[text is not None for text in texts]] = numeric_column(done.participants, name, there)

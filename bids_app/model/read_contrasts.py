@@ -182,10 +182,15 @@ def _wrong_names(found: list[Any], names: NamesInX, json_path: str) -> Iterator[
     if names.per_condition and not names.is_open:
         known = listed(["1", *names.columns])
         for index, name in enumerate(map(str, found)):
-            if not names.is_column(name):
+            if names.is_column(name):
+                continue
+            where = f"{json_path}.ConditionList[{index}]: {shown(name)} is not in X"
+            if near := nearest(name.partition(".")[0], names.columns):
+                yield f"{where}, which has {shown(near)}; one of the two is misspelled"
+            else:
                 yield (
-                    f'{json_path}.ConditionList[{index}]: {shown(name)} is not in X; with "GroupBy": ["contrast"] '
-                    f"every condition has its own model, and contrasts weigh its columns: {known}"
+                    f'{where}; with "GroupBy": ["contrast"] every condition has a model of its own, and a contrast '
+                    f'weighs columns in X: {known}. To compare conditions write "GroupBy": [], and the conditions in X'
                 )
 
 
@@ -197,7 +202,15 @@ def _wrong_conditions(found: list[Any], names: NamesInX, json_path: str, key: st
         where = f"{json_path}.{key}[{index}]"
         if name == "subject":
             yield f'{where}: "subject" is not a condition and has no weight; remove it'
-        elif name not in names.conditions and not names.is_open:
+        elif name in names.conditions:
+            continue
+        elif name not in INTERCEPTS and (names.is_column(str(name)) or names.may_be_level(str(name))):
+            yield (
+                f"{where}: {shown(name)} is a column of participants.tsv or a level of one, and a contrast weighs "
+                "either conditions or columns; write both as Within and Between of a contrast in "
+                "Model.Software.grouplevel.Contrasts"
+            )
+        elif not names.is_open:
             yield f"{where}: {shown(name)} is not a condition in X{_one_of_two(str(name), names.conditions)}"
     for name in duplicates(map(shown, found)):
         yield f"{json_path}.{key}: {name} is listed twice; combine its weights"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bids_app.console.text import duplicates, shown, suggestion
+from bids_app.console.text import duplicates, joined, nearest, shown, suggestion
 from bids_app.model.strict_json import objects, refuse
 
 # Name of the instruction -> keys that it takes besides Name and Input
@@ -78,10 +78,9 @@ def _wrong(instruction: dict[str, Any], where: str) -> Iterator[str]:
     """Yield the problems of one instruction."""
     name = instruction.get("Name")
     if not isinstance(name, str) or name not in KEYS:
-        yield (
-            f"{where}: {shown(name)} is not done here{suggestion(str(name), KEYS)}. Transformations of a Dataset node "
-            "are those of columns of participants.tsv; others belong to the run level"
-        )
+        near = nearest(str(name), KEYS)
+        hint = f"did you mean {shown(near)}?" if near else f"those of columns of participants.tsv are {joined([*KEYS])}"
+        yield f"{where}.Name: {shown(name)} is not supported at the group level; {hint}"
         return
     known = ("Name", "Input", *OUTPUT_KEYS, *KEYS[name])
     for key in instruction:
@@ -110,15 +109,16 @@ def _wrong_options(name: str, instruction: dict[str, Any], where: str) -> Iterat
     if name == "Scale" and instruction.get("ReplaceNA") not in MISSING_VALUES:
         yield f'{where}.ReplaceNA: expected "off", "before" or "after"; found {shown(instruction["ReplaceNA"])}'
     if name == "Replace" and not isinstance(instruction.get("Replace"), dict):
-        yield f'{where}.Replace: expected an object of old and new values, such as {{"M": "male"}}'
+        found = shown(instruction.get("Replace"))
+        yield f'{where}.Replace: expected an object of old and new values, such as {{"M": "male"}}; found {found}'
     elif name == "Replace":
         for old, new in instruction["Replace"].items():
             if not (new is None or isinstance(new, str | int | float)):
                 yield f"{where}.Replace.{old}: expected a text or a number; found {shown(new)}"
     if name == "Replace" and instruction.get("Attribute", "value") != "value":
-        yield f'{where}.Attribute: only "value" exists in a table of participants'
+        yield f'{where}.Attribute: expected "value", the only one of a table; found {shown(instruction["Attribute"])}'
     if name == "Filter" and not isinstance(instruction.get("Query"), str):
-        yield f'{where}.Query: expected a comparison such as "age > 18"; found {shown(instruction.get("Query"))}'
+        yield f'{where}.Query: expected a text such as "age > 18"; found {shown(instruction.get("Query"))}'
     if name == "Filter" and instruction.get("By") and not _texts(instruction["By"]):
         yield f"{where}.By: expected the name of a column, or a list of names; found {shown(instruction['By'])}"
 

@@ -65,7 +65,9 @@ def lay_out(
             laid.append((spec, inputs, build_design(inputs, spec, table)))
             settled.setdefault(node.name, []).append(spec)
     if unknown := [name for name in options.node if name not in found]:
-        raise ModelError(f"--node: the model has no node {shown(unknown[0])}{suggestion(unknown[0], sorted(found))}")
+        raise ModelError(
+            f"--node: GroupBy makes no model called {shown(unknown[0])}{suggestion(unknown[0], sorted(found))}"
+        )
     return as_run(model, settled), laid
 
 
@@ -88,6 +90,7 @@ def _participants(node: NodeSpec, offer: Offer, found: Found, options: RunOption
     columns = [name for name in node.split_by if not is_entity(name, offer.maps)]
     columns += [*participant_columns(node.settings), *node.columns]
     columns += [name for instruction in node.transformations for name in instruction.inputs]
+    columns = [name for name in dict.fromkeys(columns) if name.partition(".")[0] not in columns or "." not in name]
     unknown = [name for name in node.conditions if not labels_of_pattern(name, offer.conditions)]
     if not (columns or unknown or node.formula):
         if options.participants:
@@ -98,7 +101,8 @@ def _participants(node: NodeSpec, offer: Offer, found: Found, options: RunOption
         table = find_participants(options.bids_dir, found.datasets, columns, options.participants)
         return with_zeros(table, offer.subjects)
     except MissingPathError:
-        if columns or node.formula or options.participants:
+        is_condition = any(labels_of_pattern(name, offer.conditions) for name in node.columns)  # which is said of it
+        if (columns and not is_condition) or node.formula or options.participants:
             raise
         return None  # the names in X are conditions that no map has, which is said of them
 
@@ -127,6 +131,7 @@ def _settle(
         for name, numbers in columns.items():
             participants = with_column(participants, name, subjects, numbers)
         node, formula = replace(node, has_intercept=has_intercept, columns=()), tuple(columns)
+        notes = (*notes, f"{node.where}.Model.Formula: {node.formula}, which takes the place of X")
     spec = settle_names(node, Known(offer.conditions, participants, subjects, computed, factors, formula))
     uses_table = participant_columns(spec.settings) or spec.cells or spec.regressors
     return spec, participants if uses_table else None, notes
