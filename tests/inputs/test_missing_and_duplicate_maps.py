@@ -61,8 +61,8 @@ def test_subjects_with_fewer_sessions_are_tallied(tmp_path: Path) -> None:
     found = maps(tmp_path / "d", {"01": (*TWO, "_ses-10"), "02": TWO, "03": TWO, "04": ("_ses-1",)}, "average")
     (note,) = [each for each in warned(found) if "averaged" in each]
     assert note == (
-        "sessions are averaged: 1 to 3 maps per subject and condition, all weighted alike. Subjects with fewer maps are "
-        "noisier, which the model does not know: 1 map: sub-04; 2 maps: sub-02, sub-03; 3 maps: sub-01"
+        "sessions are averaged: 1 to 3 maps per subject and condition, all weighted alike. Subjects with fewer maps "
+        "are noisier, which the model does not know: 1 map: sub-04; 2 maps: sub-02, sub-03; 3 maps: sub-01"
     )
     assert [path.name[:13] for path in found.table["paths"][0]] == ["sub-01_ses-1_", "sub-01_ses-2_", "sub-01_ses-10"]
 

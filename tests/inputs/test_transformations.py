@@ -301,9 +301,9 @@ def test_a_query_that_is_more_than_a_comparison_is_refused(query: str) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"Name": "Convolve", "Input": ["age"]}, 'T.Instructions[0]: "Convolve" is not done here'),
-    ({"Name": ["Scale"], "Input": ["age"]}, 'T.Instructions[0]: ["Scale"] is not done here'),
-    ({"Input": ["age"]}, "T.Instructions[0]: null is not done here"),
+    ({"Name": "Convolve", "Input": ["age"]}, 'T.Instructions[0].Name: "Convolve" is not supported at the group level; those of col'),
+    ({"Name": ["Scale"], "Input": ["age"]}, 'T.Instructions[0].Name: ["Scale"] is not supported'),
+    ({"Input": ["age"]}, "T.Instructions[0].Name: null is not supported"),
     ({"Name": "scale", "Input": ["age"]}, 'did you mean "Scale"?'),
     ({"Name": "Scale", "Input": ["age"], "Rescael": True}, 'Scale has no key "Rescael"; did you mean "Rescale"?'),
     ({"Name": "Scale"}, "T.Instructions[0].Input: expected the name of a column, or a list of names; found null"),
@@ -322,7 +322,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Name": "Scale", "Input": ["flat"]}, '"flat" is 7 for all 6 subjects analysed, and a constant cannot be scaled'),
     ({"Name": "Scale", "Input": ["flat gap"], "ReplaceNA": "before"}, "a constant cannot be scaled"),
     ({"Name": "Scale", "Input": ["flat"], "ReplaceNA": "after", "Demean": False}, "a constant cannot be scaled"),
-    ({"Name": "Scale", "Input": ["sex"]}, 'Scale needs numbers, and "sex" is text; make indicators of it with'),
+    ({"Name": "Scale", "Input": ["sex"]}, 'Scale needs numbers, and the column "sex" holds text; turn it into'),
     ({"Name": "Scale", "Input": ["weight"]}, 'Input: participants.tsv has no column "weight", nor does an earlier'),
     ({"Name": "Scale", "Input": ["w*"]}, 'has no column "w*"'),
     ({"Name": "Scale", "Input": ["agee"]}, 'did you mean "age"?'),
@@ -331,12 +331,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Name": "Product", "Input": ["age", "iq"]}, "Product needs Output, the name of the new column"),
     ({"Name": "Product", "Input": ["age"], "OutputPrefix": "z"}, "Product needs Output"),
     ({"Name": "Product", "Input": ["age", "iq"], "Output": ["a", "b"]}, "Output: expected 1 name"),
-    ({"Name": "Product", "Input": ["age", "sex"], "Output": ["a"]}, 'Product needs numbers, and "sex" is text'),
+    ({"Name": "Product", "Input": ["age", "sex"], "Output": ["a"]}, 'Product needs numbers, and the column "sex" holds text'),
     ({"Name": "Product", "Input": ["age", "gap"], "Output": ["a"]}, '"gap" has no value for sub-02, sub-05'),
     ({"Name": "Rename", "Input": ["age"]}, "Rename needs Output"),
     ({"Name": "Replace", "Input": ["sex"]}, "Replace: expected an object of old and new values"),
     ({"Name": "Replace", "Input": ["sex"], "Replace": {"M": ["m"]}}, 'Replace.M: expected a text or a number; found'),
-    ({"Name": "Replace", "Input": ["sex"], "Replace": {}, "Attribute": "onset"}, 'Attribute: only "value" exists'),
+    ({"Name": "Replace", "Input": ["sex"], "Replace": {}, "Attribute": "onset"}, 'Attribute: expected "value", the only one of a table; found "onset"'),
     ({"Name": "Factor", "Input": ["sex"], "Constraint": "mean_zero"}, 'Constraint: expected "none" or "drop_one"'),
     ({"Name": "Factor", "Input": ["sex"], "Sep": 1}, "Sep: expected a text; found 1"),
     ({"Name": "Factor", "Input": ["sex"], "RefLevel": ["M"]}, 'RefLevel: expected one level; found ["M"]'),
@@ -344,12 +344,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Name": "Factor", "Input": ["sex"], "Output": ["s"]}, "Output: Factor takes none: its columns are named"),
     ({"Name": "Factor", "Input": ["gap"]}, '"gap" has no value for sub-02, sub-05'),
     ({"Name": "Factor", "Input": ["case"]}, 'levels that differ only in case or spaces, or are the same number'),
-    ({"Name": "Filter", "Input": ["age"]}, 'Query: expected a comparison such as "age > 18"; found null'),
+    ({"Name": "Filter", "Input": ["age"]}, 'Query: expected a text such as "age > 18"; found null'),
     ({"Name": "Filter", "Input": ["age"], "Query": "age > 1", "Output": ["x"]}, "Output: Filter takes none"),
     ({"Name": "Filter", "Input": ["age"], "Query": "age > 1", "By": 3}, "By: expected the name of a column"),
     ({"Name": "Filter", "Input": ["age"], "Query": "x > 1", "By": ["x"]}, 'By: participants.tsv has no column "x"'),
-    ({"Name": "Filter", "Input": ["age"], "Query": "age > 37"}, '"age > 37" leaves 1 of 6 subjects; two needed'),
-    ({"Name": "Filter", "Input": ["age"], "Query": "age > 100"}, "leaves 0 of 6 subjects"),
+    ({"Name": "Filter", "Input": ["age"], "Query": "age > 37"}, 'Query: "age > 37" holds for 1 of the 6 subjects who have maps'),
+    ({"Name": "Filter", "Input": ["age"], "Query": "age > 100"}, "holds for 0 of the 6 subjects"),
 ]  # fmt: skip
 
 

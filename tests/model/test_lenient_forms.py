@@ -115,7 +115,7 @@ def test_steps_are_shown_as_the_node_that_they_are_now(read: Read) -> None:
     shown = json.loads(message[message.index('{"Level"') :])
     assert shown == {
         "Level": "Dataset",
-        "Name": "dataset1",
+        "Name": "dataset",
         "GroupBy": ["contrast"],
         "Model": {"Type": "glm", "X": [1]},
         "DummyContrasts": {"Test": "t", "Contrasts": ["a_vs_b"]},
@@ -124,7 +124,7 @@ def test_steps_are_shown_as_the_node_that_they_are_now(read: Read) -> None:
 
 
 def test_steps_without_a_dataset_are_refused_so(refusal: Callable[[Document], str]) -> None:
-    assert "None of these is of level dataset" in refusal({"Name": "old", "Steps": [{"Level": "run"}]})
+    assert "None of these is of level Dataset" in refusal({"Name": "old", "Steps": [{"Level": "run"}]})
     refuse_steps({"Steps": [], "Nodes": []})  # Steps beside Nodes are an unknown key
 
 
