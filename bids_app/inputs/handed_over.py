@@ -208,10 +208,11 @@ def _of_level(
         left = kept
     if source.level != "Run" and (n_averaged := _most_of_cell(left, "run")) > 1:
         what = "fixed-effects " if source.kind == "meta" else ""
+        why = "are passed over by Select" if "node" in asked else "are not there, and it is not run here"
         notes.append(
             Warned(
-                f"the {what}node {source.node} (level {source.level}), which hands its maps to {node.name}, is not run "
-                f"here and left no maps: those of up to {n_averaged} runs are used in their place, all weighted alike"
+                f"the maps of the {what}node {source.node} (level {source.level}), which hands them to {node.name}, "
+                f"{why}: those of up to {n_averaged} runs are used in their place, all weighted alike"
             )
         )
     return left, notes

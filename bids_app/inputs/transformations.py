@@ -130,7 +130,7 @@ def _factor(participants: Participants, instruction: Instruction, name: str, sub
 def _scaled(numbers: Floats, instruction: Instruction, name: str) -> tuple[Floats, str]:
     """Return numbers minus their mean, over their standard deviation, as the instruction asks for, and a note."""
     options = instruction.options if instruction.name == "Scale" else {"Rescale": False}
-    mean, deviation, said = float(numbers.mean()), float(numbers.std(ddof=1)), []
+    mean, said = float(numbers.mean()), []
     if instruction.name == "Scale" and np.ptp(numbers) == 0:
         if options.get("ReplaceNA") != "after":
             raise DataError(
@@ -142,6 +142,7 @@ def _scaled(numbers: Floats, instruction: Instruction, name: str) -> tuple[Float
         numbers = numbers - mean
         said.append(f"minus its mean {mean:g}")
     if options.get("Rescale", True):
+        deviation = float(numbers.std(ddof=1))
         numbers = numbers / deviation
         said.append(f"divided by its standard deviation {deviation:g}")
     return numbers, f"{instruction.name}: {name} {' and '.join(said)}, over the {len(numbers)} subjects analysed"

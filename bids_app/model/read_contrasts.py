@@ -32,6 +32,8 @@ class NamesInX:
     its own model."""
     columns: tuple[str, ...]
     """Columns between subjects, those of Between and Covariates first."""
+    in_x: tuple[str, ...]
+    """Those of them that X names."""
     per_condition: bool
     is_open: bool
     """Whether wildcards, Transformations or a Formula make names that the file does not spell out."""
@@ -140,7 +142,7 @@ def read_dummies(
         refuse(_wrong_conditions(chosen, names, json_path, key="Contrasts"))
         return tuple(dummy(name, is_column=False) for name in chosen), ()
     if wanted is None:
-        return (mean, *(dummy(name, is_column=True) for name in names.columns)), ()
+        return (mean, *(dummy(name, is_column=True) for name in names.in_x)), ()
     texts = tuple(str(name) for name in wanted)
     columns = tuple(name for name in texts if name not in INTERCEPT_NAMES and names.is_column(name))
     chosen_conditions = tuple(name for name in texts if name not in INTERCEPT_NAMES and name not in columns)

@@ -85,6 +85,7 @@ def _names_in_x(node: dict[str, Any], settings: GroupLevelSettings) -> NamesInX:
     return NamesInX(
         conditions=() if per_condition else others,
         columns=(*of_block, *others) if per_condition else of_block,
+        in_x=tuple(name for name in x if name in of_block or (per_condition and name in others)),
         per_condition=per_condition,
         is_open=bool(
             node.get("Transformations") or node["Model"].get("Formula") or any(set(name) & WILDCARDS for name in others)
