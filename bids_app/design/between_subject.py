@@ -127,10 +127,10 @@ class BetweenDesign:
                 f'in Covariates, with "Effects": ["{factor}:{level}"]'
             )
         column, _, level = name.partition(".")
-        if column in covariates and level:
+        if column in covariates and column in self.names and level:
             return (
-                f"; {column} holds numbers, and is a covariate. If they are codes of groups, name {column} in Between "
-                "of Model.Software.grouplevel"
+                f": {shown(column)} holds numbers and is a covariate here. To compare its values as groups write "
+                f'"Between": [{shown(column)}] in Model.Software.grouplevel.'
             )
         of_formula = [f"{start}[{end}]" for start in (column, f"C({column})") for end in (level, f"T.{level}")]
         if same := [other for other in of_formula if other in self.names]:

@@ -22,7 +22,7 @@ from bids_app.inputs.columns import Participants, is_number, is_numeric, levels_
 
 CATEGORICAL = re.compile(r"C\(\s*([^(),]+?)\s*\)")
 INTERCEPT = "Intercept"
-POWER = "**"
+POWERS = ("**", "^")
 
 
 def formula_columns(
@@ -49,10 +49,10 @@ def formula_columns(
     DataError
         A subject has no value.
     """
-    if POWER in formula:
+    if sign := next((sign for sign in POWERS if sign in formula), None):
         raise ModelError(
-            f"{where}: {shown(formula)} has a {POWER}, which in a formula means interactions and no power: "
-            f"age{POWER}2 is age. Put the square into participants.tsv, or make it by Product in Transformations."
+            f"{where}: {shown(formula)} has a {sign}, which in a formula means interactions and no power: "
+            f"age{sign}2 is age. Put the square into participants.tsv, or make it by Product in Transformations."
         )
     quoted = _quoted(formula, list(participants.table.columns))
     terms = _terms(quoted, formula, where)
@@ -83,7 +83,9 @@ def _terms(quoted: str, formula: str, where: str) -> list[Term]:
         parsed = Formula(quoted)
     except (FormulaicError, SyntaxError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
-        raise ModelError(f"{where}: {shown(formula)} cannot be parsed: {reason}") from error
+        raise ModelError(
+            f"{where}: {shown(formula)} cannot be parsed: {reason}. Expected one such as 1 + C(group)"
+        ) from error
     if isinstance(parsed, SimpleFormula):
         return list(parsed)
     if hasattr(parsed, "lhs"):

@@ -106,7 +106,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "levels of numbers": (
         "flat",
         per_condition(1, "code", contrasts=[contrast("d", "t", ["code.1", "code.2"], [1, -1])]),
-        ('no between-subject column is called "code.1"', "code holds numbers", "name code in Between"),
+        ('no between-subject column is called "code.1"', '"code" holds numbers', 'write "Between": ["code"]'),
     ),
     "slopes that were not asked for": (
         "flat",
@@ -180,7 +180,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "a comparison of another column": (
         "flat",
         filtered("sex == 'M'"),
-        ('"sex" is not named in Input or By', "add it to By"),
+        ('"sex" is neither a column of Input nor one of By (age)', "add it to By"),
     ),
     "a comparison that nearly nobody passes": ("flat", filtered("age > 50"), ("holds for 1 of the 6 subjects",)),
     "a power in a formula": (
