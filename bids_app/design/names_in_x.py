@@ -153,6 +153,18 @@ def _indicator(name: str, known: Known) -> tuple[str, str] | None:
     return None if known.participants is None else level_of(known.participants, name)
 
 
+def _own_level(name: str, known: Known) -> tuple[str, str] | None:
+    """Return column and level as `_indicator`, unless there is a column of that name with other numbers."""
+    found = _indicator(name, known)
+    if found is None or known.participants is None or name not in known.columns:
+        return found
+    if not is_numeric(known.participants, name, known.subjects):
+        return None
+    levels = levels_column(known.participants, found[0], known.subjects)
+    own = _numbers(name, known)
+    return found if own.tolist() == [float(level == found[1]) for level in levels] else None
+
+
 def _check_columns_exist(node: NodeSpec, columns: Sequence[str], known: Known) -> None:
     """Refuse names that are no column; a condition among them is told how its map is tested."""
     for name in columns:
@@ -190,7 +202,7 @@ def _roles(node: NodeSpec, known: Known, columns: Sequence[str]) -> _Sorted:
         return roles
     assert known.participants is not None  # every column has been found in it
     participants, subjects = known.participants, known.subjects
-    indicators = {name: found for name in columns if name not in known.formula and (found := _indicator(name, known))}
+    indicators = {name: found for name in columns if name not in known.formula and (found := _own_level(name, known))}
     named: dict[str, set[str]] = {}
     for column, level in indicators.values():
         named.setdefault(column, set()).add(level)

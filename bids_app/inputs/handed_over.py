@@ -231,9 +231,10 @@ def _of_level(
         left = kept
     if source.level != "Run" and (n_averaged := _most_of_cell(left, "run")) > 1:
         what = "fixed-effects " if source.kind == "meta" else ""
+        lacking = "Select passes over the" if "node" in asked else "the input holds no"
         notes.append(
             Warned(
-                f"the input holds no maps of the {what}node {source.node} (level {source.level}), which {node.name} "
+                f"{lacking} maps of the {what}node {source.node} (level {source.level}), which {node.name} "
                 f"takes its maps from: those of up to {n_averaged} runs are averaged in their place, all weighted alike"
             )
         )

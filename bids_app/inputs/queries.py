@@ -62,7 +62,8 @@ def rows_that_pass(query: str, columns: Mapping[str, Sequence[Value]], where: st
             for row in range(len(next(iter(columns.values()))))
         ]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ModelError(f"{expected} or sex == 'M' (equality is written ==)") from error
+        hint = "; equality is written ==" if re.search(r"[^=<>!]=(?!=)", query) else ""
+        raise ModelError(f"{expected}{hint}") from error
 
 
 def _with_placeholders(query: str, names: Mapping[str, str]) -> str:
@@ -129,8 +130,8 @@ class _Reader:
             if node.id not in row:
                 known = listed(list(self.names.values()))
                 raise ModelError(
-                    f"{self.where}: {shown(node.id)} is neither a column of Input nor one of By ({known}); add it to "
-                    "By, or, if it is a text, put it in quotation marks"
+                    f"{self.where}: {shown(node.id)} is not named in Input or By, which name {known}; if it is a "
+                    "column, add it to By; a text stands in quotation marks"
                 )
             return row[node.id]
         try:

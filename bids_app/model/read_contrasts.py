@@ -33,6 +33,8 @@ class NamesInX:
     its own model."""
     columns: tuple[str, ...]
     """Columns between subjects, those of Between and Covariates first."""
+    in_x: tuple[str, ...]
+    """Those of them that X names."""
     per_condition: bool
     has_formula: bool
     """Whether a Formula takes the place of the columns."""
@@ -148,7 +150,7 @@ def read_dummies(
             refuse(_wrong_conditions(others, names, json_path, key="Contrasts"))
         return tuple(dummy(name, is_column=are_columns[name]) for name in chosen), ()
     if wanted is None:
-        columns = OF_FORMULA if names.has_formula else names.columns
+        columns = OF_FORMULA if names.has_formula else names.in_x
         of_intercept = replace(mean, is_dummy=True)  # which counts only where X, or the formula, has an intercept
         return (of_intercept, *(dummy(name, is_column=True) for name in columns)), ()
     texts = tuple(str(name) for name in wanted)

@@ -84,6 +84,7 @@ def _names_in_x(node: dict[str, Any], settings: GroupLevelSettings) -> NamesInX:
     return NamesInX(
         conditions=() if per_condition else others,
         columns=(*of_block, *others) if per_condition else of_block,
+        in_x=tuple(name for name in x if name in of_block or (per_condition and name in others)),
         per_condition=per_condition,
         has_formula=node["Model"].get("Formula") is not None,
         is_open=bool(

@@ -371,6 +371,23 @@ def test_odd_names_are_read_as_they_stand(
     equals(model, name, columns, rows, model.maps("A"))
 
 
+@pytest.mark.parametrize("made_by", ["the table", "Transformations"])
+def test_a_column_that_is_called_like_a_level_is_that_column(made_by: str, tmp_path: Path) -> None:
+    """sex.M and sex.F as two covariates: no factor is made of them."""
+    table: dict[str, list[object]] = {"sex.M": list(M * AGE), "sex.F": list(F * CIGS)}
+    steps = []
+    if made_by == "Transformations":
+        table = {}
+        steps = [
+            FACTOR,
+            {"Name": "Product", "Input": ["sex.M", "age"], "Output": ["sex.M"]},
+            {"Name": "Product", "Input": ["sex.F", "cigs"], "Output": ["sex.F"]},
+        ]
+    written = stated([1, "sex.M", "sex.F"], [weighs(["sex.M"], 1)], steps=steps)
+    model = one(write_study(tmp_path / "d", table=table), document(written))
+    equals(model, "cInA", [ONE, M * AGE, F * CIGS], [[0, 1, 0]], model.maps("A"))
+
+
 def test_a_condition_that_a_column_is_called_too_is_the_condition(tmp_path: Path) -> None:
     """X names A and B, as maps are called, and participants.tsv has a column B."""
     model = one(write_study(tmp_path / "d", table=ODD), document(stated([*D], [weighs(D, 1, -1)], group_by=())))

@@ -178,12 +178,12 @@ def test_of_a_subjects_maps_those_of_the_sources_level_are_taken(
     assert any("passed over" in note for note in found.notes) == (len(entities) > len(expected))
 
 
-@pytest.mark.parametrize(("source", "words"), [(SUBJECT, "the node"), (META, "the fixed-effects node")])
+@pytest.mark.parametrize(("source", "words"), [(SUBJECT, "node"), (META, "fixed-effects node")])
 def test_runs_in_place_of_a_subjects_map_are_warned_of(source: Document, words: str, tmp_path: Path) -> None:
     """Fixed effects weigh runs by their variance, an average does not."""
     (warning,) = warned(offer(tmp_path / "d", names(RUNS), document(RUN, source, GROUP)))
-    assert warning.startswith(f"{words} subject_level (level Subject), which hands its maps to group, is not run here")
-    assert "those of up to 2 runs are used in their place, all weighted alike" in warning
+    assert warning.startswith(f"the input holds no maps of the {words} subject_level (level Subject), which group")
+    assert "those of up to 2 runs are averaged in their place, all weighted alike" in warning
 
 
 def test_a_select_of_runs_decides_itself(tmp_path: Path) -> None:

@@ -301,7 +301,7 @@ def test_a_query_that_is_more_than_a_comparison_is_refused(query: str) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"Name": "Convolve", "Input": ["age"]}, 'T.Instructions[0].Name: "Convolve" is not supported'),
+    ({"Name": "Convolve", "Input": ["age"]}, "T.Instructions[0].Name: \"Convolve\" is not supported at the group"),
     ({"Name": ["Scale"], "Input": ["age"]}, 'T.Instructions[0].Name: ["Scale"] is not supported'),
     ({"Input": ["age"]}, "T.Instructions[0].Name: null is not supported"),
     ({"Name": "scale", "Input": ["age"]}, 'did you mean "Scale"?'),
@@ -322,7 +322,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Name": "Scale", "Input": ["flat"]}, '"flat" is 7 for all 6 subjects analysed, and a constant cannot be scaled'),
     ({"Name": "Scale", "Input": ["flat gap"], "ReplaceNA": "before"}, "a constant cannot be scaled"),
     ({"Name": "Scale", "Input": ["flat"], "ReplaceNA": "after", "Demean": False}, "a constant cannot be scaled"),
-    ({"Name": "Scale", "Input": ["sex"]}, 'Scale needs numbers, and the column "sex" holds text'),
+    ({"Name": "Scale", "Input": ["sex"]}, 'Scale needs numbers, and the column "sex" holds text; turn it into'),
     ({"Name": "Scale", "Input": ["weight"]}, 'Input: participants.tsv has no column "weight", nor does an earlier'),
     ({"Name": "Scale", "Input": ["w*"]}, 'has no column "w*"'),
     ({"Name": "Scale", "Input": ["agee"]}, 'did you mean "age"?'),
@@ -348,7 +348,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Name": "Filter", "Input": ["age"], "Query": "age > 1", "Output": ["x"]}, "Output: Filter takes none"),
     ({"Name": "Filter", "Input": ["age"], "Query": "age > 1", "By": 3}, "By: expected the name of a column"),
     ({"Name": "Filter", "Input": ["age"], "Query": "x > 1", "By": ["x"]}, 'By: participants.tsv has no column "x"'),
-    ({"Name": "Filter", "Input": ["age"], "Query": "age > 37"}, '"age > 37" holds for 1 of the 6 subjects'),
+    ({"Name": "Filter", "Input": ["age"], "Query": "age > 37"}, 'Query: "age > 37" holds for 1 of the 6 subjects'),
     ({"Name": "Filter", "Input": ["age"], "Query": "age > 100"}, "holds for 0 of the 6 subjects"),
 ]  # fmt: skip
 
