@@ -301,7 +301,7 @@ def test_a_query_that_is_more_than_a_comparison_is_refused(query: str) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"Name": "Convolve", "Input": ["age"]}, 'T.Instructions[0].Name: "Convolve" is not supported at the group level; those of col'),
+    ({"Name": "Convolve", "Input": ["age"]}, 'T.Instructions[0].Name: "Convolve" is not supported at'),
     ({"Name": ["Scale"], "Input": ["age"]}, 'T.Instructions[0].Name: ["Scale"] is not supported'),
     ({"Input": ["age"]}, "T.Instructions[0].Name: null is not supported"),
     ({"Name": "scale", "Input": ["age"]}, 'did you mean "Scale"?'),
@@ -331,12 +331,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Name": "Product", "Input": ["age", "iq"]}, "Product needs Output, the name of the new column"),
     ({"Name": "Product", "Input": ["age"], "OutputPrefix": "z"}, "Product needs Output"),
     ({"Name": "Product", "Input": ["age", "iq"], "Output": ["a", "b"]}, "Output: expected 1 name"),
-    ({"Name": "Product", "Input": ["age", "sex"], "Output": ["a"]}, 'Product needs numbers, and the column "sex" holds text'),
+    ({"Name": "Product", "Input": ["age", "sex"], "Output": ["a"]}, 'Product needs numbers, and the column "sex"'),
     ({"Name": "Product", "Input": ["age", "gap"], "Output": ["a"]}, '"gap" has no value for sub-02, sub-05'),
     ({"Name": "Rename", "Input": ["age"]}, "Rename needs Output"),
     ({"Name": "Replace", "Input": ["sex"]}, "Replace: expected an object of old and new values"),
     ({"Name": "Replace", "Input": ["sex"], "Replace": {"M": ["m"]}}, 'Replace.M: expected a text or a number; found'),
-    ({"Name": "Replace", "Input": ["sex"], "Replace": {}, "Attribute": "onset"}, 'Attribute: expected "value", the only one of a table; found "onset"'),
+    ({"Name": "Replace", "Input": ["sex"], "Replace": {}, "Attribute": "onset"}, 'Attribute: expected "value", the only'),
     ({"Name": "Factor", "Input": ["sex"], "Constraint": "mean_zero"}, 'Constraint: expected "none" or "drop_one"'),
     ({"Name": "Factor", "Input": ["sex"], "Sep": 1}, "Sep: expected a text; found 1"),
     ({"Name": "Factor", "Input": ["sex"], "RefLevel": ["M"]}, 'RefLevel: expected one level; found ["M"]'),
@@ -348,7 +348,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Name": "Filter", "Input": ["age"], "Query": "age > 1", "Output": ["x"]}, "Output: Filter takes none"),
     ({"Name": "Filter", "Input": ["age"], "Query": "age > 1", "By": 3}, "By: expected the name of a column"),
     ({"Name": "Filter", "Input": ["age"], "Query": "x > 1", "By": ["x"]}, 'By: participants.tsv has no column "x"'),
-    ({"Name": "Filter", "Input": ["age"], "Query": "age > 37"}, 'Query: "age > 37" holds for 1 of the 6 subjects who have maps'),
+    ({"Name": "Filter", "Input": ["age"], "Query": "age > 37"}, 'Query: "age > 37" holds for 1 of the 6 subjects'),
     ({"Name": "Filter", "Input": ["age"], "Query": "age > 100"}, "holds for 0 of the 6 subjects"),
 ]  # fmt: skip
 
