@@ -396,7 +396,7 @@ def test_a_condition_that_a_column_is_called_too_is_the_condition(tmp_path: Path
 
 
 REFUSED: list[tuple[Document, str]] = [
-    (stated(["sex.M", "sex.F", "site.a", "site.b", "site.c"], [weighs(["sex.M"], 1)]), "has every level of sex and site"),
+    (stated(["sex.M", "sex.F", "site.a", "site.b", "site.c"], [weighs(["sex.M"], 1)]), "has every level of sex and"),
     (stated(["sex.M"], [weighs(["sex.M"], 1)]), "has no intercept, and "),
     (stated(["age"], [weighs(["age"], 1)]), "has no intercept, and "),
     (stated([1], formula="0 + age", dummies={"Test": "t"}), "has no intercept, and "),
@@ -406,7 +406,7 @@ REFUSED: list[tuple[Document, str]] = [
     (stated([1, "A"]), '"A" is a condition; with "GroupBy": ["contrast"] each condition has its own model'),
     (stated([1, "intercept", "ag*"]), "is a pattern"),
     (stated(["C*", "age"], dummies={"Test": "t"}, group_by=()), 'no map has a condition like "C*"'),
-    (stated(["age", "group"], dummies={"Test": "t"}, group_by=()), "names no condition, only columns of participants.tsv"),
+    (stated(["age", "group"], dummies={"Test": "t"}, group_by=()), "names no condition, only columns"),
     (stated([*D, "age"], [weighs(["A", "age"], 1, -1)], group_by=()), "weighs conditions and columns"),
     (stated([*D, "group"], [weighs(["group.pat"], 1)], group_by=()), 'column is called "group.pat"'),
     (stated([1, "age"], [weighs(["agee"], 1)]), '"agee" is not in X'),

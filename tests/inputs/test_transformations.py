@@ -336,7 +336,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Name": "Rename", "Input": ["age"]}, "Rename needs Output"),
     ({"Name": "Replace", "Input": ["sex"]}, "Replace: expected an object of old and new values"),
     ({"Name": "Replace", "Input": ["sex"], "Replace": {"M": ["m"]}}, 'Replace.M: expected a text or a number; found'),
-    ({"Name": "Replace", "Input": ["sex"], "Replace": {}, "Attribute": "onset"}, 'Attribute: expected "value", the only'),
+    ({"Name": "Replace", "Input": ["sex"], "Replace": {}, "Attribute": "onset"}, 'Attribute: expected "value"'),
     ({"Name": "Factor", "Input": ["sex"], "Constraint": "mean_zero"}, 'Constraint: expected "none" or "drop_one"'),
     ({"Name": "Factor", "Input": ["sex"], "Sep": 1}, "Sep: expected a text; found 1"),
     ({"Name": "Factor", "Input": ["sex"], "RefLevel": ["M"]}, 'RefLevel: expected one level; found ["M"]'),
