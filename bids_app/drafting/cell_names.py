@@ -13,12 +13,12 @@ from bids_app.errors import DataError, UsageError
 from bids_app.inputs.filters import fold, folds
 from bids_app.model.settings import CELL_FIELD, FactorSettings, GroupLevelSettings, factor_cells
 
-SEPARATORS = ("", "_", "-")
+SEPARATORS = ("", "_", "-", ".")
 MAX_FACTORS = 5  # 5! orders are tried within a second; more factors need an explicit pattern
 
 
 def find_pattern(factors: Sequence[FactorSettings], present: Sequence[str]) -> str:
-    """Return how levels form the names of conditions: in some order, joined by nothing, "_" or "-".
+    """Return how levels form the names of conditions: in some order, joined by nothing, "_", "-" or ".".
 
     Parameters
     ----------

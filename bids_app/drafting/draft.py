@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ from bids_app.errors import DataError, ModelError, UsageError, Warned
 from bids_app.inputs.choose_and_order_maps import find_maps, search
 from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, known_entities, narrow
 from bids_app.inputs.find_images import Found
+from bids_app.inputs.handed_over import sessions_as_conditions
 from bids_app.inputs.naming import ESTIMATES, MEASURES, ImageFile, tally
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.lenient_forms import TOOL
@@ -48,6 +49,7 @@ class Inventory:
     found: Found
     maps: tuple[ImageFile, ...]  # those that can be analysed
     stat: tuple[str, ...]  # their statistics; empty with --maps, which does not give them
+    has_sessions: bool = False  # whether sessions are conditions of their own, because subjects have several
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -97,10 +99,19 @@ def look(selection: Selection) -> Inventory:
     queries = read_filter_file(selection.filter_file)
     found = search(selection)
     kept = narrow(found.maps, command_line_filters(selection, queries, known_entities(found)))
-    if selection.maps_table:
-        return Inventory(selection, queries, found, tuple(kept), ())
-    stat = _wanted_stat(kept, queries.get("statmap", {}))
-    return Inventory(selection, queries, found, tuple(keep(kept, Filter("stat", "stat", stat))), stat)
+    stat = () if selection.maps_table else _wanted_stat(kept, queries.get("statmap", {}))
+    maps = list(kept) if selection.maps_table else keep(kept, Filter("stat", "stat", stat))
+    if has_sessions := _has_several_sessions(maps):
+        maps = sessions_as_conditions(maps, "Sessions")
+    return Inventory(selection, queries, found, tuple(maps), stat, has_sessions)
+
+
+def _has_several_sessions(maps: Sequence[ImageFile]) -> bool:
+    """Return whether some subject has maps of a condition in several sessions, and every map has a session."""
+    sessions: dict[tuple[str, str | None], set[str | None]] = {}
+    for image in maps:
+        sessions.setdefault((image.subject, image.condition), set()).add(image.label("session"))
+    return max(map(len, sessions.values())) > 1 and None not in set[str | None]().union(*sessions.values())
 
 
 def _wanted_stat(maps: Sequence[ImageFile], query: Query) -> tuple[str, ...]:
@@ -165,11 +176,13 @@ def first_model(
         Cells have no maps, a subject lacks one, or the maps are in several spaces; the message names them.
     """
     notes = _stat_notes(inventory)
+    if inventory.has_sessions:
+        notes.append("each session is a condition of its own (Sessions); --session-label drafts a model of one")
     factors = _factors(within)
     if factors and pattern is None:
         pattern = find_pattern(factors, inventory.conditions)
         notes.append(f"--cell: {pattern} matches the conditions found and is used")
-    settings = _settings(_select(inventory), factors, pattern)
+    settings = _settings(_select(inventory), factors, pattern, has_sessions=inventory.has_sessions)
     if factors:
         labels = check_cells(settings, inventory.conditions)
     else:
@@ -215,11 +228,16 @@ def _factors(within: Mapping[str, tuple[str, ...]]) -> tuple[FactorSettings, ...
 
 
 def _settings(
-    select: Mapping[str, tuple[str, ...]], factors: tuple[FactorSettings, ...], pattern: str | None
+    select: Mapping[str, tuple[str, ...]],
+    factors: tuple[FactorSettings, ...],
+    pattern: str | None,
+    *,
+    has_sessions: bool,
 ) -> GroupLevelSettings:
     """Return the settings, with the pattern checked as in a model file."""
     try:
-        return GroupLevelSettings(select=dict(select), factors=factors, cell_name=pattern)
+        sessions: Literal["error", "condition"] = "condition" if has_sessions else "error"
+        return GroupLevelSettings(select=dict(select), factors=factors, cell_name=pattern, sessions=sessions)
     except ValidationError as error:
         raise UsageError(f"--cell: {_reason(error)}") from error
 
@@ -258,6 +276,7 @@ def _document(
     """Return the model as JSON."""
     is_anova = bool(factor_cells(settings))
     include = EVERYWHERE | WITH_FACTORS if is_anova else EVERYWHERE
+    include = include | ({"sessions": True} if settings.sessions != "error" else {})
     block = settings.model_dump(by_alias=True, mode="json", include=include)
     x = [*conditions, *(["subject"] if len(conditions) > 1 else [])]
     node: dict[str, Any] = {

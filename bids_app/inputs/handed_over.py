@@ -24,15 +24,15 @@ from bids_app.inputs.filters import (
     known_entities,
     model_filters,
     narrow,
+    unmatched_labels,
     with_measures,
 )
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.naming import ImageFile, tally
 from bids_app.inputs.selection import Query, Selection
 from bids_app.model.graph import Source
+from bids_app.model.read_transformations import WILDCARDS
 from bids_app.model.specification import ModelSpec, NodeSpec
-
-WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Offer:
     """In the order in which they were applied."""
     notes: tuple[str, ...] = ()
     """Lines for the log."""
+    left_out: frozenset[str] = frozenset()
+    """Subjects whom GroupBy, a Filter in Transformations or that of an edge gives to other models, or to none."""
 
     def of_part(self, maps: Sequence[ImageFile]) -> Sequence[ImageFile]:
         """Return those of some maps that belong to the part of GroupBy; the others are in a model of their own."""
@@ -93,9 +95,19 @@ def offer_maps(
     if node.dummies:
         maps = _of_conditions(maps, node.dummies, f"{node.where}.DummyContrasts")
     if node.settings.sessions == "condition":
-        maps, said = _sessions_as_conditions(maps, node)
-        notes += said
-    return Offer(tuple(maps), filters, tuple(notes))
+        maps = sessions_as_conditions(maps, f"{node.where}.Model.Software.grouplevel.Sessions")
+        names = joined(list(dict.fromkeys(image.condition or "" for image in maps))[:2])
+        notes.append(f"sessions are conditions of their own, such as {names}")
+    return Offer(tuple(maps), filters, tuple(notes), _left_out(node, found.maps))
+
+
+def _left_out(node: NodeSpec, maps: Sequence[ImageFile]) -> frozenset[str]:
+    """Return the subjects whom the part of GroupBy, or the filters of all edges, leave out."""
+    wanted = [{*labels} for entity, labels in node.part if entity == "subject"]
+    of_edges = [{*labels} for source in node.sources for entity, labels in source.filters if entity == "subject"]
+    if of_edges and len(of_edges) == len(node.sources):
+        wanted.append({label for labels in of_edges for label in labels})
+    return frozenset(image.subject for image in maps if any(image.subject not in labels for labels in wanted))
 
 
 def labels_of_pattern(pattern: str, labels: Sequence[str]) -> list[str]:
@@ -105,7 +117,9 @@ def labels_of_pattern(pattern: str, labels: Sequence[str]) -> list[str]:
         return [label for label in labels if label == name] or [label for label in labels if fold(label) in folds(name)]
     exact = [label for label in labels if fnmatchcase(label, name)]
     letters = "".join(letter for letter in name if letter.isalnum() or letter in "*?").casefold()
-    return exact or [label for label in labels if fnmatchcase(fold(label), letters)]
+    if exact or not letters.strip("*?"):  # punctuation that no label has is no wish for all of them
+        return exact
+    return [label for label in labels if fnmatchcase(fold(label), letters)]
 
 
 def _handed_over(
@@ -134,6 +148,7 @@ def _along(
         own, said = _of_contrasts(source, own, node)
         notes += said
     left = list(narrow(own, edge))
+    notes += unmatched_labels(own, edge)
     if edge and (lost := sorted({image.subject for image in own} - {image.subject for image in left}, key=natural)):
         who = listed([f"sub-{subject}" for subject in lost])
         notes.append(Warned(f"{source.where} excludes {who}, who have maps"))
@@ -152,10 +167,10 @@ def _of_node(
     if not own:
         raise NothingMatchedError(
             f"{node.where}: the node {shown(node.name)} takes the maps of {shown(source.node)} (level {source.level}), "
-            f"and the dataset has none of that node; its nodes are {tally(maps, 'node')}. If one of these is meant, "
-            f'name it with "Select": {{"node": [{shown(present[-1])}]}} in Model.Software.grouplevel.'
+            f"and the dataset has none of it. Its maps are of these nodes: {tally(maps, 'node')}. Correct the name in "
+            f'the model, or choose with "Select": {{"node": [{shown(present[-1])}]}} in Model.Software.grouplevel.'
         )
-    others = [image for image in maps if image not in own]
+    others = [image for image in maps if fold(image.label("node") or "") != fold(source.node)]
     passed = f"; passed over: {tally(others, 'node')}" if others else ""
     return own, [f"maps of the node {tally(own, 'node')}, which hands them to {node.name}{passed}"]
 
@@ -175,9 +190,15 @@ def _of_contrasts(source: Source, maps: Sequence[ImageFile], node: NodeSpec) -> 
             f'"Select": {{"condition": [{shown(present[0] if present else "...")}]}} in Model.Software.grouplevel.'
         )
     others = [image for image in maps if image.condition not in handed]
-    said = tally(others, "condition")
-    notes = [f"{len(others)} maps of conditions that {source.node} does not hand over are not used: {said}"]
-    return own, [Warned(note) for note in notes] if others else []
+    notes: list[str] = []
+    if others:
+        said = tally(others, "condition")
+        notes.append(
+            Warned(f"{len(others)} maps of conditions that {source.node} does not hand over are not used: {said}")
+        )
+    if absent := [name for name in source.contrasts if not labels_of_pattern(name, present)]:
+        notes.append(f"{source.node} hands over {listed(absent)} too, of which there is no map")
+    return own, notes
 
 
 def _of_level(
@@ -193,14 +214,16 @@ def _of_level(
         if entity in asked:
             continue
         wants_label = source.level == "Run" or (source.level == "Session" and entity == "session")
-        groups: dict[tuple[str, str | None], list[ImageFile]] = {}
+        groups: dict[tuple[str | None, ...], list[ImageFile]] = {}
         for image in left:
-            groups.setdefault((image.subject, image.condition), []).append(image)
-        both = {cell for cell, images in groups.items() if len({image.label(entity) is None for image in images}) == 2}
+            groups.setdefault(_place(image, entity), []).append(image)
+        both = {
+            place for place, images in groups.items() if len({image.label(entity) is None for image in images}) == 2
+        }
         kept = [
             image
             for image in left
-            if (image.subject, image.condition) not in both or (image.label(entity) is not None) == wants_label
+            if _place(image, entity) not in both or (image.label(entity) is not None) == wants_label
         ]
         if n_passed := len(left) - len(kept):
             what = f"without a {entity}" if wants_label else f"of a single {entity}"
@@ -208,14 +231,19 @@ def _of_level(
         left = kept
     if source.level != "Run" and (n_averaged := _most_of_cell(left, "run")) > 1:
         what = "fixed-effects " if source.kind == "meta" else ""
-        why = "are passed over by Select" if "node" in asked else "are not there, and it is not run here"
+        lacking = "Select passes over the" if "node" in asked else "the input holds no"
         notes.append(
             Warned(
-                f"the maps of the {what}node {source.node} (level {source.level}), which hands them to {node.name}, "
-                f"{why}: those of up to {n_averaged} runs are used in their place, all weighted alike"
+                f"{lacking} maps of the {what}node {source.node} (level {source.level}), which {node.name} "
+                f"takes its maps from: those of up to {n_averaged} runs are averaged in their place, all weighted alike"
             )
         )
     return left, notes
+
+
+def _place(image: ImageFile, entity: str) -> tuple[str | None, ...]:
+    """Return what maps of several levels share: subject and condition, and for runs the session that they are of."""
+    return image.subject, image.condition, image.label("session") if entity == "run" else None
 
 
 def _most_of_cell(maps: Sequence[ImageFile], entity: str) -> int:
@@ -240,19 +268,28 @@ def _of_conditions(maps: Sequence[ImageFile], names: Sequence[str], where: str) 
     return [image for image in maps if image.condition in wanted]
 
 
-def _sessions_as_conditions(maps: Sequence[ImageFile], node: NodeSpec) -> tuple[list[ImageFile], list[str]]:
-    """Return the maps with the condition <condition>.<session>."""
+def sessions_as_conditions(maps: Sequence[ImageFile], where: str) -> list[ImageFile]:
+    """Return the maps with the condition <condition>.<session>.
+
+    Parameters
+    ----------
+    maps : each with a condition
+    where : of the setting in the model file, for messages
+
+    Raises
+    ------
+    NothingMatchedError
+        Some map has no session in its name.
+    """
     without = [image for image in maps if image.label("session") is None]
     if len(without) == len(maps):
         raise NothingMatchedError(
-            f'{node.where}.Model.Software.grouplevel.Sessions: "condition" needs maps with a session, and none of the '
-            f"{len(maps)} maps has one in its name (ses-<label>)."
+            f'{where}: "condition" needs maps with a session, and none of the {len(maps)} maps has one in its name '
+            "(ses-<label>)."
         )
     if without:
         raise NothingMatchedError(
-            f'{node.where}.Model.Software.grouplevel.Sessions: "condition" needs a session of every map; '
-            f"{tally(maps, 'session')}. Choose those with a session by --session-label or Select."
+            f'{where}: "condition" needs a session of every map; {tally(maps, "session")}. Choose those with a session '
+            "by --session-label or Select."
         )
-    renamed = [replace(image, condition=f"{image.condition}.{image.label('session')}") for image in maps]
-    names = joined(list(dict.fromkeys(image.condition or "" for image in renamed))[:2])
-    return renamed, [f"sessions are conditions of their own, such as {names}"]
+    return [replace(image, condition=f"{image.condition}.{image.label('session')}") for image in maps]

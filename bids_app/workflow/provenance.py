@@ -103,7 +103,8 @@ def identify_analysis(model: ModelSpec, node: NodeSpec, inputs: InputMaps, desig
     columns = ["participant_id", "condition", "relative_path", *(["volume"] if "volume" in table else [])]
     names = [[str(entry) for entry in table[column]] for column in columns]
     laid_out = (design.matrix, design.between, design.subjects, design.cells, design.blocks, design.variance_groups)
-    document = json.dumps(model.document, sort_keys=True, default=str)
+    own = [each for each in model.document["Nodes"] if each["Name"] == node.name]  # others decide nothing here
+    document = json.dumps({**model.document, "Nodes": own}, sort_keys=True, default=str)
     versions = json.dumps(package_versions(), sort_keys=True)
     return fingerprint(versions, document, node.name, options.random_seed, laid_out, names, files, choice)
 

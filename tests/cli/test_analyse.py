@@ -173,7 +173,7 @@ def test_help_and_version_load_nothing_heavy(flag: str) -> None:
     heavy = {"numpy", "pandas", "pydantic", "nilearn", "nibabel", "bids", "scipy", "numba", "matplotlib"}
     assert loaded & heavy == set()
     assert {name for name in loaded if name.startswith("bids_app.")} <= {
-        *("bids_app.cli", "bids_app.cli.analyse", "bids_app.cli.arguments", "bids_app.errors")
+        *("bids_app.cli", "bids_app.cli.analyse", "bids_app.cli.arguments", "bids_app.cli.parser", "bids_app.errors")
     }
 
 

@@ -207,7 +207,7 @@ def test_options_of_the_place_are_said_again(tmp_path: Path) -> None:
 def test_missing_maps_are_listed_by_subject(tmp_path: Path) -> None:
     """A subject without a cell is an error, as in the analysis."""
     names = [name for name in nine(3) if name not in (flat("02", "DelSF", "_task-faces"),)]
-    with pytest.raises(DataError, match=r"1 maps of 1 subjects are missing:\n  sub-02: DelSF"):
+    with pytest.raises(DataError, match=r"1 map of 1 subject is missing:\n  sub-02: DelSF"):
         draft(write(tmp_path / "d", names), WITHIN, PATTERN)
 
 
@@ -271,6 +271,27 @@ def test_nothing_found_is_said_as_in_the_analysis(shared_data: Path) -> None:
     """A raw dataset has no maps."""
     with pytest.raises(NothingMatchedError, match="No first-level map"):
         look(Selection(shared_data / "ds000117_layout"))
+
+
+# Sessions
+
+
+def sessions_of(folder: Path, *sessions: str) -> Path:
+    names = [flat(s, c, f"_ses-{ses}") for s in ("01", "02", "03") for c in ("a", "b") for ses in sessions]
+    return write(folder, names)
+
+
+def test_several_sessions_are_conditions_of_their_own(tmp_path: Path) -> None:
+    """They can be levels of a factor; one alone makes no difference to the names."""
+    model = draft(sessions_of(tmp_path / "two", "pre", "post"), {"when": ("pre", "post"), "what": ("a", "b")})
+    assert (block_of(model)["Sessions"], block_of(model)["CellName"]) == ("condition", "{what}.{when}")
+    assert node_of(model)["Model"]["X"] == ["a.pre", "b.pre", "a.post", "b.post", "subject"]
+    assert any("each session is a condition of its own" in note for note in model.notes)
+    plain = draft(sessions_of(tmp_path / "one", "pre"))
+    assert "Sessions" not in block_of(plain)
+    assert node_of(plain)["Model"]["X"] == ["a", "b", "subject"]
+    chosen = draft(tmp_path / "two", sessions=("pre",))
+    assert "Sessions" not in block_of(chosen)
 
 
 # How it is written

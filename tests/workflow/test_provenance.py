@@ -10,11 +10,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.inputs.choose_and_order_maps import find_maps
 from bids_app.model.read_model import read_model
 from bids_app.runtime.options import RunOptions
-from bids_app.workflow.prepare import lay_out_design, select_from
+from bids_app.workflow.prepare import select_from
 from bids_app.workflow.provenance import identify_analysis
+from bids_app.workflow.settle import lay_out
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def identity(study: Path, volumes: str, *, piped: bool = False) -> str:
+def identity(study: Path, volumes: str, *, piped: bool = False, node: str | None = None) -> str:
     """Return what identifies the analysis of one volume of each subject."""
     rows = [f"{subject}\tA\t{volume}\ts{subject}.hdr\n" for subject, volume in enumerate(volumes)]
     text = "participant_id\tcondition\tvolume\tpath\n" + "".join(rows)
@@ -37,8 +37,21 @@ def identity(study: Path, volumes: str, *, piped: bool = False) -> str:
     maps, content = (Path("-"), text.encode()) if piped else (study / "maps.tsv", None)
     options = RunOptions(study, study / "out", study / "model.json", maps=maps, maps_content=content)
     model = read_model(options.model)
-    inputs = find_maps(select_from(options), model, model.nodes[0])
-    return identify_analysis(model, model.nodes[0], inputs, lay_out_design(model.nodes[0], inputs, options), options)
+    wanted = [each for each in model.nodes if node in (None, each.name)]
+    model, [(spec, inputs, design)] = lay_out(model, wanted, select_from(options), options)
+    return identify_analysis(model, spec, inputs, design, options)
+
+
+def test_another_node_of_the_model_is_no_part_of_the_analysis(study: Path) -> None:
+    """A run of one node by --node may be carried on by a run of all."""
+    before = identity(study, "0120")
+    document = json.loads((study / "model.json").read_text())
+    document["Nodes"].append({**document["Nodes"][0], "Name": "other"})
+    (study / "model.json").write_text(json.dumps(document))
+    assert identity(study, "0120", node="n") == before
+    document["Nodes"][0]["Model"]["Software"] = {"grouplevel": {"Sided": "positive"}}
+    (study / "model.json").write_text(json.dumps(document))
+    assert identity(study, "0120", node="n") != before
 
 
 def test_another_volume_is_another_analysis(study: Path) -> None:

@@ -627,6 +627,27 @@ def test_nothing_that_draws_is_loaded_before_there_is_something_to_draw() -> Non
     assert [name for name in loaded if name.startswith(drawing)] == []
 
 
+def test_each_map_is_opened_once(study: tuple[Path, Path], tmp_path: Path) -> None:
+    """For its header and its values together; Python itself reports every file that it opens."""
+    code = (
+        "import collections, os, sys\n"
+        "opened = collections.Counter()\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'open' and str(arguments[0]).endswith('_statmap.nii.gz'):\n"
+        "        opened[os.path.basename(str(arguments[0]))] += 1\n"
+        "sys.addaudithook(hook)\n"
+        "from bids_app.cli.analyse import main\n"
+        "code = main(sys.argv[1:])\n"
+        "maps = {name: n for name, n in opened.items() if name.startswith('sub-')}\n"
+        "print(code, len(maps), set(maps.values()))\n"
+    )
+    dataset, model = study
+    arguments = [str(dataset), str(tmp_path / "out"), "group", "--model", str(model), "--skip-bids-validation", "-q"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    n_maps = len(list(dataset.rglob("sub-*_stat-effect_statmap.nii.gz")))
+    assert done.stdout.splitlines()[-1] == f"0 {n_maps} {{1}}"
+
+
 def test_a_dry_run_describes_and_writes_nothing(
     study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

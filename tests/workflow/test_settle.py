@@ -80,8 +80,8 @@ def test_the_note_on_averaged_runs_says_why_they_are_used(tmp_path: Path, rng: n
     last = node([1], {"Permutation": None, "Select": {"node": ["first"]}}, group_by=["contrast"])
     root = write_tree(tmp_path / "d", maps)
     said = "\n".join(fit_all(root, document(*nodes, last, Input={})).warnings)
-    assert "which hands them to group, are passed over by Select: those of up to 2 runs are used" in said
+    assert "Select passes over the maps of the" in said
     of_runs = {replace(key, node=""): values for key, values in maps.items() if key.run}
     del last["Model"]["Software"]["grouplevel"]["Select"]
     said = "\n".join(fit_all(write_tree(tmp_path / "e", of_runs), document(*nodes, last, Input={})).warnings)
-    assert "are not there, and it is not run here: those of up to 2 runs are used" in said
+    assert "the input holds no maps of the" in said
