@@ -107,6 +107,8 @@ REFUSED = [
     ("__import__('os').system('true')", "cannot be parsed"),
     ("__import__('os')", "is not supported"),
     ("age.system('true')", "is not supported"),
+    ("1 + age**2", "age**2 is age. Put the square into participants.tsv"),
+    ("1 + C(code) ^ 2", "has a ^, which in a formula means interactions"),
     ("1 + `1`", "`1` is a number in a formula; rename the column"),
     ("age.__class__", 'has no column "age.__class__"'),
     ("(lambda: 1)()", "N.Formula: "),
