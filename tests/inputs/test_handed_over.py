@@ -113,8 +113,8 @@ def test_a_dataset_without_the_source_is_refused_with_the_nodes_that_it_has(tmp_
     with pytest.raises(NothingMatchedError) as caught:
         offer(tmp_path / "d", names(RUNS, "node-runLevel/"), document(RUN, SUBJECT, GROUP))
     message = str(caught.value)
-    assert 'takes the maps of "subject_level" (level Subject), and the dataset has none of that node' in message
-    assert "its nodes are runLevel (12)" in message
+    assert 'takes the maps of "subject_level" (level Subject), and the dataset has none of it' in message
+    assert "Its maps are of these nodes: runLevel (12)" in message
     assert '"Select": {"node": ["runLevel"]}' in message
 
 
@@ -353,8 +353,8 @@ def test_input_that_no_map_can_show_is_said(tmp_path: Path) -> None:
 def test_input_of_another_task_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NothingMatchedError, match=r"Input: task = y"):
         offer(tmp_path / "d", names(), document(GROUP, Input={"task": ["y"]}))
-    with pytest.raises(ModelError, match=r"Input: taks is not an entity of file names\. Did you mean task"):
-        offer(tmp_path / "d", names(), document(GROUP, Input={"taks": ["y"]}))
+    with pytest.raises(ModelError, match=r"Input: tassk is not an entity of file names\. Did you mean task"):
+        offer(tmp_path / "d", names(), document(GROUP, Input={"tassk": ["y"]}))
 
 
 # Sessions as conditions, and patterns

@@ -31,7 +31,7 @@ from builders.models import contrast, document, node
 from builders.reading import Reading, Refused, read
 from builders.trees import Map, Maps, fit_all, random_maps, write_tree
 
-EXAMPLES = int(os.environ.get("TREES_EXAMPLES", "160"))
+EXAMPLES = int(os.environ.get("TREES_EXAMPLES", "120"))
 SEED = os.environ.get("TREES_SEED")
 # Maps are in single precision, and so are means of several: 6e-8 of a value, some hundred times that in a t of few
 # degrees of freedom. Other maps, or another design, are off by tenths.
@@ -357,7 +357,7 @@ def test_any_model_on_any_tree_is_tested_as_it_is_read_or_refused(study: Study) 
 
 @pytest.mark.slow
 @settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     derandomize=True,
     database=None,
