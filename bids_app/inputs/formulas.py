@@ -22,7 +22,8 @@ from bids_app.inputs.columns import Participants, is_number, is_numeric, levels_
 
 CATEGORICAL = re.compile(r"C\(\s*([^(),]+?)\s*\)")
 INTERCEPT = "Intercept"
-POWERS = ("**", "^")
+# of one column, which is the column itself; that of a sum has a meaning: all interactions of its columns
+POWER_OF_COLUMN = re.compile(r"(?:[\w.`]|\([^()+*:]*\))\s*(\*\*|\^)")
 
 
 def formula_columns(
@@ -49,10 +50,10 @@ def formula_columns(
     DataError
         A subject has no value.
     """
-    if sign := next((sign for sign in POWERS if sign in formula), None):
+    if power := POWER_OF_COLUMN.search(formula):
         raise ModelError(
-            f"{where}: {shown(formula)} has a {sign}, which in a formula means interactions and no power: "
-            f"age{sign}2 is age. Put the square into participants.tsv, or make it by Product in Transformations."
+            f"{where}: {shown(formula)} has a {power[1]}, which in a formula means interactions and no power: "
+            f"age{power[1]}2 is age. Put the square into participants.tsv, or make it by Product in Transformations."
         )
     quoted = _quoted(formula, list(participants.table.columns))
     terms = _terms(quoted, formula, where)

@@ -114,9 +114,12 @@ def _by_column(
         raise DataError(f"{participants.source}: the column {shown(name)} is n/a for all subjects that have maps.")
     notes = [f"{where}: one model for each {name}: {', '.join(f'{g} ({len(who)})' for g, who in groups.items())}"]
     if lost := [subject for subject, value in zip(subjects, values, strict=True) if value is None]:
-        verb = "have no value" if len(lost) > 1 else "has no value"
+        have, belong = ("have", "belong") if len(lost) > 1 else ("has", "belongs")
         notes.append(
-            Warned(f"{where}: {_named(lost)} {verb} of {name} in {participants.source.name}, and so belong to no model")
+            Warned(
+                f"{where}: {_named(lost)} {have} no value of {name} in {participants.source.name}, and so {belong} to "
+                "no model"
+            )
         )
     ordered = {group: tuple(groups[group]) for group in sorted(groups, key=natural)}
     return {group: (("subject", who),) for group, who in ordered.items()}, tuple(notes)

@@ -68,6 +68,7 @@ BY_HAND: list[tuple[str, bool, dict[str, np.ndarray]]] = [
     ("1 + sex M + größe", True, {"sex M": ODD["sex M"], "größe": ODD["größe"]}),
     ("0 + 1 + age", True, {"age": YEARS}),
     ("1 + a-b", True, {"a-b": ODD["a-b"]}),
+    ("(age + code)**2 - code", True, {"age": YEARS, "age:code": YEARS * CODE}),
 ]  # fmt: skip
 
 
@@ -107,6 +108,8 @@ REFUSED = [
     ("__import__('os').system('true')", "cannot be parsed"),
     ("__import__('os')", "is not supported"),
     ("age.system('true')", "is not supported"),
+    ("1 + age**2", "age**2 is age. Put the square into participants.tsv"),
+    ("1 + C(code) ^ 2", "has a ^, which in a formula means interactions"),
     ("1 + `1`", "`1` is a number in a formula; rename the column"),
     ("age.__class__", 'has no column "age.__class__"'),
     ("(lambda: 1)()", "N.Formula: "),
@@ -121,7 +124,6 @@ REFUSED = [
     ("age ~ code", "has a left side"),
     ("age | code", "has several parts"),
     ("1 | age", "has several parts"),
-    ("(age + code)**2", "in a formula means interactions and no power"),
     ("0", "has no column, not even the intercept"),
     ("-1", "has no column, not even the intercept"),
     ("agee", 'has no column "agee"; did you mean "age"?'),

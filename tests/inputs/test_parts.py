@@ -98,7 +98,7 @@ def test_a_subject_without_a_value_is_in_no_model_and_named(tmp_path: Path) -> N
     root = study(tmp_path / "d", table={"sex": ["M", None, "M", "M"]})
     (model,) = parts(root, grouped("sex")).values()
     assert model.inputs.subjects == ("01", "03", "04")
-    assert "Nodes[0].GroupBy: sub-02 has no value of sex in participants.tsv, and so belong to no model" in warned(
+    assert "Nodes[0].GroupBy: sub-02 has no value of sex in participants.tsv, and so belongs to no model" in warned(
         model
     )
 

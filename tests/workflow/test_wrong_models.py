@@ -180,7 +180,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "a comparison of another column": (
         "flat",
         filtered("sex == 'M'"),
-        ('"sex" is neither a column of Input nor one of By (age)', "add it to By"),
+        ('"sex" is not named in Input or By, which name age', "add it to By"),
     ),
     "a comparison that nearly nobody passes": ("flat", filtered("age > 50"), ("holds for 1 of the 6 subjects",)),
     "a power in a formula": (
