@@ -27,6 +27,7 @@ from bids_app.inputs.filters import (
     with_measures,
 )
 from bids_app.inputs.find_images import Found
+from bids_app.inputs.hemispheres import pair_by_name
 from bids_app.inputs.naming import ImageFile, tally
 from bids_app.inputs.selection import Query, Selection
 from bids_app.model.graph import Source
@@ -96,7 +97,7 @@ def offer_maps(
         maps = sessions_as_conditions(maps, f"{node.where}.Model.Software.grouplevel.Sessions")
         names = joined(list(dict.fromkeys(image.condition or "" for image in maps))[:2])
         notes.append(f"sessions are conditions of their own, such as {names}")
-    return Offer(tuple(maps), filters, tuple(notes))
+    return Offer(tuple(pair_by_name(maps)), filters, tuple(notes))
 
 
 def labels_of_pattern(pattern: str, labels: Sequence[str]) -> list[str]:

@@ -204,7 +204,7 @@ def _ranked(nodes: Sequence[NodeSection]) -> Iterator[tuple[int, Figure]]:
                 if name.startswith(first):
                     yield {"slices": 1, "surface": 2, "clusters": 3}.get(kind, 5), figure
                 elif name.startswith("stat-"):
-                    yield 0 if name in ("stat-t_slices", "stat-F_slices") else 3, figure
+                    yield 0 if name.startswith(("stat-t_", "stat-F_")) else 3, figure
                 else:
                     yield {"histogram": 2, "slices": 4, "surface": 6}.get(kind, 7), figure
 
