@@ -139,4 +139,4 @@ def in_elements(text: str, element: str) -> str:
         word = plurals[element] if found.group().casefold() == "voxels" else element
         return word.capitalize() if found.group()[0] == "V" else word
 
-    return re.sub(r"\b[Vv]oxels?\b(?!-)", other, text)
+    return re.sub(r"\b[Vv]oxels?\b", other, text)

@@ -19,6 +19,7 @@ from bids_app.inference.result_tables import ResultTables
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.results.input_summary import InputSummary
 from bids_app.results.json_record import IF_PRESENT
+from bids_app.spaces.domain import Element
 from bids_app.statistics.condition_means import PeakMeans
 from bids_app.statistics.diagnostics import Diagnostics
 from bids_app.statistics.fit import ContrastFit
@@ -124,3 +125,8 @@ class NodeFacts:
     """Whether nilearn's own report, which only the input has, is there: figures/nilearn.html."""
     surface: SurfaceFacts | None = field(default=None, metadata=IF_PRESENT)
     """What the hemispheres are; None for volumes."""
+
+    @property
+    def element(self) -> Element:
+        """What the maps consist of."""
+        return "vertex" if self.surface else "voxel"

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from bids_app.arrays import Floats
+from bids_app.console.text import in_elements
 from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.report.figures.colour_scale import Scale, full_opacity
@@ -63,7 +64,7 @@ def _canvas(scene: Scene) -> SurfaceCanvas:
 
 def _picture(scene: Scene, title: str, values: Floats, scale: Scale) -> bytes:
     canvas = _canvas(scene)
-    return surface_png(title, values, scale, canvas, canvas.sides)
+    return surface_png(in_elements(title, "vertex"), values, scale, canvas, canvas.sides)
 
 
 def _views_words(canvas: SurfaceCanvas) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bids_app.arrays import Booleans, Floats
+from bids_app.arrays import Booleans, Bytes, Floats
 from bids_app.report.figures.colour_scale import BAR_MM, Scale, paint_colour_bar
 from bids_app.report.figures.cortex_projection import (
     PIXELS_PER_UNIT,
@@ -81,7 +81,8 @@ def draw_subjects(maps: Iterable[tuple[str, Floats]], canvas: SurfaceCanvas, *, 
     scale = Scale(largest, -largest, largest, "", faint_below=largest)
     chosen = canvas.views[: 2 * len(canvas.sides) : 2]  # the outer sides
     pictures = {
-        label: np.hstack([painted(_smaller(view), values, scale) for view in chosen]) for label, values in shown.items()
+        label: _side_by_side([painted(_smaller(view), values, scale) for view in chosen])
+        for label, values in shown.items()
     }
     more = f" The first {len(shown)} of {len(rows)} subjects." if len(rows) > len(shown) else ""
     return Figure(
@@ -93,15 +94,23 @@ def draw_subjects(maps: Iterable[tuple[str, Floats]], canvas: SurfaceCanvas, *, 
     )
 
 
+def _side_by_side(pictures: Sequence[Bytes]) -> Bytes:
+    """Put pictures of about the same height next to each other, the lower ones on the background of the others."""
+    height = max(len(picture) for picture in pictures)
+    padded = [
+        np.pad(picture, ((height - len(picture), 0), (0, 0), (0, 0)), mode="edge")  # their corners are background
+        for picture in pictures
+    ]
+    return np.hstack(padded)
+
+
 def _smaller(view: View) -> View:
     """Return every third pixel of a view, in both directions."""
     step = (slice(None, None, SMALL), slice(None, None, SMALL))
     return View(view.vertices[step], view.weights[step], view.shade[step])
 
 
-def _mosaic_png(
-    title: str, pictures: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]], scale: Scale
-) -> bytes:
+def _mosaic_png(title: str, pictures: Mapping[str, Bytes], scale: Scale) -> bytes:
     """Draw pictures, each under its subject label."""
     first = next(iter(pictures.values()))
     n_columns = min(len(pictures), 5)

@@ -15,7 +15,7 @@ MAX_NAMES = 3
 
 def outcomes(nodes: Sequence[NodeSection]) -> list[Outcome]:
     """Return for every contrast what each correction left, or what came closest."""
-    return [_outcome(section) for node in nodes for section in node.contrasts]
+    return [_outcome(section, node.facts.element) for node in nodes for section in node.contrasts]
 
 
 def warning_lines(nodes: Sequence[NodeSection]) -> list[str]:
@@ -44,7 +44,7 @@ def nothing_survives(words: str, alpha: float, threshold: str, *, can_pass: bool
     return f"Nothing survives {in_sentence(words)}{why}"
 
 
-def _outcome(section: ContrastSection) -> Outcome:
+def _outcome(section: ContrastSection, element: str) -> Outcome:
     survivals = []
     for result in section.results:
         where, said = result.peak or result.closest, ""
@@ -54,4 +54,4 @@ def _outcome(section: ContrastSection) -> Outcome:
         survivals.append(
             Survival(METHODS[result.method].words.short, result.words, result.n_voxels, result.n_clusters, said)
         )
-    return Outcome(section.contrast.name, section.statistic, tuple(survivals))
+    return Outcome(section.contrast.name, section.statistic, tuple(survivals), element)
