@@ -16,7 +16,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "image_pairs": ["AfniHeader", "image_parts", "is_afni", "is_pair", "read_afni_header", "volume_number"],
         "map_files": ["read_map"],
         "smoothing": ["fwhm_in_voxels", "MaskSmoother"],
-        "surface": ["built_in_meshes", "HEMISPHERES", "is_of_fsaverage", "Mesh", "SurfaceDomain", "SurfaceFrame"],
+        "surface": [
+            "BUILT_IN",
+            "built_in_meshes",
+            "HEMISPHERES",
+            "in_mni152",
+            "is_of_fsaverage",
+            "Mesh",
+            "SurfaceDomain",
+            "SurfaceFrame",
+        ],
         "surface_files": ["mesh_bytes", "read_mesh"],
         "tfce": [
             "check_exponents",
