@@ -111,5 +111,5 @@ def _lacking_message(lacking: Sequence[tuple[ImageFile, frozenset[str]]], n_maps
     return (
         f"{len(lacking)} of {n_maps} maps lack a hemisphere:\n{indented(rows[:MAX_NAMES])}\n"
         "Add the files; or leave these subjects out (--participant-label names the others); or analyse one hemisphere "
-        f"of all: {only} in Model.Software.grouplevel."
+        f"of all: {only} in Model.Software.grouplevel, or its rows alone in a table for --maps."
     )

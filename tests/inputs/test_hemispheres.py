@@ -1,4 +1,4 @@
-"""Maps on surfaces are found: hemispheres in pairs, whatever lacks or does not fit is named, nothing is chosen silently."""
+"""Maps on surfaces are found: hemispheres in pairs; what lacks or does not fit is named, nothing silently chosen."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def model(path: Path, **block: object) -> Path:
 def make_values() -> np.ndarray:
     """Return maps, (n_subjects, n_rows): noise, and an effect around one vertex of each hemisphere."""
     rng = np.random.default_rng(2)
-    values = rng.normal(0, 1, (N_SUBJECTS, N_VERTICES))
+    values = rng.normal(0, 0.4, (N_SUBJECTS, N_VERTICES))
     places = np.concatenate([ellipsoid(side).points for side in "LR"])
     for centre in (20, 250):
         values[:, np.linalg.norm(places - places[centre], axis=1) < 35] += 1.2
@@ -252,7 +252,7 @@ def test_one_hemisphere_alone_is_analysed_and_said(tmp_path: Path, capsys: pytes
     ("options", "block", "said"),
     [
         ([], {}, "162 vertices of the left .* only mesh that is built in is fsaverage5, with 10,242"),
-        (["--surface", "L={L}"], {}, "no mesh of the hemisphere R is given"),
+        (["--surface", "L={L}"], {}, "there is no mesh of the hemisphere R"),
         (["--surface", "L={R}", "R={L}"], {}, "says that it is of CortexRight"),
         (["--surface", "L={big}", "R={R}"], {}, "has 642 vertices in the hemisphere L, and the maps have 162"),
         (["--surface", "L={L}", "R={R}"], {"Smoothing": {"FWHM": 6}}, "only volumes are smoothed here"),
