@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from bids_app.results.files import Json, replacing
 from bids_app.results.folder import NodeFolder
 from bids_app.results.node_writer import NodeWriter
 from bids_app.spaces.domain import SpatialDomain
+
+log = logging.getLogger("bids_app")
 
 IN_WORDS = ("Description", "Interpretation", "Correction", "CriticalValueOf")  # fields of sidecars that are sentences
 OF_VOXELS = "Voxels"  # how fields end that count voxels
@@ -39,6 +42,12 @@ class MapWriter:
         content : of the sidecars
         outside : value of what the files hold beside the elements
         """
+        if values.dtype == np.float64 and self.domain.element == "vertex" and "_stat-p_" not in name:
+            log.warning(
+                "%s holds values beyond single precision, and GIFTI has no other: the smallest are written as 0, the "
+                "largest as infinite. Give maps or covariates in another unit",
+                name,
+            )
         for piece in self.domain.pieces:
             path = self.folder.keep(self.folder.file(f"{name}{piece.ending}", **piece.entities))
             with replacing(path) as temporary:

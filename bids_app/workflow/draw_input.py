@@ -20,7 +20,7 @@ from bids_app.report.figures.background import Canvas
 from bids_app.report.figures.figure import Figure, attempt, attempt_page
 from bids_app.report.figures.nilearn_report import Maps, draw_report, memory_needed
 from bids_app.report.figures.of_node import draw_mosaics
-from bids_app.report.figures.surface_canvas import SurfaceCanvas, draw_subjects
+from bids_app.report.figures.surface_canvas import SurfaceCanvas, draw_lacking, draw_subjects
 from bids_app.report.text.findings import draw_coverage
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.values import NodeFacts, Picture
@@ -116,13 +116,20 @@ def _draw_effects(study: Study, canvas: Canvas) -> tuple[Figure, ...]:
 
 
 def _draw_surfaces(study: Study, canvas: SurfaceCanvas) -> tuple[Figure, ...]:
-    """Draw the first contrast in each subject, on the cortex."""
+    """Draw the first contrast in each subject on the cortex, and where vertices are lacking."""
     first, caption = _first_contrast(study)
 
     def draw() -> Figure:
         return draw_subjects(_effects(study, first), canvas, title=first.name, caption=caption)
 
-    return (attempt("subjects", draw),)
+    coverage, least = study.maps.coverage, study.node.settings.voxel_coverage
+    n_subjects = len(study.design.subjects)
+
+    def lacking() -> Figure | None:
+        return None if coverage is None else draw_lacking(coverage, n_subjects, canvas, least=least)
+
+    found = attempt("coverage", lacking)
+    return (attempt("subjects", draw), *([found] if found else []))
 
 
 def _first_contrast(study: Study) -> tuple[ContrastTest, str]:

@@ -98,11 +98,11 @@ def _effect_map(scene: Scene) -> Figure:
     unit = ", in the units of the input maps and of the weights" if is_t else ""
     largest = max(float(np.percentile(np.abs(values), 99.9)), 1e-12)
     scale = Scale(largest, -largest if is_t else 0.0, largest, symbol, faint_below=full_opacity(fit) and largest / 2)
-    beyond = saturated_words(values, largest).replace("voxels lie", "vertices lie").replace("voxel lies", "vertex lies")
+    beyond = in_elements(saturated_words(values, largest), "vertex")
     return Figure(
         name="stat-effect_surface" if is_t else "stat-etasq_surface",
         png=_picture(scene, f"{scene.name}: {what.lower()}", values, scale),
-        caption=f"{what}{unit}, not thresholded; small values are faint{beyond}. {SAME_DATA}",
+        caption=f"{what}{unit}, not thresholded: colour shows its size{beyond}; small values are faint. {SAME_DATA}",
         alt=f"The map of {what.lower()} of {scene.name} on the cortex.",
     )
 
@@ -126,7 +126,7 @@ def _corrected_map(scene: Scene, inference: CorrectedMap) -> Figure:
 def _page(scene: Scene) -> Viewer:
     """Make the page with a cortex that can be turned: the primary corrected map, or all where nothing survives."""
     values, what = what_is_shown(scene)
-    title = f"{scene.name}: {scene.fit.contrast.test}, {what or 'not thresholded'}"
+    title = in_elements(f"{scene.name}: {scene.fit.contrast.test}, {what or 'not thresholded'}", "vertex")
     canvas = _canvas(scene)
     page = hemispheres_page(
         title, canvas.on_vertices(values), scale_of(scene.fit, thresholded=bool(what)), canvas.meshes

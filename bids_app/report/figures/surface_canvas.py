@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_app.arrays import Booleans, Bytes, Floats
 from bids_app.report.figures.colour_scale import BAR_MM, Scale, paint_colour_bar
@@ -18,7 +19,7 @@ from bids_app.report.figures.cortex_projection import (
 )
 from bids_app.report.figures.figure import Figure
 from bids_app.report.figures.style import map_png, map_sheet
-from bids_app.report.figures.surfaces import painted
+from bids_app.report.figures.surfaces import painted, surface_png
 from bids_app.spaces.surface import BUILT_IN, HEMISPHERES, SurfaceDomain
 
 MOST_SUBJECTS = 60
@@ -91,6 +92,36 @@ def draw_subjects(maps: Iterable[tuple[str, Floats]], canvas: SurfaceCanvas, *, 
         caption=f"{caption} Outer side of each hemisphere on {canvas.words}, one colour scale for all subjects "
         f"(\N{PLUS-MINUS SIGN}{largest:.3g}).{more}",
         alt=f"{title}: the cortex of {len(shown)} subjects, seen from the side.",
+    )
+
+
+def draw_lacking(
+    coverage: NDArray[np.uint16], n_subjects: int, canvas: SurfaceCanvas, *, least: float = 1.0
+) -> Figure | None:
+    """Return the picture of how many subjects lack each vertex that others have; None where nobody lacks any.
+
+    Parameters
+    ----------
+    coverage : (n_rows,) subjects that have each vertex, 0 outside of the cortex
+    n_subjects : int
+    canvas : of the node
+    least : share of the subjects that must have a vertex for it to be analysed
+    """
+    lacking = np.where(coverage > 0, n_subjects - coverage.astype(np.float64), 0.0)
+    if not lacking.any():
+        return None
+    n_lost, most = int((lacking > 0).sum()), float(lacking.max())
+    rule = "A vertex that one subject lacks is not analysed."
+    if least < 1:
+        rule = f"A vertex is analysed where at least {100 * least:g} % of the subjects have it, in those."
+    lost = f"{n_lost:,} {'vertices' if n_lost > 1 else 'vertex'} that some subject's maps lack"
+    everywhere = replace(canvas, inside=np.ones_like(canvas.inside))
+    scale = Scale(most, 0.0, most, "subjects")
+    return Figure(
+        name="coverage",
+        png=surface_png("Subjects without data", lacking, scale, everywhere, canvas.sides),
+        caption=f"How many of the {n_subjects} subjects lack each vertex: {lost} and others have. {rule}",
+        alt=f"The cortex with {lost}, at most {most:.0f} of {n_subjects} subjects at one vertex.",
     )
 
 
