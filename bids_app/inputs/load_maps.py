@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.arrays import Booleans, Stack
-from bids_app.console.text import listed
+from bids_app.console.text import in_elements, listed
 from bids_app.errors import DataError
 from bids_app.inputs.analysis_mask import MaskChoice, intersect_masks
 from bids_app.inputs.choose_and_order_maps import InputMaps
@@ -110,7 +110,8 @@ def load_maps(
         f"the maps are held in double precision, because in {n_rounded} {reader.plural} their values are large and "
         "differ too little for single precision"
     )
-    return replace(loaded, notes=(*loaded.notes, *([precision] if n_rounded else []), *notes))
+    said = (*loaded.notes, *([precision] if n_rounded else []), *notes)
+    return replace(loaded, notes=tuple(type(note)(in_elements(note, loaded.frame.element)) for note in said))
 
 
 def _smoothed(loaded: MaskedMaps, reader: MapReader, n_jobs: int) -> MaskedMaps:
@@ -240,7 +241,8 @@ def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: MapStorage 
     inside = maps.inside.copy()
     inside[maps.inside] = keep
     n_gone = int((~keep).sum())
-    note = warned_if(n_gone > FEW * keep.size, f"{n_gone} {plural} left the mask: {reason}")
+    said = in_elements(f"{n_gone} {plural} left the mask: {reason}", maps.frame.element)
+    note = warned_if(n_gone > FEW * keep.size, said)
     values = (room or MapStorage()).columns(maps.values, keep)
     return replace(maps, values=values, inside=inside, notes=(*maps.notes, note))
 

@@ -83,8 +83,9 @@ def known_places(maps: MaskedMaps, space: str | None) -> tuple[bool, str]:
     if not isinstance(frame, SurfaceFrame):
         return space_has_atlases(space, has_position=maps.has_position)
     if not frame.in_mni305:
+        where = f"in the space {space}" if space else "in no space that their names state"
         return False, (
-            f"The maps are on surfaces in the space {space}, whose millimetres are not known to be those of the "
+            f"The maps are on surfaces {where}, whose millimetres are not known to be those of the "
             "atlases: labels are left out, and coordinates are those of the mesh."
         )
     places = np.concatenate([mesh.points for mesh in frame.meshes])
