@@ -308,3 +308,53 @@ def test_swapped_hemispheres_stop_the_run(tmp_path: Path, capsys: pytest.Capture
     write_map(dataset / map_name("03", "R", "A"), make_values()[2, :162], "L")
     assert run(dataset, tmp_path / "out", "--model", str(model(tmp_path / "m.json")), *meshes(tmp_path)) == 65
     assert "says that it is of CortexLeft" in capsys.readouterr().err
+
+
+def test_two_conditions_with_vertices_that_some_subjects_lack(tmp_path: Path) -> None:
+    """Paired t and its F at each vertex with the subjects who have it, as scipy omits NaN; the lack is drawn."""
+    rng = np.random.default_rng(5)
+    values = {name: rng.normal(2, 1, (N_SUBJECTS, N_VERTICES)).astype(np.float32).astype(float) for name in "AB"}
+    values["A"][2, 10:40] = np.nan
+    dataset = write_study(tmp_path / "in", values)
+    contrasts = [
+        {"Name": "AB", "ConditionList": ["A", "B"], "Weights": [1, -1], "Test": "t"},
+        {"Name": "any", "ConditionList": ["A", "B"], "Weights": [[1, -1]], "Test": "F"},
+    ]
+    block = {"VoxelCoverage": 0.7, "Permutation": None, "Effects": [], "Report": {"Atlases": [], "Interactive": False}}
+    node = {
+        "Level": "Dataset",
+        "Name": "faces",
+        "GroupBy": [],
+        "Model": {"Type": "glm", "X": ["A", "B"], "Software": {"grouplevel": block}},
+        "Contrasts": contrasts,
+    }
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps({"Name": "m", "BIDSModelVersion": "1.0.0", "Nodes": [node]}))
+    assert run(dataset, tmp_path / "out", "--model", str(path), *meshes(tmp_path)) == 0
+    result = Result(tmp_path / "out")
+    expected = stats.ttest_rel(values["A"], values["B"], nan_policy="omit")
+    assert result.map("contrast-AB_stat-t_statmap") == pytest.approx(expected.statistic, rel=1e-5)  # float32
+    assert result.map("contrast-any_stat-F_statmap") == pytest.approx(expected.statistic**2, rel=1e-5)
+    assert result.map("contrast-AB_stat-p_statmap") == pytest.approx(expected.pvalue, rel=1e-5)
+    assert result.map("contrast-AB_stat-dof_statmap")[[9, 10, 39, 40]].tolist() == [5, 4, 4, 5]
+    assert (result.folder / "figures" / "coverage.png").exists()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "30 vertices that some subject&#39;s maps lack" in page
+    assert "could not be drawn" not in page
+
+
+def test_a_table_of_freesurfer_maps_gives_the_numbers_of_the_same_gifti(tmp_path: Path, result: Result) -> None:
+    """The same values under other names, through --maps with a column hemi: every map has the same bytes."""
+    rows = ["participant_id\tcondition\themi\tpath"]
+    for number, maps in enumerate(make_values(), start=1):
+        for side, part in zip("LR", np.split(maps, 2), strict=True):
+            name = f"{'lr'['LR'.index(side)]}h.sub{number:02d}.mgh"
+            nib.save(nib.MGHImage(part.astype(np.float32).reshape(-1, 1, 1), np.eye(4)), tmp_path / name)
+            rows.append(f"sub-{number:02d}\tA\t{side}\t{name}")
+    (tmp_path / "maps.tsv").write_text("\n".join(rows) + "\n")
+    options = ["--maps", str(tmp_path / "maps.tsv"), "--model", str(model(tmp_path / "m.json")), *meshes(tmp_path)]
+    assert run(tmp_path, tmp_path.with_name("out"), *options) == 0
+    folder = tmp_path.with_name("out") / "group" / "node-faces"
+    found = {path.name: path.read_bytes() for path in folder.glob("*.func.gii")}
+    assert found == {path.name.removeprefix("task-a_"): path.read_bytes() for path in result.folder.glob("*.func.gii")}
+    assert len(found) > 20
