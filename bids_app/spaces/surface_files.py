@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,9 @@ DAMAGED = (*UNREADABLE, ExpatError, AssertionError)
 GZIP = b"\x1f\x8b"
 STRUCTURE = "AnatomicalStructurePrimary"
 MGH = (".mgh", ".mgz")
-FLATTENED = re.compile(r"inflated|sphere|spherical|flat|ellipsoid", re.I)  # kinds of meshes whose areas are no cortex's
+# Kinds of meshes whose areas are no cortex's; in a name the word stands alone, as sub-flat01 need not be flat
+FLATTENED = re.compile(r"inflated|sphere|spherical|flat|ellipsoid", re.I)
+FLATTENED_NAME = re.compile(r"(?<![a-z-])(inflated|sphere|spherical|flat|ellipsoid)(?![a-z0-9])", re.I)
 ARRAYS_OF_MESHES = ("NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE")
 
 
@@ -76,7 +79,7 @@ def read_mesh(path: Path, side: str) -> Mesh:
     points, faces, kind = _parsed(
         path, lambda: _gifti_mesh(path, side, content) if is_gifti else (*_freesurfer_mesh(path), "")
     )
-    if found := FLATTENED.search(kind) or FLATTENED.search(path.name):
+    if found := FLATTENED.search(kind) or FLATTENED_NAME.search(path.name):
         raise DataError(
             f"--surface: {path} is {found.group().lower()}, and the areas of its triangles are not those of the "
             "cortex; expected a white, pial or midthickness surface."
@@ -119,6 +122,17 @@ def _content(path: Path, most_bytes: float | None) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
+def _unpacked(path: Path, content: bytes) -> bytes:
+    """Return content unpacked where it is compressed, and never more of it than half of the memory holds."""
+    if not content.startswith(GZIP):
+        return content
+    most_bytes = int(5e5 * usable_memory_mb())
+    unpacked = gzip.GzipFile(fileobj=io.BytesIO(content)).read(most_bytes + 1)
+    if len(unpacked) > most_bytes:
+        raise DataError(f"{path} unpacks to more than {most_bytes / 1e6:,.0f} MB, half of the memory: it is no map.")
+    return unpacked
+
+
 def _parsed(path: Path, parse: Callable[[], Any]) -> Any:  # noqa: ANN401
     """Return what a file holds, or say that it is damaged."""
     try:
@@ -153,7 +167,7 @@ def _rows(path: Path, side: str, content: bytes, place: MapPlace) -> Floats:
 
 def _mgh_rows(path: Path, content: bytes, number: int | None) -> Floats:
     """Return one map of FreeSurfer's format: its first axis is that of the vertices."""
-    image = MGHImage.from_bytes(gzip.decompress(content) if content.startswith(GZIP) else content)
+    image = MGHImage.from_bytes(_unpacked(path, content))
     data = np.asarray(image.dataobj)
     if data.shape[1:3] != (1, 1):
         raise DataError(
@@ -180,7 +194,7 @@ def _one_a_vertex(path: Path, data: NDArray[Any]) -> Floats:
 
 def _gifti(path: Path, side: str, content: bytes) -> GiftiImage:
     """Return a GIFTI file, which must not say that it is of another structure than its name."""
-    image = GiftiImage.from_bytes(gzip.decompress(content) if content.startswith(GZIP) else content)
+    image = GiftiImage.from_bytes(_unpacked(path, content))
     assert isinstance(image, GiftiImage)
     stated = {each.meta.get(STRUCTURE) for each in (image, *image.darrays)} - {None, ""}
     expected = structure_of(side)

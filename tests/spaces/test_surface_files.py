@@ -118,6 +118,7 @@ def test_meshes_with_other_areas_than_the_cortex_are_refused(tmp_path: Path) -> 
             write_geometry(path, ellipsoid("L").points, ellipsoid("L").faces)
         with pytest.raises(DataError, match="areas of its triangles are not those of the cortex"):
             read_mesh(path, "L")
+    read_mesh(write_mesh(tmp_path / "sub-flat01_hemi-L_white.surf.gii", ellipsoid("L")), "L")  # the word is a label
     image = nib.gifti.GiftiImage.from_bytes(mesh_bytes(ellipsoid("L")))
     image.darrays[0].meta["GeometricType"] = "Inflated"
     image.to_filename(tmp_path / "x.surf.gii")
