@@ -35,6 +35,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Return the folder of small failing cases, or skip the test where there is none."""
+    folder = Path(os.environ.get("BIDS_GROUPLEVEL_CASES", REPOSITORY.parent / "shared" / "cases"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared cases at {folder}: set BIDS_GROUPLEVEL_CASES to their folder")
+    return folder
+
+
 @pytest.fixture
 def make_derivative(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that builds a BIDS derivative of 5 x 5 x 5 voxels as nilearn would name it.

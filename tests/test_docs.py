@@ -6,7 +6,8 @@ import argparse
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +19,14 @@ import pytest
 import bids_app.errors
 from bids_app.cli import self_test
 from bids_app.cli.parser import build_parser
+from bids_app.console.text import file_label
 from bids_app.errors import GroupLevelError
 from bids_app.inputs.naming import MEASURES, SourceDataset, read_name
 from bids_app.model.read_model import read_model
+from bids_app.runtime.options import RunOptions
+from bids_app.workflow.prepare import select_from
+from bids_app.workflow.settle import lay_out
+from builders.models import write_model
 from test_architecture import MAY_IMPORT, MODULES, package_of, parse, split_imports
 
 REPOSITORY = Path(__file__).parent.parent
@@ -203,6 +209,51 @@ def test_the_complete_example_is_a_model(tmp_path: Path) -> None:
     assert model.notes == ()
     assert [factor.name for factor in model.nodes[0].settings.factors] == ["fame", "time"]
     assert [contrast.name for contrast in model.nodes[0].contrasts] == ["FamousUnfamiliar"]
+
+
+# Example -> models that it becomes, with the columns between subjects and the contrasts of the conditions named there
+EXAMPLES = {
+    "groups": {
+        "groups": ("group.control group.patient", "PatientsMinusControlsInFaces PatientsMinusControlsInHouses"),
+    },
+    "sessions": {"training": ("intercept", "FacesPostMinusPre cond ses cond:ses")},
+    "parts": {"task.post": ("intercept", "faces houses"), "task.pre": ("intercept", "faces houses")},
+    "slopes": {
+        "slopes": (
+            "group.control group.patient group.control:age group.patient:age",
+            "SlopeOfPatientsInFaces SlopeOfPatientsInHouses group:ageInFaces group:ageInHouses",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_of_a_node_gives_the_models_that_the_page_says(
+    name: str, make_derivative: Callable[..., Path], tmp_path: Path
+) -> None:
+    """With the maps of a small study, which has sessions where the example is of sessions; no example is untested."""
+    text = read("docs/model.md")
+    assert re.findall(r"<!-- example: (\w+) -->", text) == list(EXAMPLES)
+    block = re.search(rf"<!-- example: {name} -->\n\n((?:    .*\n)+)", text)
+    assert block is not None
+    root = make_derivative(("faces", "houses"))
+    people = [f"sub-{i + 1:02d}\t{('control', 'patient')[i % 2]}\t{20 + i * i}" for i in range(6)]
+    (root / "participants.tsv").write_text("\n".join(["participant_id\tgroup\tage", *people]) + "\n")
+    for path in sorted(root.glob("*/*.nii.gz")) if name in ("sessions", "parts") else ():
+        for session in ("pre", "post"):
+            shutil.copy(path, path.with_name(path.name.replace("_task", f"_ses-{session}_task")))
+        path.unlink()
+    model = write_model(tmp_path / "model.json", json.loads(block[1]))
+    options = RunOptions(root, tmp_path / "out", model)
+    specs = read_model(model)
+    _, laid = lay_out(specs, specs.nodes, select_from(options), options)
+    found = {
+        node.name: (" ".join(design.between_names), " ".join(contrast.name for contrast in design.contrasts))
+        for node, _, design in laid
+    }
+    assert found == EXAMPLES[name]
+    parts = [f"`node-{file_label(node)}`" for node in found if node != json.loads(block[1])["Name"]]
+    assert [folder for folder in parts if folder not in text] == []
 
 
 def test_short_examples_are_settings() -> None:

@@ -51,7 +51,7 @@ def t(name: str, conditions: Sequence[str] = ("hiA", "slowA")) -> dict[str, Any]
 
 BAD = {
     "a group with one member": Bad(("participants.tsv", 'only sub-01 has lonely "z"'), {"Between": ["lonely"]}),
-    "one group": Bad(('all 6 subjects have "x" in the column "same"', "take the factor out"), {"Between": ["same"]}),
+    "one group": Bad(('all 6 subjects have "x" in the column "same"', "take it out of Between"), {"Between": ["same"]}),
     "an empty cell": Bad(('only sub-04 has group "c" and sex "M"',), {"Between": ["group", "sex"]}),
     "a level without maps": Bad(
         ("the condition hiC (nearest: hiB), slowC (nearest: slowB)", "Conditions found: hiA, hiB, slowA, slowB"),

@@ -7,6 +7,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "between_subject": ["INTERCEPT"],
         "build": ["build_design"],
         "contrast_test": ["ContrastTest"],
         "contrasts": ["Contrast", "TOLERANCE"],

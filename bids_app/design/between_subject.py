@@ -114,8 +114,29 @@ class BetweenDesign:
                 if name == f"{factor}.{level}":
                     member = np.array([float(cell[index] == level) for cell in cells])
                     return np.asarray(self._padded((member / member.sum())[None])[0])
-        known = dict.fromkeys([*self.names, *(f"{factor}.{level}" for factor, ls in self.factors for level in ls)])
-        raise ModelError(f"{where}: no between-subject column is called {shown(name)}{suggestion(name, known)}")
+        raise ModelError(f"{where}: no between-subject column is called {shown(name)}{self._hint(name)}")
+
+    def _hint(self, name: str) -> str:
+        """Return the end of a message about an unknown name."""
+        covariates = [covariate for covariate, _ in self.covariates]
+        column, _, level = name.rpartition(":")
+        if level in covariates and level not in self.slopes and column:
+            factor = column.partition(".")[0]
+            return (
+                f"; {level} has one slope for all groups. For one in each group name {factor} in Between and {level} "
+                f'in Covariates, with "Effects": ["{factor}:{level}"]'
+            )
+        column, _, level = name.partition(".")
+        if column in covariates and column in self.names and level:
+            return (
+                f": {shown(column)} holds numbers and is a covariate here. To compare its values as groups write "
+                f'"Between": [{shown(column)}] in Model.Software.grouplevel.'
+            )
+        of_formula = [f"{start}[{end}]" for start in (column, f"C({column})") for end in (level, f"T.{level}")]
+        if same := [other for other in of_formula if other in self.names]:
+            return f"; the Formula calls it {shown(same[0])}"
+        of_levels = [f"{factor}.{level}" for factor, levels in self.factors for level in levels if factor != CELLS]
+        return suggestion(name, dict.fromkeys([*self.names, *of_levels]))
 
     def _padded(self, rows: Floats) -> Floats:
         return np.pad(rows, ((0, 0), (0, len(self.names) - self.n_cells)))
@@ -217,7 +238,7 @@ def _check_groups(
         if len(levels) < 2:
             raise DataError(
                 f"{participants.source}: all {len(subjects)} subjects have {shown(levels[0])} in the column "
-                f"{shown(name)}, which stands in Between. Expected two levels or more: take the factor out."
+                f"{shown(name)}. A factor needs two levels or more: take it out of Between or X."
             )
     sizes = Counter(of_subject)
     for cell in cells if factors else ():

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bids_app.arrays import Floats
-from bids_app.console.text import listed, nearest, shown, suggestion
+from bids_app.console.text import joined, listed, nearest, shown, suggestion
 from bids_app.errors import ModelError
 from bids_app.inputs.columns import Participants, column_or_indicator, is_numeric, level_of, levels_column
 from bids_app.inputs.formulas import spellings
-from bids_app.inputs.handed_over import WILDCARDS, labels_of_pattern
+from bids_app.inputs.handed_over import labels_of_pattern
+from bids_app.model.read_contrasts import OF_FORMULA
+from bids_app.model.read_transformations import WILDCARDS
 from bids_app.model.settings import GroupLevelSettings, effect_names
 from bids_app.model.specification import ContrastSpec, NodeSpec
 
@@ -31,8 +33,10 @@ class Known:
     participants: Participants | None
     """The table with the columns of Transformations; None where there is none."""
     subjects: tuple[str, ...]
-    derived: frozenset[str] = frozenset()
-    """Columns that Transformations or a Formula have computed."""
+    computed: frozenset[str] = frozenset()
+    """Columns of numbers that Transformations have computed."""
+    factors: frozenset[str] = frozenset()
+    """Columns that Transformations say are factors."""
     formula: tuple[str, ...] = ()
     """Columns of the Formula, in its order; it takes the place of X."""
 
@@ -90,7 +94,7 @@ def settle_names(node: NodeSpec, known: Known) -> NodeSpec:
         regressors=tuple(roles.regressors),
         contrasts=tuple(
             replace(spec, columns=_respelt(spec.columns, known.formula))
-            for spec in _settled_contrasts(node, conditions, columns, roles)
+            for spec in _settled_contrasts(node, known, conditions, columns, roles)
         ),
     )
     return _with_effects(settled, settings, roles, _dummies_of(node) if columns else set())
@@ -112,14 +116,27 @@ def _conditions_and_columns(node: NodeSpec, known: Known) -> tuple[list[str], li
         elif name not in known.conditions and _is_column(name, known) and not _stated_as_condition(name, node):
             columns.append(name)
         else:
+            _check_not_misspelled(name, node, known)
             conditions.append(name)
     if node.conditions and not conditions:
         raise ModelError(
-            f"{node.where}.Model.X: {listed(columns)} are columns of participants.tsv, and no condition is named. For "
-            'one model per condition write "GroupBy": ["contrast"], and X with 1 and these columns.'
+            f"{node.where}.Model.X: names no condition, only columns of participants.tsv: {listed(columns)}. For one "
+            'model per condition write "GroupBy": ["contrast"], and in X 1 and the columns.'
         )
     _check_columns_exist(node, columns, known)
     return conditions, columns
+
+
+def _check_not_misspelled(name: str, node: NodeSpec, known: Known) -> None:
+    """Refuse what no map has as a condition, and what a column is called almost alike."""
+    if labels_of_pattern(name, known.conditions) or nearest(name, known.conditions):
+        return
+    if near := nearest(name, known.columns):
+        raise ModelError(
+            f"{node.where}.Model.X: {shown(name)} is neither a condition of the maps nor a column of "
+            "participants.tsv; did "
+            f"you mean the column {shown(near)}? Conditions found: {listed(known.conditions)}."
+        )
 
 
 def _stated_as_condition(name: str, node: NodeSpec) -> bool:
@@ -134,6 +151,18 @@ def _is_column(name: str, known: Known) -> bool:
 def _indicator(name: str, known: Known) -> tuple[str, str] | None:
     """Return the column and the level that a name column.level stands for."""
     return None if known.participants is None else level_of(known.participants, name)
+
+
+def _own_level(name: str, known: Known) -> tuple[str, str] | None:
+    """Return column and level as `_indicator`, unless there is a column of that name with other numbers."""
+    found = _indicator(name, known)
+    if found is None or known.participants is None or name not in known.columns:
+        return found
+    if not is_numeric(known.participants, name, known.subjects):
+        return None
+    levels = levels_column(known.participants, found[0], known.subjects)
+    own = _numbers(name, known)
+    return found if own.tolist() == [float(level == found[1]) for level in levels] else None
 
 
 def _check_columns_exist(node: NodeSpec, columns: Sequence[str], known: Known) -> None:
@@ -173,24 +202,26 @@ def _roles(node: NodeSpec, known: Known, columns: Sequence[str]) -> _Sorted:
         return roles
     assert known.participants is not None  # every column has been found in it
     participants, subjects = known.participants, known.subjects
-    indicators = {name: found for name in columns if name not in known.formula and (found := _indicator(name, known))}
+    indicators = {name: found for name in columns if name not in known.formula and (found := _own_level(name, known))}
     named: dict[str, set[str]] = {}
     for column, level in indicators.values():
         named.setdefault(column, set()).add(level)
     whole = [name for name, levels in named.items() if levels >= {*levels_column(participants, name, subjects)}]
     if len(whole) > 1:
         raise ModelError(
-            f"{node.where}.Model.X holds all levels of {listed(whole)}, of which each sums to 1, so that the model "
-            "cannot tell them apart. Name the columns themselves for a factorial design, or leave one level out of all "
-            "but one, with 1 in X."
+            f"{node.where}.Model.X: has every level of {joined(whole)}; each of these sets adds up to 1, so that they "
+            f"cannot be told apart. For a factorial design name the columns themselves ({listed(whole)}); or leave one "
+            "level of each out, and put 1 in X."
         )
-    roles.factors += whole
+    roles.factors += [name for name in whole if name not in node.settings.between]
     for name in columns:
         if name in indicators:
-            if indicators[name][0] not in whole:
+            if indicators[name][0] not in {*whole, *node.settings.between}:  # otherwise it is a group's column already
                 roles.regressors.append(name)
-        elif name in known.derived or name in known.formula:
+        elif name in known.computed or name in known.formula:
             roles.regressors.append(name)
+        elif name in known.factors:
+            roles.factors.append(name)
         elif is_numeric(participants, name, subjects):
             roles.covariates.append(name)
         else:
@@ -205,15 +236,22 @@ def _find_cells(node: NodeSpec, known: Known, roles: _Sorted) -> None:
     assert known.participants is not None
     values = {name: _numbers(name, known) for name in (*roles.regressors, *roles.covariates)}
     binary = [name for name, numbers in values.items() if {*numbers.tolist()} <= {0.0, 1.0}]
-    total = np.sum([values[name] for name in binary], axis=0) if binary else np.zeros(len(known.subjects))
+    total, cells = np.zeros(len(known.subjects)), list[str]()
+    for name in binary:  # the first that divide the subjects; another division is of columns beside it
+        if np.any(values[name]) and not np.any(values[name] * total):
+            total, cells = total + values[name], [*cells, name]
     if not np.all(total == 1):
+        what = f"{listed(list(values))} {'do' if len(values) > 1 else 'does'} not divide the subjects into groups"
+        if binary and (astray := [name for name, n in zip(known.subjects, total, strict=True) if n != 1]):
+            who = listed([f"sub-{subject}" for subject in astray])
+            what = f"the columns of 0 and 1 ({listed(binary)}) do not put {who} into exactly one group"
         raise ModelError(
-            f"{node.where}.Model: without 1 in X the model has no mean, unless columns of 0 and 1 are a group each; "
-            f"{listed(list(values))} are not. Write 1 in X."
+            f"{node.where}.Model: has no intercept, and {what}. Put 1 in X (0 + out of the Formula), or give a column "
+            "of 0 and 1 for each group."
         )
-    roles.cells += binary
-    roles.regressors = [name for name in roles.regressors if name not in binary]
-    roles.covariates = [name for name in roles.covariates if name not in binary]
+    roles.cells += cells
+    roles.regressors = [name for name in roles.regressors if name not in cells]
+    roles.covariates = [name for name in roles.covariates if name not in cells]
 
 
 def _numbers(name: str, known: Known) -> Floats:
@@ -223,7 +261,7 @@ def _numbers(name: str, known: Known) -> Floats:
 
 
 def _settled_contrasts(
-    node: NodeSpec, conditions: Sequence[str], columns: Sequence[str], roles: _Sorted
+    node: NodeSpec, known: Known, conditions: Sequence[str], columns: Sequence[str], roles: _Sorted
 ) -> Iterator[ContrastSpec]:
     """Yield the contrasts, with columns where the file could only suppose conditions."""
     patterns = [name for name in node.conditions if name not in conditions and set(name) & WILDCARDS]
@@ -231,11 +269,19 @@ def _settled_contrasts(
     for spec in node.contrasts:
         if spec.is_dummy and {*spec.conditions, *spec.columns} & {*of_effects}:
             continue  # the effect of a factor has an F of its own
+        if spec.is_dummy and not (spec.conditions or spec.columns or node.has_intercept):
+            continue  # the dummy contrast of a column that is not in X
+        if spec.is_dummy and spec.columns == OF_FORMULA:
+            for name in known.formula:
+                yield replace(spec, name=name, columns=(name,))
+            continue
         if spec.is_dummy and spec.conditions and spec.conditions[0] in patterns:
             for label in labels_of_pattern(spec.conditions[0], conditions):
                 yield replace(spec, name=label, conditions=(label,))
             continue
-        are_columns = [name in columns or _is_level(name, columns) for name in spec.conditions]
+        are_columns = [
+            name not in conditions and (name in columns or _is_level(name, columns)) for name in spec.conditions
+        ]
         if spec.conditions and all(are_columns):
             yield replace(spec, conditions=(), weights=(), columns=spec.conditions, column_weights=spec.weights)
             continue
@@ -275,8 +321,13 @@ def _with_effects(node: NodeSpec, settings: GroupLevelSettings, roles: _Sorted, 
     by_x_alone = not (own.factors or own.between or own.covariates or "effects" in own.model_fields_set)
     if by_x_alone and (node.contrasts or dummies):
         settings = settings.model_copy(update={"effects": tuple(name for name in roles.factors if name in dummies)})
+    if not (node.contrasts or effect_names(settings) or node.cells or node.regressors) and node.per_condition:
+        # the mean of each condition, and named after it
+        node = replace(node, contrasts=(ContrastSpec("", "t", (), (), own.sided, node.where),))
     if not node.contrasts and not effect_names(settings):
-        raise ModelError(f"{node.where}: nothing to test; write Contrasts, or Factors in Model.Software.grouplevel")
+        raise ModelError(
+            f"{node.where}: nothing to test; write Contrasts or DummyContrasts, or Factors in Model.Software.grouplevel"
+        )
     return replace(node, settings=settings)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
-from bids_app.console.text import indented, listed, listed_in_order, natural, nearest
+from bids_app.console.text import indented, listed, listed_in_order, natural, nearest, shown
 from bids_app.errors import DataError, ModelError, Warned
 from bids_app.inputs.filters import (
     Filter,
@@ -161,12 +161,9 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     check_shared(chosen, "space", "Choose one with --space.")
     check_surfaces(chosen)
     check_shared(chosen, "res", 'Choose one with "Select": {"res": [...]} in Model.Software.grouplevel.')
-    subjects = sorted({image.subject for image in kept} | set(selection.subjects), key=natural)
+    subjects = sorted({*offer.subjects, *selection.subjects} - offer.left_out, key=natural)
     if len(subjects) < 2:
-        raise DataError(
-            f"Only one subject has maps: sub-{subjects[0]}. A group analysis needs two or more; check the "
-            "filters (--participant-label, Input, Select)."
-        )
+        raise DataError(_one_subject(node, subjects[0]))
     by_label: dict[tuple[str, str | None], list[ImageFile]] = {}
     for image in chosen:
         by_label.setdefault((image.subject, image.condition), []).append(image)
@@ -189,6 +186,19 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
         *unused_notes(kept, labels),
     ]
     return replace(choice, notes=tuple(notes))
+
+
+def _one_subject(node: NodeSpec, subject: str) -> str:
+    """Return the message for a single subject, in a model of all maps or in one of those that GroupBy asks for."""
+    if node.part:
+        return (
+            f"{node.where}.GroupBy: of the models that it asks for, {shown(node.name)} has only one subject, "
+            f"sub-{subject}. A group analysis needs two or more; correct GroupBy, or name the other models with --node."
+        )
+    return (
+        f"Only one subject has maps: sub-{subject}. A group analysis needs two or more; check the filters "
+        "(--participant-label, Input, Select)."
+    )
 
 
 def _match_conditions(node: NodeSpec, maps: Sequence[ImageFile]) -> dict[str, str]:
@@ -243,11 +253,7 @@ def _unknown_conditions(unknown: Sequence[str], present: Sequence[str], maps: Se
     hints = (
         [cut_list([pair for pairs_of_name in meant.values() for pair in pairs_of_name])] if any(meant.values()) else []
     )
-    if sessions := [name for name in unknown if name in {image.label("session") for image in maps}]:
-        hints.append(
-            f"{listed(sessions)} is a session: to compare sessions write "
-            f'"Sessions": "condition" in Model.Software.grouplevel, and in X {present[0]}.{sessions[0]} and so on'
-        )
+    hints += _session_hints(unknown, present, maps)
     if INTERCEPT in unknown:
         hints.append(
             'The intercept is the number 1, without quotation marks; for one model per condition use "GroupBy": '
@@ -256,6 +262,19 @@ def _unknown_conditions(unknown: Sequence[str], present: Sequence[str], maps: Se
     return ". ".join(
         [f"no map has the condition {listed(parts)}", *hints, f"Conditions found: {listed_in_order(present)}."]
     )
+
+
+def _session_hints(unknown: Sequence[str], present: Sequence[str], maps: Sequence[ImageFile]) -> Iterator[str]:
+    """Yield what to write where the unknown names are those of sessions, or of conditions with or without a session."""
+    sessions = sorted({label for image in maps if (label := image.label("session"))}, key=natural)
+    setting = '"Sessions": "condition" in Model.Software.grouplevel'
+    if named := [name for name in unknown if name in sessions]:
+        cell = f"{present[0]}.{named[0]}"
+        yield f"{named[0]} is a session: to compare sessions write {setting}, and in X {cell} and so on"
+    elif {*unknown} & {f"{condition}.{session}" for condition in present for session in sessions}:
+        yield f"Sessions are conditions of their own, such as {unknown[0]}, only with {setting}"
+    elif longer := [f"{name}.{session}" for name in unknown for session in sessions if f"{name}.{session}" in present]:
+        yield f"With {setting} the names of conditions end in that of the session: write {listed(longer)}"
 
 
 def _spelling_notes(labels: Mapping[str, str]) -> list[str]:

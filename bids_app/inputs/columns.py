@@ -190,6 +190,12 @@ def levels_column(participants: Participants, name: str, subjects: Sequence[str]
     return values
 
 
+def ordered_levels(values: Iterable[str]) -> list[str]:
+    """Return the levels of a factor in the order that pandas gives them: of numbers by size, otherwise of text."""
+    levels = sorted(set(values))
+    return sorted(levels, key=float) if all(map(is_number, levels)) else levels
+
+
 def text_column(participants: Participants, name: str, subjects: Sequence[str]) -> tuple[str, ...]:
     """Return a covariate of text as the levels of a factor.
 

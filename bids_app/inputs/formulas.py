@@ -11,17 +11,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from formulaic import Formula
+from formulaic import Formula, SimpleFormula
 from formulaic.errors import FormulaicError
 from formulaic.parser.types import Factor, Term
 
 from bids_app.arrays import Floats
 from bids_app.console.text import listed, shown, suggestion
 from bids_app.errors import ModelError
-from bids_app.inputs.columns import Participants, is_numeric, levels_column, numeric_column
+from bids_app.inputs.columns import Participants, is_number, is_numeric, levels_column, numeric_column, ordered_levels
 
 CATEGORICAL = re.compile(r"C\(\s*([^(),]+?)\s*\)")
 INTERCEPT = "Intercept"
+# of one column, which is the column itself; that of a sum has a meaning: all interactions of its columns
+POWER_OF_COLUMN = re.compile(r"(?:[\w.`]|\([^()+*:]*\))\s*(\*\*|\^)")
 
 
 def formula_columns(
@@ -48,21 +50,19 @@ def formula_columns(
     DataError
         A subject has no value.
     """
-    quoted = _quoted(formula, list(participants.table.columns))
-    try:
-        parsed = Formula(quoted)
-    except (FormulaicError, SyntaxError) as error:
-        raise ModelError(f"{where}: {shown(formula)} cannot be parsed: {str(error).splitlines()[0]}") from error
-    terms = [term for term in parsed.rhs] if hasattr(parsed, "rhs") else list(parsed)  # noqa: C416
-    if hasattr(parsed, "lhs"):
+    if power := POWER_OF_COLUMN.search(formula):
         raise ModelError(
-            f"{where}: {shown(formula)} has a left side; the maps are what is modelled. Remove it and the ~."
+            f"{where}: {shown(formula)} has a {power[1]}, which in a formula means interactions and no power: "
+            f"age{power[1]}2 is age. Put the square into participants.tsv, or make it by Product in Transformations."
         )
-    names = _names(terms, participants, where)
+    quoted = _quoted(formula, list(participants.table.columns))
+    terms = _terms(quoted, formula, where)
+    names, categorical = _names(terms, participants, where), _categorical(terms)
     data: dict[str, object] = {}
     for name in names:
-        if name in {*_categorical(terms)} or not is_numeric(participants, name, subjects):
-            data[name] = pd.Categorical(levels_column(participants, name, subjects))
+        if name in categorical or not is_numeric(participants, name, subjects):
+            levels = levels_column(participants, name, subjects)
+            data[name] = pd.Categorical(levels, ordered_levels(levels))
         else:
             data[name] = numeric_column(participants, name, subjects)
     try:
@@ -71,7 +71,29 @@ def formula_columns(
         raise ModelError(f"{where}: {shown(formula)}: {str(error).splitlines()[0]}") from error
     columns = {str(name).replace("`", ""): np.asarray(matrix[name], np.float64) for name in matrix.columns}
     has_intercept = columns.pop(INTERCEPT, None) is not None
+    if not columns and not has_intercept:
+        raise ModelError(f"{where}: {shown(formula)} has no column, not even the intercept; write 1 for a mean")
     return columns, has_intercept
+
+
+def _terms(quoted: str, formula: str, where: str) -> list[Term]:
+    """Return the terms of a formula that has one side and one part."""
+    if number := re.search(r"`\s*[\d.]+\s*`", quoted):
+        raise ModelError(f"{where}: {number.group()} is a number in a formula; rename the column in participants.tsv")
+    try:
+        parsed = Formula(quoted)
+    except (FormulaicError, SyntaxError, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"{where}: {shown(formula)} cannot be parsed: {reason}. Expected one such as 1 + C(group)"
+        ) from error
+    if isinstance(parsed, SimpleFormula):
+        return list(parsed)
+    if hasattr(parsed, "lhs"):
+        raise ModelError(
+            f"{where}: {shown(formula)} has a left side; the maps are what is modelled. Remove it and the ~."
+        )
+    raise ModelError(f"{where}: {shown(formula)} has several parts, divided by |; a model has one")
 
 
 def spellings(name: str) -> tuple[str, ...]:
@@ -80,8 +102,9 @@ def spellings(name: str) -> tuple[str, ...]:
 
 
 def _quoted(formula: str, columns: Sequence[str]) -> str:
-    """Quote the columns that are no Python names, such as sex.M."""
-    odd = sorted((name for name in columns if not name.isidentifier()), key=len, reverse=True)
+    """Quote the columns that are no Python names, such as sex.M; a number stays what it is in a formula."""
+    names = [name for name in columns if not name.isidentifier() and not is_number(name) and "`" not in name]
+    odd = sorted((name for name in names if any(map(str.isalnum, name))), key=len, reverse=True)
     if not odd:
         return formula
     pattern = "|".join(re.escape(name) for name in odd)
@@ -104,13 +127,16 @@ def _names(terms: Sequence[Term], participants: Participants, where: str) -> lis
     for factor in _factors(terms):
         match = CATEGORICAL.fullmatch(factor.expr)
         name = (match[1] if match else factor.expr).strip("`")
-        if name in known:
+        runs_python = factor.eval_method is Factor.EvalMethod.PYTHON and not match
+        if name == INTERCEPT:
+            raise ModelError(f"{where}: a column cannot be called {shown(name)} in a formula; rename it")
+        if name in known and not runs_python:
             names.append(name)
-        elif re.fullmatch(r"[\w.]+", name):
+        elif re.fullmatch(r"[\w.]+", name) and not runs_python:
             raise ModelError(f"{where}: {participants.source} has no column {shown(name)}{suggestion(name, known)}")
         else:
             raise ModelError(
-                f"{where}: {shown(factor.expr)} is not done here; a formula may hold columns, C(column), +, :, * and 0 "
-                f"or 1. Put what it would compute into participants.tsv. Columns: {listed(known)}"
+                f"{where}: {shown(factor.expr)} is not supported; a formula may hold columns, C(column), +, :, * and 0 "
+                f"or 1. Put what it would compute into a column of participants.tsv, whose columns are {listed(known)}"
             )
     return list(dict.fromkeys(names))

@@ -24,6 +24,7 @@ from bids_app.inputs.filters import (
     known_entities,
     model_filters,
     narrow,
+    unmatched_labels,
     with_measures,
 )
 from bids_app.inputs.find_images import Found
@@ -31,9 +32,8 @@ from bids_app.inputs.hemispheres import pair_by_name
 from bids_app.inputs.naming import ImageFile, tally
 from bids_app.inputs.selection import Query, Selection
 from bids_app.model.graph import Source
+from bids_app.model.read_transformations import WILDCARDS
 from bids_app.model.specification import ModelSpec, NodeSpec
-
-WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Offer:
     """In the order in which they were applied."""
     notes: tuple[str, ...] = ()
     """Lines for the log."""
+    left_out: frozenset[str] = frozenset()
+    """Subjects whom GroupBy, a Filter in Transformations or that of an edge gives to other models, or to none."""
 
     def of_part(self, maps: Sequence[ImageFile]) -> Sequence[ImageFile]:
         """Return those of some maps that belong to the part of GroupBy; the others are in a model of their own."""
@@ -97,7 +99,16 @@ def offer_maps(
         maps = sessions_as_conditions(maps, f"{node.where}.Model.Software.grouplevel.Sessions")
         names = joined(list(dict.fromkeys(image.condition or "" for image in maps))[:2])
         notes.append(f"sessions are conditions of their own, such as {names}")
-    return Offer(tuple(pair_by_name(maps)), filters, tuple(notes))
+    return Offer(tuple(pair_by_name(maps)), filters, tuple(notes), _left_out(node, found.maps))
+
+
+def _left_out(node: NodeSpec, maps: Sequence[ImageFile]) -> frozenset[str]:
+    """Return the subjects whom the part of GroupBy, or the filters of all edges, leave out."""
+    wanted = [{*labels} for entity, labels in node.part if entity == "subject"]
+    of_edges = [{*labels} for source in node.sources for entity, labels in source.filters if entity == "subject"]
+    if of_edges and len(of_edges) == len(node.sources):
+        wanted.append({label for labels in of_edges for label in labels})
+    return frozenset(image.subject for image in maps if any(image.subject not in labels for labels in wanted))
 
 
 def labels_of_pattern(pattern: str, labels: Sequence[str]) -> list[str]:
@@ -107,7 +118,9 @@ def labels_of_pattern(pattern: str, labels: Sequence[str]) -> list[str]:
         return [label for label in labels if label == name] or [label for label in labels if fold(label) in folds(name)]
     exact = [label for label in labels if fnmatchcase(label, name)]
     letters = "".join(letter for letter in name if letter.isalnum() or letter in "*?").casefold()
-    return exact or [label for label in labels if fnmatchcase(fold(label), letters)]
+    if exact or not letters.strip("*?"):  # punctuation that no label has is no wish for all of them
+        return exact
+    return [label for label in labels if fnmatchcase(fold(label), letters)]
 
 
 def _handed_over(
@@ -136,6 +149,7 @@ def _along(
         own, said = _of_contrasts(source, own, node)
         notes += said
     left = list(narrow(own, edge))
+    notes += unmatched_labels(own, edge)
     if edge and (lost := sorted({image.subject for image in own} - {image.subject for image in left}, key=natural)):
         who = listed([f"sub-{subject}" for subject in lost])
         notes.append(Warned(f"{source.where} excludes {who}, who have maps"))
@@ -154,10 +168,10 @@ def _of_node(
     if not own:
         raise NothingMatchedError(
             f"{node.where}: the node {shown(node.name)} takes the maps of {shown(source.node)} (level {source.level}), "
-            f"and the dataset has none of that node; its nodes are {tally(maps, 'node')}. If one of these is meant, "
-            f'name it with "Select": {{"node": [{shown(present[-1])}]}} in Model.Software.grouplevel.'
+            f"and the dataset has none of it. Its maps are of these nodes: {tally(maps, 'node')}. Correct the name in "
+            f'the model, or choose with "Select": {{"node": [{shown(present[-1])}]}} in Model.Software.grouplevel.'
         )
-    others = [image for image in maps if image not in own]
+    others = [image for image in maps if fold(image.label("node") or "") != fold(source.node)]
     passed = f"; passed over: {tally(others, 'node')}" if others else ""
     return own, [f"maps of the node {tally(own, 'node')}, which hands them to {node.name}{passed}"]
 
@@ -177,9 +191,15 @@ def _of_contrasts(source: Source, maps: Sequence[ImageFile], node: NodeSpec) -> 
             f'"Select": {{"condition": [{shown(present[0] if present else "...")}]}} in Model.Software.grouplevel.'
         )
     others = [image for image in maps if image.condition not in handed]
-    said = tally(others, "condition")
-    notes = [f"{len(others)} maps of conditions that {source.node} does not hand over are not used: {said}"]
-    return own, [Warned(note) for note in notes] if others else []
+    notes: list[str] = []
+    if others:
+        said = tally(others, "condition")
+        notes.append(
+            Warned(f"{len(others)} maps of conditions that {source.node} does not hand over are not used: {said}")
+        )
+    if absent := [name for name in source.contrasts if not labels_of_pattern(name, present)]:
+        notes.append(f"{source.node} hands over {listed(absent)} too, of which there is no map")
+    return own, notes
 
 
 def _of_level(
@@ -195,14 +215,16 @@ def _of_level(
         if entity in asked:
             continue
         wants_label = source.level == "Run" or (source.level == "Session" and entity == "session")
-        groups: dict[tuple[str, str | None], list[ImageFile]] = {}
+        groups: dict[tuple[str | None, ...], list[ImageFile]] = {}
         for image in left:
-            groups.setdefault((image.subject, image.condition), []).append(image)
-        both = {cell for cell, images in groups.items() if len({image.label(entity) is None for image in images}) == 2}
+            groups.setdefault(_place(image, entity), []).append(image)
+        both = {
+            place for place, images in groups.items() if len({image.label(entity) is None for image in images}) == 2
+        }
         kept = [
             image
             for image in left
-            if (image.subject, image.condition) not in both or (image.label(entity) is not None) == wants_label
+            if _place(image, entity) not in both or (image.label(entity) is not None) == wants_label
         ]
         if n_passed := len(left) - len(kept):
             what = f"without a {entity}" if wants_label else f"of a single {entity}"
@@ -210,13 +232,19 @@ def _of_level(
         left = kept
     if source.level != "Run" and (n_averaged := _most_of_cell(left, "run")) > 1:
         what = "fixed-effects " if source.kind == "meta" else ""
+        lacking = "Select passes over the" if "node" in asked else "the input holds no"
         notes.append(
             Warned(
-                f"the {what}node {source.node} (level {source.level}), which hands its maps to {node.name}, is not run "
-                f"here and left no maps: those of up to {n_averaged} runs are used in their place, all weighted alike"
+                f"{lacking} maps of the {what}node {source.node} (level {source.level}), which {node.name} "
+                f"takes its maps from: those of up to {n_averaged} runs are averaged in their place, all weighted alike"
             )
         )
     return left, notes
+
+
+def _place(image: ImageFile, entity: str) -> tuple[str | None, ...]:
+    """Return what maps of several levels share: subject and condition, and for runs the session that they are of."""
+    return image.subject, image.condition, image.label("session") if entity == "run" else None
 
 
 def _most_of_cell(maps: Sequence[ImageFile], entity: str) -> int:

@@ -95,6 +95,14 @@ def average_notes(cells: Mapping[tuple[str, str], Sequence[ImageFile]]) -> list[
         return []
     differ = {entity for images in cells.values() for entity in ("session", "run") if _labels(images, entity) > 1}
     what = " and ".join(f"{entity}s" for entity in ("session", "run") if entity in differ) or "maps"
+    whole = [f"sub-{s}" for (s, _), images in cells.items() if all(i.label(e) is None for i in images for e in differ)]
+    if differ and whole:
+        return [
+            Warned(
+                f"{what} are averaged, but the maps of {listed_in_order(set(whole))} name none and may be combined "
+                "already, by other weights. Check that all subjects have maps of one level"
+            )
+        ]
     if len(number := sorted(set(counts.values()))) == 1:
         return [Warned(f"{what} are averaged: {number[0]} maps per subject and condition")]
     of_number: dict[int, list[str]] = {}
@@ -142,8 +150,10 @@ def incomplete_message(
         for subject, names in absent.items()
     ]
     complete = [subject for subject in subjects if subject not in absent]
+    n_absent, of_subjects = sum(map(len, absent.values())), f"{len(absent)} subject{'s' if len(absent) > 1 else ''}"
     return (
-        f"{sum(map(len, absent.values()))} maps of {len(absent)} subjects are missing:\n{indented(rows)}\n"
+        f"{n_absent} map{'s' if n_absent > 1 else ''} of {of_subjects} {'are' if n_absent > 1 else 'is'} missing:\n"
+        f"{indented(rows)}\n"
         'Add them; or exclude subjects from the contrasts that need their missing maps ("Missing": "drop" in '
         "Model.Software.grouplevel); or restrict the analysis to the complete subjects: "
         f"--participant-label {' '.join(complete) if complete else '(there are none)'}"
@@ -244,9 +254,10 @@ def _advice(entity: str, images: Sequence[ImageFile]) -> str:
     if entity == "session":
         condition = images[0].condition
         return (
-            f"Choose one with --session-label {labels[-1]}; or write in Model.Software.grouplevel "
+            f"Choose one session with --session-label {labels[-1]}; or have a model for each, "
+            '"GroupBy": ["contrast", "session"]; or write in Model.Software.grouplevel '
             f'"Sessions": "condition", to compare them as the conditions {condition}.{labels[0]} and so on, or '
-            '"Sessions": "average"; or "GroupBy": ["contrast", "session"], for a model of each.'
+            '"Sessions": "average".'
         )
     if entity == "task":
         return f"Choose one with --task-id {labels[-1]}."

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bids_app.console.text import listed, listed_in_order, natural, shown
+from bids_app.console.text import listed, listed_in_order, natural, nearest, shown
 from bids_app.errors import DataError, ModelError, Warned
-from bids_app.inputs.columns import Participants, values_with_gaps
-from bids_app.inputs.filters import Filter, keep
-from bids_app.inputs.naming import ImageFile, entity_patterns, tally
+from bids_app.inputs.columns import Participants, levels_column, values_with_gaps
+from bids_app.inputs.filters import NUMERIC_ENTITIES, Filter, keep
+from bids_app.inputs.naming import ImageFile, entity_of_key, entity_patterns, tally
 from bids_app.model.specification import NodeSpec
 
 
@@ -44,7 +44,7 @@ def parts_of(
         )
         parts = [
             (
-                replace(part, name=f"{part.name}.{label}" if label else part.name, part=(*part.part, *filters)),
+                _one_part(part, name, label, filters) if label else part,
                 (*said, *notes),
             )
             for part, said in parts
@@ -53,12 +53,23 @@ def parts_of(
     return [(replace(part, split_by=()), notes) for part, notes in parts if _has_maps(part, maps)]
 
 
-Chosen = dict[str, tuple[tuple[str, tuple[str, ...]], ...]]  # label of a part -> entities and labels of its maps
+Labels = tuple[tuple[str, tuple[str, ...]], ...]  # entities and labels of the maps of a part
+Chosen = dict[str, Labels]  # label of a part -> its maps
+
+
+def _one_part(node: NodeSpec, name: str, label: str, filters: Labels) -> NodeSpec:
+    """Return the model of one label, or of one more label of a part."""
+    words = (*(node.part_words or (node.name,)), f"{name} {label}")
+    return replace(node, name=f"{node.name}.{label}", part=(*node.part, *filters), part_words=words)
 
 
 def _by_entity(name: str, maps: Sequence[ImageFile], where: str) -> tuple[Chosen, tuple[str, ...]]:
     """Return the maps of each label of an entity."""
-    labels = sorted({label for image in maps if (label := image.label(name)) is not None}, key=natural)
+    present = sorted({label for image in maps if (label := image.label(name)) is not None}, key=natural)
+    # 1 and 01 are one run, of which every filter takes both
+    labels = list(
+        {(int(each) if name in NUMERIC_ENTITIES and each.isdecimal() else each): each for each in present}.values()
+    )
     if not labels:
         return {"": ()}, (Warned(f"{where}: no map has a {name} in its name, so that there is one model for all"),)
     if any(image.label(name) is None for image in maps):
@@ -67,7 +78,13 @@ def _by_entity(name: str, maps: Sequence[ImageFile], where: str) -> tuple[Chosen
             f'{tally(maps, name)}. Choose by "Select": {{"{name}": [{shown(labels[0])}]}} in '
             f"Model.Software.grouplevel, or remove {shown(name)} from GroupBy."
         )
-    return {label: ((name, (label,)),) for label in labels}, (f"{where}: one model for each {name}: {listed(labels)}",)
+    subjects = {label: {image.subject for image in maps if image.label(name) == label} for label in labels}
+    everyone = {image.subject for image in maps}
+    notes = [f"{where}: one model for each {name}: {', '.join(f'{a} ({len(who)})' for a, who in subjects.items())}"]
+    if lost := {label: everyone - who for label, who in subjects.items() if who != everyone}:
+        said = "; ".join(f"{label} lacks {_named(who)}" for label, who in lost.items())
+        notes.append(Warned(f"{where}: the models are of different subjects: {said}"))
+    return {label: ((name, (label,)),) for label in labels}, tuple(notes)
 
 
 def _by_column(
@@ -75,14 +92,20 @@ def _by_column(
 ) -> tuple[Chosen, tuple[str, ...]]:
     """Return the maps of the subjects of each group."""
     if participants is None or name not in participants.table.columns:
-        columns = "there is no participants.tsv"
-        if participants is not None:
-            columns = f"the columns of {participants.source} are {listed(list(participants.table.columns))}"
+        known = [] if participants is None else list(participants.table.columns)
+        columns = (
+            f"the columns of {participants.source} are {listed(known)}" if participants else "there is no such table"
+        )
+        names = sorted({*known, *(entity for image in maps for entity in image.entities)})
+        near = entity_of_key().get(name) or nearest(name, names)
+        hint = f"did you mean {shown(near)}?" if near else f"{columns}."
         raise ModelError(
-            f"{where}: {shown(name)} is neither an entity of file names nor a column of participants.tsv; {columns}."
+            f"{where}: {shown(name)} is neither an entity of file names nor a column of participants.tsv; {hint}"
         )
     subjects = sorted({image.subject for image in maps}, key=natural)
     values = values_with_gaps(participants, name, subjects)
+    if there := [subject for subject, value in zip(subjects, values, strict=True) if value is not None]:
+        levels_column(participants, name, there)  # which refuses one group in two spellings
     groups: dict[str, list[str]] = {}
     for subject, value in zip(subjects, values, strict=True):
         if value is not None:
@@ -91,10 +114,17 @@ def _by_column(
         raise DataError(f"{participants.source}: the column {shown(name)} is n/a for all subjects that have maps.")
     notes = [f"{where}: one model for each {name}: {', '.join(f'{g} ({len(who)})' for g, who in groups.items())}"]
     if lost := [subject for subject, value in zip(subjects, values, strict=True) if value is None]:
-        who = listed_in_order([f"sub-{subject}" for subject in lost])
-        notes.append(Warned(f"{where}: {who} have no {name} in {participants.source.name}, and are in no model"))
+        verb = "have no value" if len(lost) > 1 else "has no value"
+        notes.append(
+            Warned(f"{where}: {_named(lost)} {verb} of {name} in {participants.source.name}, and so belong to no model")
+        )
     ordered = {group: tuple(groups[group]) for group in sorted(groups, key=natural)}
     return {group: (("subject", who),) for group, who in ordered.items()}, tuple(notes)
+
+
+def _named(subjects: Iterable[str]) -> str:
+    """Return subjects for a message."""
+    return listed_in_order(f"sub-{subject}" for subject in subjects)
 
 
 def _has_maps(part: NodeSpec, maps: Sequence[ImageFile]) -> bool:

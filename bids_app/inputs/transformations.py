@@ -1,17 +1,14 @@
 """Transformations of columns of the participants' table, with the meaning that they have in pybids.
 
 They change or add columns of the table; of the table's text, numbers are written so that they read back as they were.
-Demean and Scale take mean and standard deviation (n - 1) over the subjects that are analysed.
+Demean and Scale take mean and standard deviation (n - 1) over the subjects that are analysed and have a value.
 """
 
 from __future__ import annotations
 
-import ast
-import operator
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,27 +16,39 @@ import pandas as pd
 from bids_app.arrays import Floats
 from bids_app.console.text import listed, shown, suggestion
 from bids_app.errors import DataError, ModelError, Warned
-from bids_app.inputs.columns import Participants, is_numeric, levels_column, numeric_column, values_with_gaps
-from bids_app.model.read_transformations import Instruction
+from bids_app.inputs.columns import (
+    MISSING,
+    Participants,
+    column,
+    is_number,
+    levels_column,
+    numeric_column,
+    ordered_levels,
+    values_with_gaps,
+)
+from bids_app.inputs.queries import Value, rows_that_pass
+from bids_app.model.read_transformations import WILDCARDS, Instruction
 
-WILDCARDS = frozenset("*?[")
-COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: lambda value, values: value in values,
-    ast.NotIn: lambda value, values: value not in values,
-}
-Value = str | float | None
+RESERVED = frozenset({"1", "intercept", "subject"})  # what has a meaning of its own in X
 
 
-def transform(
-    participants: Participants, instructions: Sequence[Instruction], subjects: Sequence[str]
-) -> tuple[Participants, tuple[str, ...], tuple[str, ...]]:
-    """Return the table with the columns that the instructions make, the subjects left, and notes.
+@dataclass(frozen=True, slots=True)
+class Transformed:
+    """The table after all instructions."""
+
+    participants: Participants
+    subjects: tuple[str, ...]
+    """Those that no Filter excludes."""
+    computed: frozenset[str] = frozenset()
+    """Columns of numbers that an instruction has computed, which are used as they are."""
+    factors: frozenset[str] = frozenset()
+    """Columns that Factor says are factors, whatever their levels look like."""
+    notes: tuple[str, ...] = ()
+    """Lines for the log."""
+
+
+def transform(participants: Participants, instructions: Sequence[Instruction], subjects: Sequence[str]) -> Transformed:
+    """Apply the instructions of Transformations.
 
     Parameters
     ----------
@@ -47,241 +56,247 @@ def transform(
     instructions : in their order
     subjects : those that have maps, (n_subjects,)
 
-    Returns
-    -------
-    participants, subjects, notes
-        Of the table only the rows of these subjects, in their order.
-
     Raises
     ------
     DataError, ModelError
         A column is missing, is not what the instruction needs, or has no value for a subject.
     """
-    notes: list[str] = []
-    left = tuple(subjects)
+    done = Transformed(participants, tuple(subjects))
     for instruction in instructions:
-        names = _inputs(instruction, participants)
+        names = _inputs(instruction, done.participants)
         if instruction.name == "Filter":
-            left, said = _filter(participants, instruction, names, left)
+            done = _filter(done, instruction, names)
         elif instruction.name == "Product":
-            product = np.prod([_numbers(participants, name, left, instruction) for name in names], axis=0)
-            participants, said = with_column(participants, instruction.outputs[0], left, product), []
+            product = np.prod([_numbers(done, name, instruction) for name in names], axis=0)
+            done = _with_computed(done, instruction.output_of(0, ""), product, instruction, [])
         else:
-            participants, said = _one_by_one(participants, instruction, names, left)
-        notes += said
-    return participants, left, tuple(notes)
+            for index, name in enumerate(names):
+                done = _applied(done, instruction, name, instruction.output_of(index, name))
+    return done
 
 
 def _inputs(instruction: Instruction, participants: Participants) -> list[str]:
     """Return the columns that an instruction takes, patterns among them replaced by the columns that they match."""
     columns, names = list(participants.table.columns), list[str]()
     for name in instruction.inputs:
-        matches = [column for column in columns if fnmatchcase(column, name)] if set(name) & WILDCARDS else []
+        is_pattern = name not in columns and set(name) & WILDCARDS
+        matches = [column for column in columns if fnmatchcase(column, name)] if is_pattern else []
         if name not in columns and not matches:
             raise ModelError(
                 f"{instruction.where}.Input: {participants.source} has no column {shown(name)}, nor does an earlier "
                 f"instruction make one{suggestion(name, columns)}"
             )
         names += matches or [name]
+    if instruction.name == "Product":
+        return names
+    names = list(dict.fromkeys(names))
+    if instruction.outputs and len(instruction.outputs) != len(names):
+        raise ModelError(
+            f"{instruction.where}.Output: expected a name for each of {listed(names)}; found "
+            f"{listed(instruction.outputs)}. OutputPrefix or OutputSuffix names any number of columns."
+        )
     return names
 
 
-def _one_by_one(
-    participants: Participants, instruction: Instruction, names: Sequence[str], subjects: Sequence[str]
-) -> tuple[Participants, list[str]]:
-    """Apply an instruction to each of its columns."""
-    notes: list[str] = []
-    for index, name in enumerate(names):
-        output = instruction.outputs[index] if index < len(instruction.outputs) else name
-        if instruction.name == "Factor":
-            participants = _factor(participants, instruction, name, subjects)
-        elif instruction.name == "Rename":
-            values = values_with_gaps(participants, name, subjects)
-            participants = replace(participants, table=participants.table.drop(columns=name))
-            participants = _with_text(participants, output, subjects, values)
-        elif instruction.name == "Replace":
-            participants = _replaced(participants, instruction, name, output, subjects)
-        else:
-            numbers = _numbers(participants, name, subjects, instruction)
-            scaled, said = _scaled(numbers, instruction, name)
-            participants = with_column(participants, output, subjects, scaled)
-            notes.append(said)
-    return participants, notes
+def _applied(done: Transformed, instruction: Instruction, name: str, output: str) -> Transformed:
+    """Return the table after an instruction that takes one column after the other."""
+    if instruction.name == "Factor":
+        return _factor(done, instruction, name)
+    if instruction.name == "Rename":
+        values = values_with_gaps(done.participants, name, done.subjects)
+        table = replace(done.participants, table=done.participants.table.drop(columns=name))
+        without = replace(done, participants=table, computed=done.computed - {name}, factors=done.factors - {name})
+        return _like(done, name, _with_text(without, output, values, instruction), output)
+    if instruction.name == "Replace":
+        return _like(done, name, _replaced(done, instruction, name, output), output)
+    numbers, notes = _scaled(_numbers_with_gaps(done, name, instruction), instruction, name)
+    return _with_computed(done, output, numbers, instruction, notes)
 
 
-def _factor(participants: Participants, instruction: Instruction, name: str, subjects: Sequence[str]) -> Participants:
-    """Add a column of 0 and 1 for each level, but for the reference with drop_one."""
-    values, options = levels_column(participants, name, subjects), instruction.options
-    levels, separator = sorted(set(values)), options.get("Sep", ".")
-    if options.get("Constraint") == "drop_one":
-        reference = str(options.get("RefLevel", levels[0]))
-        if reference not in levels:
+def _like(before: Transformed, name: str, after: Transformed, output: str) -> Transformed:
+    """Return the table with a column that is computed, or a factor, where the one is that it was made of."""
+    return replace(
+        after,
+        computed=after.computed | ({output} if name in before.computed else set()),
+        factors=after.factors | ({output} if name in before.factors else set()),
+    )
+
+
+def _factor(done: Transformed, instruction: Instruction, name: str) -> Transformed:
+    """Add a column of 0 and 1 for each level, but for the reference where there is one."""
+    values, options = levels_column(done.participants, name, done.subjects), instruction.options
+    levels, separator = ordered_levels(values), options.get("Sep", ".")
+    drops = "RefLevel" in options or (options.get("Constraint") == "drop_one" and len(levels) > 1)
+    if drops:
+        wanted = _plain(options.get("RefLevel", levels[0]))
+        reference = next((level for level in levels if _plain(level) == wanted), None)
+        if reference is None:
             raise ModelError(
-                f"{instruction.where}.RefLevel: {shown(name)} has no level {shown(reference)}"
-                f"{suggestion(reference, levels)}"
+                f"{instruction.where}.RefLevel: {shown(name)} has no level {shown(options['RefLevel'])}"
+                f"{suggestion(str(options['RefLevel']), levels)}"
             )
-        levels.remove(reference)
+        levels = [level for level in levels if level != reference]
     for level in levels:
         indicator = np.array([float(value == level) for value in values])
-        participants = with_column(participants, f"{name}{separator}{level}", subjects, indicator)
-    return participants
+        done = _with_computed(done, f"{name}{separator}{level}", indicator, instruction, [])
+    return replace(done, factors=done.factors | {name})
 
 
-def _scaled(numbers: Floats, instruction: Instruction, name: str) -> tuple[Floats, str]:
-    """Return numbers minus their mean, over their standard deviation, as the instruction asks for, and a note."""
+def _scaled(numbers: Floats, instruction: Instruction, name: str) -> tuple[Floats, list[str]]:
+    """Return numbers minus their mean, over their standard deviation, as the instruction asks for, and notes."""
     options = instruction.options if instruction.name == "Scale" else {"Rescale": False}
-    mean, deviation, said = float(numbers.mean()), float(numbers.std(ddof=1)), []
-    if instruction.name == "Scale" and np.ptp(numbers) == 0:
-        if options.get("ReplaceNA") != "after":
-            raise DataError(
-                f"{instruction.where}: {shown(name)} is {numbers[0]:g} for all {len(numbers)} subjects analysed, and a "
-                "constant cannot be scaled. Take it out."
-            )
-        return np.zeros_like(numbers), f"{name} is constant; its scaled values are 0"
+    replaces, present, said = options.get("ReplaceNA"), numbers[~np.isnan(numbers)], list[str]()
+    is_constant = len(present) == 0 or np.ptp(present) == 0
+    rescales = options.get("Rescale", True)
+    if instruction.name == "Scale" and is_constant and (replaces != "after" or not options.get("Demean", True)):
+        raise DataError(
+            f"{instruction.where}: {shown(name)} is {present[0] if len(present) else np.nan:g} for all {len(numbers)} "
+            "subjects analysed, and a constant cannot be scaled. Remove the instruction, and the column from X."
+        )
+    n_missing = len(numbers) - len(present)
+    if replaces == "before":
+        numbers = np.nan_to_num(numbers, nan=0.0)
+        present = numbers
     if options.get("Demean", True):
-        numbers = numbers - mean
-        said.append(f"minus its mean {mean:g}")
-    if options.get("Rescale", True):
-        numbers = numbers / deviation
+        numbers = numbers - present.mean()
+        said.append(f"minus its mean {present.mean():g}")
+    if rescales:
+        deviation = float(present.std(ddof=1)) if len(present) > 1 else np.nan
+        numbers = numbers / deviation if deviation else numbers * np.nan
         said.append(f"divided by its standard deviation {deviation:g}")
-    return numbers, f"{instruction.name}: {name} {' and '.join(said)}, over the {len(numbers)} subjects analysed"
+    notes = [f"{instruction.name}: {name} {' and '.join(said)}, over the {len(present)} subjects analysed"]
+    if replaces == "after":
+        numbers = np.nan_to_num(numbers, nan=0.0)
+        notes += [f"{name} is constant; its scaled values are 0"] if is_constant else []
+    if n_missing and replaces in ("before", "after"):
+        notes.append(Warned(f"{instruction.where}: {n_missing} missing values of {name} are 0, {replaces} scaling"))
+    return numbers, notes if said or len(notes) > 1 else []
 
 
-def _replaced(
-    participants: Participants, instruction: Instruction, name: str, output: str, subjects: Sequence[str]
-) -> Participants:
+def _replaced(done: Transformed, instruction: Instruction, name: str, output: str) -> Transformed:
     """Replace values; a number may be spelled in any way."""
-    new = {
-        _plain(old): None if value is None else _text(value) for old, value in instruction.options["Replace"].items()
-    }
-    values = values_with_gaps(participants, name, subjects)
+    new = {_plain(old): _cell(value) for old, value in instruction.options["Replace"].items()}
+    values = values_with_gaps(done.participants, name, done.subjects)
     changed = [new.get(_plain(value), value) if value is not None else None for value in values]
-    return _with_text(participants, output, subjects, changed)
+    present = {_plain(value) for value in values if value is not None}
+    notes: list[str] = []
+    if unused := [str(old) for old in instruction.options["Replace"] if _plain(old) not in present]:
+        notes.append(
+            Warned(f"{instruction.where}: Replace: no subject has {listed(list(map(shown, unused)))} in {name}")
+        )
+    return _with_text(done, output, changed, instruction, notes)
 
 
-def _filter(
-    participants: Participants, instruction: Instruction, names: Sequence[str], subjects: tuple[str, ...]
-) -> tuple[tuple[str, ...], list[str]]:
-    """Return the subjects for whom a comparison holds."""
-    query = str(instruction.options["Query"])
-    by = instruction.options.get("By") or []
+def _filter(done: Transformed, instruction: Instruction, names: Sequence[str]) -> Transformed:
+    """Leave the subjects for whom a comparison holds."""
+    query, by = str(instruction.options["Query"]), instruction.options.get("By") or []
     columns = dict.fromkeys([*names, *(by if isinstance(by, list) else [by])])
-    spelled = {_identifier(name): name for name in columns}
-    text = query
-    for name in sorted(columns, key=len, reverse=True):
-        text = text.replace(name, _identifier(name))
-    try:
-        tree = ast.parse(text.replace("&", " and ").replace("|", " or "), mode="eval").body
-    except SyntaxError as error:
-        raise ModelError(f"{instruction.where}.Query: {shown(query)} is not a comparison such as age > 18") from error
-    cells: dict[str, dict[str, Value]] = {
-        plain: dict(zip(subjects, _values(participants, name, subjects, instruction), strict=True))
-        for plain, name in spelled.items()
+    values = {name: _values(done, name, instruction) for name in columns}
+    passes = rows_that_pass(query, values, f"{instruction.where}.Query")
+    kept = tuple(subject for subject, is_kept in zip(done.subjects, passes, strict=True) if is_kept)
+    if len(kept) == len(done.subjects):
+        return replace(done, notes=(*done.notes, f"{instruction.where}: Filter {query} excludes nobody"))
+    missing = {
+        subject for cells in values.values() for subject, cell in zip(done.subjects, cells, strict=True) if cell is None
     }
-    kept = tuple(
-        subject
-        for subject in subjects
-        if _holds(tree, {plain: cells[plain][subject] for plain in cells}, f"{instruction.where}.Query")
-    )
-    if len(kept) == len(subjects):
-        return kept, []
-    lost = listed([f"sub-{subject}" for subject in subjects if subject not in kept])
+    lost = [subject for subject in done.subjects if subject not in kept]
+    said = listed([f"sub-{subject}{' (n/a)' if subject in missing else ''}" for subject in lost])
     if len(kept) < 2:
         raise DataError(
-            f"{instruction.where}: {shown(query)} leaves {len(kept)} of {len(subjects)} subjects; two needed."
+            f"{instruction.where}.Query: {shown(query)} holds for {len(kept)} of the {len(done.subjects)} subjects who "
+            "have maps. A group analysis needs two or more; correct the comparison."
         )
-    return kept, [Warned(f"{instruction.where}: Filter {query} excludes {lost}")]
+    note = Warned(f"{instruction.where}: Filter {query} excludes {said}")
+    return replace(done, subjects=kept, notes=(*done.notes, note))
 
 
-def _holds(node: ast.expr, row: dict[str, Value], where: str) -> bool:
-    """Return whether a comparison, or a combination by and, or, not, holds for a row."""
-    if isinstance(node, ast.BoolOp):
-        results = [_holds(value, row, where) for value in node.values]
-        return all(results) if isinstance(node.op, ast.And) else any(results)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return not _holds(node.operand, row, where)
-    if not isinstance(node, ast.Compare):
-        raise ModelError(f"{where}: expected comparisons joined by and, or, not; found {ast.unparse(node)}")
-    values = [_value(each, row, where) for each in (node.left, *node.comparators)]
-    for test, left, right in zip(node.ops, values, values[1:], strict=False):
-        if type(test) not in COMPARISONS:
-            raise ModelError(f"{where}: expected one of ==, !=, <, <=, >, >=, in, not in")
-        if left is None or right is None:  # a missing value passes no comparison, as in pandas
-            return isinstance(test, ast.NotEq)
-        try:
-            if not COMPARISONS[type(test)](left, right):
-                return False
-        except TypeError as error:
-            raise ModelError(f"{where}: {shown(left)} and {shown(right)} cannot be compared") from error
-    return True
-
-
-def _value(node: ast.expr, row: dict[str, Value], where: str) -> Any:  # noqa: ANN401
-    """Return a column's value of a row, a number, a text or a list of these."""
-    if isinstance(node, ast.Name):
-        if node.id not in row:
-            raise ModelError(
-                f"{where}: {node.id} is neither the column of Input nor one of By{suggestion(node.id, row)}"
-            )
-        return row[node.id]
-    try:
-        value = ast.literal_eval(node)
-    except ValueError as error:
-        raise ModelError(f"{where}: expected a column, a number or a text; found {ast.unparse(node)}") from error
-    return float(value) if isinstance(value, int) else value
-
-
-def _values(participants: Participants, name: str, subjects: Sequence[str], instruction: Instruction) -> list[Value]:
+def _values(done: Transformed, name: str, instruction: Instruction) -> list[Value]:
     """Return a column for comparisons: numbers where all values are, otherwise text."""
-    if name not in participants.table.columns:
+    if name not in done.participants.table.columns:
         raise ModelError(
-            f"{instruction.where}.By: {participants.source} has no column {shown(name)}"
-            f"{suggestion(name, list(participants.table.columns))}"
+            f"{instruction.where}.By: {done.participants.source} has no column {shown(name)}"
+            f"{suggestion(name, list(done.participants.table.columns))}"
         )
-    texts = values_with_gaps(participants, name, subjects)
-    try:
+    texts = values_with_gaps(done.participants, name, done.subjects)
+    if all(text is None or is_number(text) for text in texts):
         return [None if text is None else float(text) for text in texts]
-    except ValueError:
-        return list(texts)
+    return list(texts)
 
 
-def _numbers(participants: Participants, name: str, subjects: Sequence[str], instruction: Instruction) -> Floats:
-    """Return a column as numbers."""
-    if not is_numeric(participants, name, subjects):
+def _numbers(done: Transformed, name: str, instruction: Instruction) -> Floats:
+    """Return a column as numbers, of which every subject has one."""
+    column(done.participants, name, done.subjects)  # which says who has no value
+    return _numbers_with_gaps(done, name, instruction)
+
+
+def _numbers_with_gaps(done: Transformed, name: str, instruction: Instruction) -> Floats:
+    """Return a column as numbers, NaN where a subject has no value."""
+    texts = values_with_gaps(done.participants, name, done.subjects)
+    there = [subject for subject, text in zip(done.subjects, texts, strict=True) if text is not None]
+    if not any(text is not None and is_number(text) for text in texts):
+        if not there:
+            column(done.participants, name, done.subjects)  # which says that nobody has a value
         raise ModelError(
-            f"{instruction.where}: {instruction.name} needs numbers, and {shown(name)} is text; make indicators of it "
-            'with "Factor" first'
+            f"{instruction.where}.Input: {instruction.name} needs numbers, and the column {shown(name)} holds text; "
+            'turn it into columns of 0 and 1 with "Factor" first'
         )
-    return numeric_column(participants, name, subjects)
+    numbers = np.full(len(texts), np.nan)
+    numbers[[text is not None for text in texts]] = numeric_column(done.participants, name, there)
+    return numbers
+
+
+def _with_computed(
+    done: Transformed, name: str, numbers: Floats, instruction: Instruction, notes: Sequence[str]
+) -> Transformed:
+    """Return the table with a column of numbers that an instruction has computed."""
+    cells = [_number_cell(number) for number in numbers]
+    made = _with_text(done, name, cells, instruction, notes)
+    return replace(made, computed=made.computed | {name})
+
+
+def _with_text(
+    done: Transformed, name: str, cells: Sequence[str | None], instruction: Instruction, notes: Sequence[str] = ()
+) -> Transformed:
+    """Return the table with a column of text; a column of that name that is no input is replaced, which is said."""
+    if name in RESERVED:
+        raise ModelError(f"{instruction.where}.Output: {shown(name)} means something else in X; choose another name")
+    table = done.participants.table
+    said = list(notes)
+    if name in table.columns and name not in instruction.inputs and instruction.name != "Factor":
+        said.append(Warned(f"{instruction.where}: the column {name} of the table is replaced"))
+    participants = replace(done.participants, table=_assigned(table, name, done.subjects, cells))
+    return replace(
+        done,
+        participants=participants,
+        computed=done.computed - {name},
+        factors=done.factors - {name},
+        notes=(*done.notes, *said),
+    )
 
 
 def with_column(participants: Participants, name: str, subjects: Sequence[str], numbers: Floats) -> Participants:
     """Return the table with a column of numbers, (n_subjects,); rows of other subjects have none."""
-    return _with_text(participants, name, subjects, [repr(float(number)) for number in numbers])
+    cells = [_number_cell(number) for number in numbers]
+    return replace(participants, table=_assigned(participants.table, name, subjects, cells))
 
 
-def _with_text(
-    participants: Participants, name: str, subjects: Sequence[str], values: Sequence[str | None]
-) -> Participants:
-    """Return the table with a column of text; rows of other subjects have none."""
-    column = pd.Series(list(values), index=list(subjects), dtype=object).reindex(participants.table.index)
-    table = participants.table.assign(**{name: column.where(column.notna(), None)})
-    return replace(participants, table=table)
+def _assigned(table: pd.DataFrame, name: str, subjects: Sequence[str], cells: Sequence[str | None]) -> pd.DataFrame:
+    """Return a table with a column of text, None in the rows of other subjects."""
+    of_subjects = pd.Series(list(cells), index=list(subjects), dtype=object).reindex(table.index)
+    return table.assign(**{name: of_subjects.where(of_subjects.notna(), None)})
 
 
-def _identifier(name: str) -> str:
-    """Return a column's name as a query may spell it."""
-    return "".join(letter if letter.isalnum() or letter == "_" else "_" for letter in name)
+def _number_cell(number: float) -> str | None:
+    """Return a number as a cell of the table that reads back as it was; None for NaN."""
+    return None if np.isnan(number) else repr(float(number))
 
 
 def _plain(value: object) -> str:
     """Return a value in the one spelling by which it is compared."""
-    try:
-        return repr(float(str(value)))
-    except ValueError:
-        return str(value)
+    return repr(float(str(value))) if is_number(str(value)) else str(value)
 
 
-def _text(value: object) -> str:
+def _cell(value: object) -> str | None:
     """Return a new value as a cell of the table."""
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    text = repr(float(value)) if isinstance(value, float) else str(value)
+    return None if value is None or text.casefold() in MISSING else text

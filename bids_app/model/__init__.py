@@ -11,7 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "as_run": ["as_run"],
         "graph": ["Source"],
         "lenient_forms": ["TOOL"],
-        "read_transformations": ["Instruction"],
+        "read_contrasts": ["OF_FORMULA"],
+        "read_transformations": ["Instruction", "WILDCARDS"],
         "settings": [
             "CELL_FIELD",
             "effect_names",

@@ -53,10 +53,15 @@ def _document(node: dict[str, Any], spec: NodeSpec) -> dict[str, Any]:
     for _, entry in objects(written, "Contrasts"):
         if entry["Name"] in of_name:
             entry["ConditionList"] = _condition_list(of_name[entry["Name"]])
-    if dummies := written.get("DummyContrasts"):
-        names = [each.name for each in spec.contrasts if each.is_dummy]
-        if dummies.get("Contrasts") is not None and not spec.per_condition:
-            dummies["Contrasts"] = names
+    for entry in block["Contrasts"]:
+        if entry["Within"] and entry["Name"] in of_name:
+            entry["Within"]["ConditionList"] = list(of_name[entry["Name"]].conditions)
+    dummies = written.get("DummyContrasts")
+    if dummies and (dummies.get("Contrasts") is None or not spec.per_condition):
+        # what X holds now would ask for others: the levels of a factor have become the factor
+        dummies["Contrasts"] = [each.name or 1 for each in spec.contrasts if each.is_dummy]
+        if not dummies["Contrasts"]:
+            del written["DummyContrasts"]
     return written
 
 

@@ -82,7 +82,7 @@ def _handed_over(
     node = nodes[name]
     named = [str(contrast.get("Name")) for _, contrast in objects(node, "Contrasts")]
     dummies = node.get("DummyContrasts")
-    if not isinstance(dummies, dict):
+    if not isinstance(dummies, dict) or dummies.get("Contrasts") == []:
         return tuple(named) or None
     x = dig(node, "Model", "X")
     of_x = [column for column in (x if isinstance(x, list) else ()) if column not in INTERCEPTS]

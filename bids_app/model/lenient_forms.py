@@ -24,14 +24,11 @@ def refuse_steps(document: dict[str, Any]) -> None:
     """Raise ModelError for a file of the form before 1.0.0, with its Dataset nodes as they are written now."""
     if "Steps" not in document or "Nodes" in document:
         return
-    nodes = [
-        _node_of_step(step, index)
-        for index, (_, step) in enumerate(objects(document, "Steps"))
-        if str(step.get("Level")).casefold() == "dataset"
-    ]
-    start = "Steps: the form of model files before BIDS Stats Models 1.0.0, in which steps became nodes."
+    steps = [step for _, step in objects(document, "Steps") if str(step.get("Level")).casefold() == "dataset"]
+    nodes = [_node_of_step(step, index) for index, step in enumerate(steps)]
+    start = "Steps: the form of model files before BIDS Stats Models 1.0.0, which made nodes of steps."
     if not nodes:
-        raise ModelError(f"{start} None of these is of level dataset, the only one that this app runs.")
+        raise ModelError(f"{start} None of these is of level Dataset, the only one that this app runs.")
     written = json.dumps(nodes if len(nodes) > 1 else nodes[0], ensure_ascii=False)
     raise ModelError(
         f'{start} Write "BIDSModelVersion": "1.0.0", and "Nodes" in place of "Steps"; the Dataset node is now {written}'

@@ -20,6 +20,7 @@ from bids_app.model.settings import ContrastSettings, GroupLevelSettings
 from bids_app.model.specification import ContrastSpec
 from bids_app.model.strict_json import gather, refuse
 
+OF_FORMULA = ("*",)  # every column of the formula, which is known with the table
 INTERCEPT_NAMES = tuple(name for name in INTERCEPTS if isinstance(name, str))
 
 
@@ -32,7 +33,11 @@ class NamesInX:
     its own model."""
     columns: tuple[str, ...]
     """Columns between subjects, those of Between and Covariates first."""
+    in_x: tuple[str, ...]
+    """Those of them that X names."""
     per_condition: bool
+    has_formula: bool
+    """Whether a Formula takes the place of the columns."""
     is_open: bool
     """Whether wildcards, Transformations or a Formula make names that the file does not spell out."""
 
@@ -137,12 +142,22 @@ def read_dummies(
     mean = ContrastSpec("", "t", (), (), settings.sided, json_path)  # named after the condition
     if not names.per_condition:
         chosen = [str(name) for name in wanted] if wanted is not None else list(names.conditions)
-        refuse(_wrong_conditions(chosen, names, json_path, key="Contrasts"))
-        return tuple(dummy(name, is_column=False) for name in chosen), ()
+        are_columns = {
+            name: name not in (*names.conditions, *INTERCEPT_NAMES) and names.is_column(name) for name in chosen
+        }
+        if not all(are_columns.values()) or not chosen:
+            others = [name for name in chosen if not are_columns[name]]
+            refuse(_wrong_conditions(others, names, json_path, key="Contrasts"))
+        return tuple(dummy(name, is_column=are_columns[name]) for name in chosen), ()
     if wanted is None:
-        return (mean, *(dummy(name, is_column=True) for name in names.columns)), ()
+        columns = OF_FORMULA if names.has_formula else names.in_x
+        of_intercept = replace(mean, is_dummy=True)  # which counts only where X, or the formula, has an intercept
+        return (of_intercept, *(dummy(name, is_column=True) for name in columns)), ()
     texts = tuple(str(name) for name in wanted)
-    columns = tuple(name for name in texts if name not in INTERCEPT_NAMES and names.is_column(name))
+    # the columns of a formula are known with the table, and what is none of them is refused then
+    columns = tuple(
+        name for name in texts if name not in INTERCEPT_NAMES and (names.has_formula or names.is_column(name))
+    )
     chosen_conditions = tuple(name for name in texts if name not in INTERCEPT_NAMES and name not in columns)
     means = (mean,) if len(columns) < len(texts) else ()
     return (*means, *(dummy(name, is_column=True) for name in columns)), chosen_conditions
@@ -169,10 +184,15 @@ def _wrong_names(found: list[Any], names: NamesInX, json_path: str) -> Iterator[
     if names.per_condition and not names.is_open:
         known = listed(["1", *names.columns])
         for index, name in enumerate(map(str, found)):
-            if not names.is_column(name):
+            if names.is_column(name):
+                continue
+            where = f"{json_path}.ConditionList[{index}]: {shown(name)} is not in X"
+            if near := nearest(name.partition(".")[0], names.columns):
+                yield f"{where}, which has {shown(near)}; one of the two is misspelled"
+            else:
                 yield (
-                    f'{json_path}.ConditionList[{index}]: {shown(name)} is not in X; with "GroupBy": ["contrast"] '
-                    f"every condition has its own model, and contrasts weigh its columns: {known}"
+                    f'{where}; with "GroupBy": ["contrast"] every condition has a model of its own, and a contrast '
+                    f'weighs columns in X: {known}. To compare conditions write "GroupBy": [], and the conditions in X'
                 )
 
 
@@ -184,7 +204,15 @@ def _wrong_conditions(found: list[Any], names: NamesInX, json_path: str, key: st
         where = f"{json_path}.{key}[{index}]"
         if name == "subject":
             yield f'{where}: "subject" is not a condition and has no weight; remove it'
-        elif name not in names.conditions and not names.is_open:
+        elif name in names.conditions:
+            continue
+        elif name not in INTERCEPTS and (names.is_column(str(name)) or names.may_be_level(str(name))):
+            yield (
+                f"{where}: {shown(name)} is a column of participants.tsv or a level of one, and a contrast weighs "
+                "either conditions or columns; write both as Within and Between of a contrast in "
+                "Model.Software.grouplevel.Contrasts"
+            )
+        elif not names.is_open:
             yield f"{where}: {shown(name)} is not a condition in X{_one_of_two(str(name), names.conditions)}"
     for name in duplicates(map(shown, found)):
         yield f"{json_path}.{key}: {name} is listed twice; combine its weights"

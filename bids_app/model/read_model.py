@@ -85,6 +85,7 @@ def _model(document: dict[str, Any]) -> ModelSpec:
     refuse_steps(document)
     notes = [*_repeated(document), *correct_forms(document)]
     strict = _without_other_levels(document)
+    refuse(_lists_of_transformations(strict))
     refuse([*unknown_keys(strict, BIDSStatsModel, ""), *_wrong_blocks(strict)])
     validated(BIDSStatsModel, strict, "")
     refuse([*wrong_filters(document.get("Input"), "Input"), *_wrong_graph(document)])
@@ -132,6 +133,16 @@ def _without_other_levels(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "Nodes": nodes}
 
 
+def _lists_of_transformations(document: dict[str, Any]) -> Iterator[str]:
+    """Yield the places where instructions stand as before version 1.0.0."""
+    for json_path, node in objects(document, "Nodes"):
+        if isinstance(dig(node, "Transformations"), list):
+            yield (
+                f"{json_path}.Transformations: a list is the form before BIDS Stats Models 1.0.0; write "
+                '{"Transformer": "pybids-transforms-v1", "Instructions": [...]} with that list as Instructions'
+            )
+
+
 def _wrong_blocks(document: dict[str, Any]) -> Iterator[str]:
     """Yield unknown keys of our blocks, and keys that were probably meant to name our block."""
     for node_path, node in objects(document, "Nodes"):
@@ -163,6 +174,7 @@ def _wrong_graph(document: dict[str, Any]) -> Iterator[str]:
                 yield f"{json_path}.{end}: no node is named {shown(edge[end])}{suggestion(edge[end], levels)}"
         if levels.get(edge["Source"]) == levels.get(edge["Destination"]) == "Dataset":
             yield f"{json_path}: Dataset nodes read first-level maps, not each other's results; remove the edge"
+        yield from wrong_filters(edge.get("Filter"), f"{json_path}.Filter")
 
 
 def _graph_notes(document: dict[str, Any]) -> Iterator[str]:
@@ -170,6 +182,11 @@ def _graph_notes(document: dict[str, Any]) -> Iterator[str]:
     version = document["BIDSModelVersion"]
     if not version.startswith("1.0"):
         yield f"BIDSModelVersion: {shown(version)} is treated as 1.0.0"
+    led_to = {edge["Destination"] for _, edge in objects(document, "Edges")}
     for json_path, node in objects(document, "Nodes"):
         if node["Level"] != "Dataset":
             yield f"{json_path}: {shown(node['Name'])} is of level {node['Level']} and is not run"
+        elif led_to and node["Name"] not in led_to:
+            yield Warned(
+                f"{json_path}: no edge leads to {shown(node['Name'])}, which therefore takes the maps of any node"
+            )

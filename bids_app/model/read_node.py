@@ -10,13 +10,12 @@ from bids_app.console.text import duplicates, listed, nearest, shown, suggestion
 from bids_app.model.graph import INTERCEPTS
 from bids_app.model.lenient_forms import TOOL
 from bids_app.model.read_contrasts import NamesInX, read_contrast, read_dummies, read_mixed_contrast
-from bids_app.model.read_transformations import read_transformations
+from bids_app.model.read_transformations import WILDCARDS, read_transformations
 from bids_app.model.settings import GroupLevelSettings, effect_names, factor_cells
 from bids_app.model.specification import ContrastSpec, NodeSpec
 from bids_app.model.strict_json import dig, gather, objects, refuse, validated
 
 MAX_NAMES = 12  # of a list in a message
-WILDCARDS = frozenset("*?[")
 
 
 def read_settings(node: dict[str, Any], json_path: str) -> GroupLevelSettings:
@@ -38,7 +37,7 @@ def read_node(json_path: str, node: dict[str, Any], settings: GroupLevelSettings
     names = _names_in_x(node, settings)
     refuse(
         [
-            *_not_done(node, json_path),
+            *_not_done(node, settings, json_path),
             *_wrong_columns(settings, (*names.conditions, "subject"), block),
             *_wrong_x(x, names, f"{json_path}.Model.X"),
             *wrong_filters(mask, f"{json_path}.Model.Options.Mask"),
@@ -85,26 +84,37 @@ def _names_in_x(node: dict[str, Any], settings: GroupLevelSettings) -> NamesInX:
     return NamesInX(
         conditions=() if per_condition else others,
         columns=(*of_block, *others) if per_condition else of_block,
+        in_x=tuple(name for name in x if name in of_block or (per_condition and name in others)),
         per_condition=per_condition,
+        has_formula=node["Model"].get("Formula") is not None,
         is_open=bool(
             node.get("Transformations") or node["Model"].get("Formula") or any(set(name) & WILDCARDS for name in others)
         ),
     )
 
 
-def _not_done(node: dict[str, Any], json_path: str) -> Iterator[str]:
+def _not_done(node: dict[str, Any], settings: GroupLevelSettings, json_path: str) -> Iterator[str]:
     """Yield parts of the node that would change the results and are not supported."""
     if "subject" in node["GroupBy"]:
         yield (
-            f'{json_path}.GroupBy: a node of level Dataset combines subjects, and "subject" would leave each alone; '
-            'expected [] (all maps together) or ["contrast"] (one model per condition), with entities such as session, '
-            "or columns of participants.tsv, for one model for each of their labels"
+            f'{json_path}.GroupBy: "subject" asks for a model for each subject, and a node of level Dataset combines '
+            'subjects; expected [] (one model of all maps) or ["contrast"] (one for each condition), and beside it '
+            "entities such as session or columns of participants.tsv (one for each of their labels)"
         )
     for name in duplicates(node["GroupBy"]):
         yield f"{json_path}.GroupBy: {shown(name)} is listed twice; remove the duplicate"
+    columns = {str(name).partition(".")[0] for name in node["Model"]["X"]} | {*settings.between, *settings.covariates}
+    for name in dict.fromkeys(node["GroupBy"]):
+        if name not in ("subject", "contrast") and name in columns:
+            yield (
+                f"{json_path}.GroupBy: {shown(name)} is a column of the design too; with a model for each of its "
+                "labels it does not vary within any of them. To compare the groups, remove it from GroupBy"
+            )
     if node["Model"]["Type"] != "glm":
         yield f'{json_path}.Model.Type: meta-analysis is not supported; write "glm" for a GLM'
-    if node["Model"].get("Formula") is not None and "contrast" not in node["GroupBy"]:
+    if node["Model"].get("Formula") is not None and not node["Model"]["Formula"].strip():
+        yield f"{json_path}.Model.Formula: empty; remove it, or write one such as 1 + age"
+    elif node["Model"].get("Formula") is not None and "contrast" not in node["GroupBy"]:
         yield (
             f'{json_path}.Model.Formula: describes columns between subjects, which needs "GroupBy": ["contrast"]; '
             "in this node X and Factors describe the design, and Between and Covariates what differs between subjects"
@@ -154,7 +164,8 @@ def _wrong_names(
     effects = effect_names(settings)
     # a name in X may turn out to be a column, whose effect is tested; a lone condition is none
     if not contrasts and not effects and not (names.columns or names.is_open or len(names.conditions) > 1):
-        yield f"{json_path}: nothing to test; write Contrasts, or Factors in {block.removeprefix(json_path + '.')}"
+        of_block = block.removeprefix(f"{json_path}.")
+        yield f"{json_path}: nothing to test; write Contrasts or DummyContrasts, or Factors in {of_block}"
     tests = {":".join(effect): "F" for effect in effects} | {each.name: each.test for each in contrasts}
     for index, own in enumerate(settings.contrasts):
         if own.is_contrast:

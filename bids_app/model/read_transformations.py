@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bids_app.console.text import shown, suggestion
+from bids_app.console.text import duplicates, joined, nearest, shown, suggestion
 from bids_app.model.strict_json import objects, refuse
 
 # Name of the instruction -> keys that it takes besides Name and Input
@@ -24,6 +24,12 @@ KEYS = {
 }
 OUTPUT_KEYS = ("Output", "OutputPrefix", "OutputSuffix")
 NEEDS_OUTPUT = ("Product", "Rename")
+NO_OUTPUT = {
+    "Factor": "its columns are named <column>.<level>, with Sep in place of the point",
+    "Filter": "it excludes subjects, and makes no column",
+}
+MISSING_VALUES = (None, "off", "before", "after")  # of ReplaceNA
+WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,19 @@ class Instruction:
     inputs: tuple[str, ...]
     """Columns."""
     outputs: tuple[str, ...]
-    """Names of the new columns, as Output gives them; none: the columns themselves are changed."""
+    """Names of the new columns, as Output gives them; none: those of the columns."""
     options: dict[str, Any]
     """By the keys of the file."""
     where: str
     """Place in the file."""
+    prefix: str = ""
+    """Before the names of new columns."""
+    suffix: str = ""
+    """After the names of new columns."""
+
+    def output_of(self, index: int, column: str) -> str:
+        """Return what the new column is called that is made of one of the columns; itself if that one is changed."""
+        return f"{self.prefix}{self.outputs[index] if self.outputs else column}{self.suffix}"
 
 
 def read_transformations(transformations: dict[str, Any] | None, json_path: str) -> tuple[Instruction, ...]:
@@ -63,33 +77,72 @@ def read_transformations(transformations: dict[str, Any] | None, json_path: str)
 def _wrong(instruction: dict[str, Any], where: str) -> Iterator[str]:
     """Yield the problems of one instruction."""
     name = instruction.get("Name")
-    if name not in KEYS:
-        yield (
-            f"{where}: {shown(name)} is not done here{suggestion(str(name), KEYS)}. Transformations of a Dataset node "
-            "are those of columns of participants.tsv; others belong to the run level"
-        )
+    if not isinstance(name, str) or name not in KEYS:
+        near = nearest(str(name), KEYS)
+        hint = f"did you mean {shown(near)}?" if near else f"those of columns of participants.tsv are {joined([*KEYS])}"
+        yield f"{where}.Name: {shown(name)} is not supported at the group level; {hint}"
         return
     known = ("Name", "Input", *OUTPUT_KEYS, *KEYS[name])
     for key in instruction:
         if key not in known:
             yield f"{where}: {name} has no key {shown(key)}{suggestion(key, known)}"
+        elif key in OUTPUT_KEYS and name in NO_OUTPUT:
+            yield f"{where}.{key}: {name} takes none: {NO_OUTPUT[name]}. Remove it"
     if not _texts(instruction.get("Input")):
         found = shown(instruction.get("Input"))
         yield f"{where}.Input: expected the name of a column, or a list of names; found {found}"
-    if name in NEEDS_OUTPUT and not any(instruction.get(key) for key in OUTPUT_KEYS):
-        yield f"{where}: {name} needs Output, the name of the new column"
+    yield from _wrong_options(name, instruction, where)
+    yield from _wrong_outputs(name, instruction, where)
+
+
+def _wrong_options(name: str, instruction: dict[str, Any], where: str) -> Iterator[str]:
+    """Yield the options of an instruction that have no meaning."""
     if name == "Factor" and instruction.get("Constraint", "none") not in ("none", "drop_one"):
         yield f'{where}.Constraint: expected "none" or "drop_one"; found {shown(instruction["Constraint"])}'
+    if name == "Factor" and not isinstance(instruction.get("Sep", "."), str):
+        yield f"{where}.Sep: expected a text; found {shown(instruction['Sep'])}"
+    if name == "Factor" and not isinstance(instruction.get("RefLevel", ""), str | int | float):
+        yield f"{where}.RefLevel: expected one level; found {shown(instruction['RefLevel'])}"
+    for key in ("Demean", "Rescale") if name == "Scale" else ():
+        if not isinstance(instruction.get(key, True), bool):
+            yield f"{where}.{key}: expected true or false; found {shown(instruction[key])}"
+    if name == "Scale" and instruction.get("ReplaceNA") not in MISSING_VALUES:
+        yield f'{where}.ReplaceNA: expected "off", "before" or "after"; found {shown(instruction["ReplaceNA"])}'
     if name == "Replace" and not isinstance(instruction.get("Replace"), dict):
-        yield f'{where}.Replace: expected an object of old and new values, such as {{"M": "male"}}'
+        found = shown(instruction.get("Replace"))
+        yield f'{where}.Replace: expected an object of old and new values, such as {{"M": "male"}}; found {found}'
+    elif name == "Replace":
+        for old, new in instruction["Replace"].items():
+            if not (new is None or isinstance(new, str | int | float)):
+                yield f"{where}.Replace.{old}: expected a text or a number; found {shown(new)}"
     if name == "Replace" and instruction.get("Attribute", "value") != "value":
-        yield f'{where}.Attribute: only "value" exists in a table of participants'
+        yield f'{where}.Attribute: expected "value", the only one of a table; found {shown(instruction["Attribute"])}'
     if name == "Filter" and not isinstance(instruction.get("Query"), str):
-        yield f'{where}.Query: expected a comparison such as "age > 18"; found {shown(instruction.get("Query"))}'
-    outputs, n_inputs = _texts(instruction.get("Output")), len(_texts(instruction.get("Input")))
-    wanted = 1 if name == "Product" else n_inputs
-    if outputs and len(outputs) != wanted:
+        yield f'{where}.Query: expected a text such as "age > 18"; found {shown(instruction.get("Query"))}'
+    if name == "Filter" and instruction.get("By") and not _texts(instruction["By"]):
+        yield f"{where}.By: expected the name of a column, or a list of names; found {shown(instruction['By'])}"
+
+
+def _wrong_outputs(name: str, instruction: dict[str, Any], where: str) -> Iterator[str]:
+    """Yield what is wrong with the names of the new columns."""
+    if name in NO_OUTPUT:
+        return
+    inputs, outputs = _texts(instruction.get("Input")), _texts(instruction.get("Output"))
+    if name in NEEDS_OUTPUT and not any(instruction.get(key) for key in OUTPUT_KEYS):
+        yield f"{where}: {name} needs Output, the name of the new column"
+    elif name == "Product" and not outputs:
+        yield f"{where}: Product needs Output, the name of the new column, with OutputPrefix and OutputSuffix too"
+    elif instruction.get("Output") and not outputs:
+        yield f"{where}.Output: expected a name, or a list of names; found {shown(instruction['Output'])}"
+    for key in OUTPUT_KEYS[1:]:
+        if not isinstance(instruction.get(key) or "", str):
+            yield f"{where}.{key}: expected a text; found {shown(instruction[key])}"
+    wanted = 1 if name == "Product" else len(inputs)
+    are_patterns = any(set(each) & WILDCARDS for each in inputs) and name != "Product"
+    if outputs and not are_patterns and len(outputs) != wanted:
         yield f"{where}.Output: expected {wanted} name{'s' if wanted > 1 else ''}; found {shown(instruction['Output'])}"
+    for each in duplicates(outputs):
+        yield f"{where}.Output: {shown(each)} is listed twice"
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -101,10 +154,14 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _instruction(instruction: dict[str, Any], where: str) -> Instruction:
     """Return one instruction, with the names of its new columns."""
-    name, inputs = instruction["Name"], _texts(instruction["Input"])
-    outputs = _texts(instruction.get("Output"))
-    prefix, suffix = instruction.get("OutputPrefix") or "", instruction.get("OutputSuffix") or ""
-    if prefix or suffix:
-        outputs = tuple(f"{prefix}{each}{suffix}" for each in outputs or inputs)
+    name = instruction["Name"]
     options = {key: instruction[key] for key in KEYS[name] if key in instruction}
-    return Instruction(name, inputs, outputs, options, where)
+    return Instruction(
+        name=name,
+        inputs=_texts(instruction["Input"]),
+        outputs=_texts(instruction.get("Output")),
+        options=options,
+        where=where,
+        prefix=instruction.get("OutputPrefix") or "",
+        suffix=instruction.get("OutputSuffix") or "",
+    )

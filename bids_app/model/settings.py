@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_pascal
 
-from bids_app.console.text import duplicates, shown, suggestion
+from bids_app.console.text import duplicates, nearest, shown, suggestion
 
 Sided = Literal["two", "positive", "negative"]
 ErrorTerm = Literal["partitioned", "pooled"]
@@ -380,10 +380,17 @@ def _effect(name: str, known: Sequence[str], covariates: Sequence[str]) -> tuple
     """Return the factors in the name of an effect, in order."""
     parts = name.split(":")
     if not known:
-        raise ValueError(f"{shown(name)} needs Factors, Between or Covariates, and there are none")
+        raise ValueError(
+            f"{shown(name)}: effects are made of names in Factors, Between and Covariates, and none is there"
+        )
     for part in parts:
         if part not in known:
-            raise ValueError(f"{shown(name)}: no factor is named {shown(part)}{suggestion(part, known)}")
+            hint = (
+                f"; did you mean {shown(near)}?"
+                if (near := nearest(part, known))
+                else f", which have {', '.join(known)}"
+            )
+            raise ValueError(f"{shown(name)}: {shown(part)} is in none of Factors, Between and Covariates{hint}")
     if duplicates(parts):
         raise ValueError(f"{shown(name)} names a factor twice")
     slopes = [part for part in parts if part in covariates]

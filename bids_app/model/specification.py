@@ -48,6 +48,7 @@ class NodeSpec:
     dummies: tuple[str, ...] = ()  # conditions that DummyContrasts names; none: no choice
     split_by: tuple[str, ...] = ()  # entities and columns in GroupBy beside contrast: a model for each of their labels
     part: tuple[tuple[str, tuple[str, ...]], ...] = ()  # entities and labels of the maps of one of these models
+    part_words: tuple[str, ...] = ()  # what these are, for people: the name of the node, then "session post" and so on
     has_intercept: bool = True
     columns: tuple[str, ...] = ()  # names in X that the block does not mention and that can only be columns
     transformations: tuple[Instruction, ...] = ()  # of columns of participants.tsv, in their order

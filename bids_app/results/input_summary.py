@@ -25,6 +25,8 @@ class InputSummary:
     """Lines of the log about the input."""
     masks: tuple[str, ...] = ()
     """Masks that were given, each with what of it is inside."""
+    part: tuple[str, ...] = ()
+    """Of a model that GroupBy made of a node, the name of that node and which maps these are: session post."""
 
     @property
     def averages_runs(self) -> bool:
@@ -32,13 +34,14 @@ class InputSummary:
         return bool((self.counts > 1).any(axis=None))
 
 
-def summarise(inputs: InputMaps, maps: MaskedMaps) -> InputSummary:
+def summarise(inputs: InputMaps, maps: MaskedMaps, part: tuple[str, ...] = ()) -> InputSummary:
     """Return what the report says of the input of a node.
 
     Parameters
     ----------
     inputs : the files
     maps : what was read of them
+    part : which part of a node it is, where GroupBy made several models of one
     """
     return InputSummary(
         counts=count_files(inputs.files),
@@ -46,6 +49,7 @@ def summarise(inputs: InputMaps, maps: MaskedMaps) -> InputSummary:
         n_lost=maps.n_lost,
         notes=(*inputs.notes, *maps.notes),
         masks=maps.masks,
+        part=part,
     )
 
 

@@ -162,7 +162,7 @@ def _node_facts(study: Study, run: RunFacts) -> NodeFacts:
         run=run,
         entities=study.inputs.entities,
         design=study.design,
-        inputs=summarise(study.inputs, study.maps),
+        inputs=summarise(study.inputs, study.maps, study.node.part_words),
         affine=frame.grid.affine if isinstance(frame, VolumeFrame) else None,
         uses_mni=study.uses_mni,
         space_note=study.space_note,

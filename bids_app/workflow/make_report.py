@@ -6,6 +6,7 @@ that says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -105,13 +106,20 @@ def _find_records(output_dir: Path, names: Sequence[str]) -> list[NodeRecord]:
         raise MissingPathError(
             f"{group} has no folder node-<node> with results. Expected the OUTPUT_DIR of an earlier run."
         )
-    labels = {f"node-{file_label(name)}" for name in names}
-    records = [read_record(output_dir, folder) for folder in folders if not names or folder.name in labels]
+    # the folders of parts begin like that of their node, whose other words begin with a capital or a digit
+    named = re.compile("|".join(f"node-{file_label(name)}([0-9A-Z].*)?" for name in names))
+    records = [read_record(output_dir, folder) for folder in folders if not names or named.fullmatch(folder.name)]
+    records = [record for record in records if not names or _called(record) & {*names}]
     for name in names:
-        if name not in {record.facts.name for record in records}:
+        if name not in set[str]().union(*map(_called, records)):
             there = ", ".join(read_record(output_dir, folder).facts.name for folder in folders)
             raise MissingPathError(f'--node: no results of a node "{name}"; there are those of {there}')
     return records
+
+
+def _called(record: NodeRecord) -> set[str]:
+    """Return the names by which results are wanted: of the node or, where they are of a part of one, of both."""
+    return {record.facts.name, *record.facts.inputs.part[:1]}
 
 
 def _existing(path: Path) -> Path:

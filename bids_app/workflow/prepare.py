@@ -86,7 +86,12 @@ def check_names(names: Sequence[str]) -> None:
             f'the node "{labels[""]}" has no letter or digit (a to z, 0 to 9) to name its folder by; rename it'
         )
     if len(labels) < len(names):
-        raise ModelError(f"two of the nodes {', '.join(map(shown, names))} would share a folder; rename one")
+        twins = [name for name in names if labels[file_label(name).lower()] != name]
+        both = [labels[file_label(twins[0]).lower()], twins[0]] if twins else names
+        raise ModelError(
+            f"{' and '.join(map(shown, both))} would share a folder, whose name holds letters and digits only; rename "
+            "a node, or a label that GroupBy takes from participants.tsv"
+        )
 
 
 def select_from(options: RunOptions) -> Selection:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bids_app.console.text import listed
+from bids_app.console.text import listed, shown, suggestion
 from bids_app.design.build import build_design
 from bids_app.design.design import Design
 from bids_app.design.names_in_x import Known, settle_names
@@ -22,7 +22,6 @@ from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.inputs.session_tables import columns_of_sessions
 from bids_app.inputs.transformations import transform, with_column
 from bids_app.model.as_run import as_run
-from bids_app.model.read_transformations import Instruction
 from bids_app.model.specification import ModelSpec, NodeSpec, participant_columns
 from bids_app.runtime.options import RunOptions
 
@@ -51,10 +50,13 @@ def lay_out(
     study = _Study(selection, model, search(selection), read_filter_file(selection.filter_file))
     laid: list[Laid] = []
     settled: dict[str, list[NodeSpec]] = {}
+    found: set[str] = set()
     for node in nodes:
         offer = study.offer(node)
         participants = _participants(node, offer, study.found, options)
-        for part, notes in parts_of(node, offer.maps, participants):
+        parts = parts_of(node, offer.maps, participants)
+        found |= {node.name, *(part.name for part, _ in parts)}
+        for part, notes in parts:
             if options.node and not {node.name, part.name} & {*options.node}:
                 continue
             spec, table, said = _settle(part, study, participants)
@@ -62,6 +64,10 @@ def lay_out(
             inputs = replace(inputs, notes=(*notes, *said, *inputs.notes))
             laid.append((spec, inputs, build_design(inputs, spec, table)))
             settled.setdefault(node.name, []).append(spec)
+    if unknown := [name for name in options.node if name not in found]:
+        raise ModelError(
+            f"--node: GroupBy makes no model called {shown(unknown[0])}{suggestion(unknown[0], sorted(found))}"
+        )
     return as_run(model, settled), laid
 
 
@@ -84,6 +90,7 @@ def _participants(node: NodeSpec, offer: Offer, found: Found, options: RunOption
     columns = [name for name in node.split_by if not is_entity(name, offer.maps)]
     columns += [*participant_columns(node.settings), *node.columns]
     columns += [name for instruction in node.transformations for name in instruction.inputs]
+    columns = [name for name in dict.fromkeys(columns) if name.partition(".")[0] not in columns or "." not in name]
     unknown = [name for name in node.conditions if not labels_of_pattern(name, offer.conditions)]
     if not (columns or unknown or node.formula):
         if options.participants:
@@ -94,7 +101,8 @@ def _participants(node: NodeSpec, offer: Offer, found: Found, options: RunOption
         table = find_participants(options.bids_dir, found.datasets, columns, options.participants)
         return with_zeros(table, offer.subjects)
     except MissingPathError:
-        if columns or node.formula or options.participants:
+        is_condition = any(labels_of_pattern(name, offer.conditions) for name in node.columns)  # which is said of it
+        if (columns and not is_condition) or node.formula or options.participants:
             raise
         return None  # the names in X are conditions that no map has, which is said of them
 
@@ -106,23 +114,25 @@ def _settle(
     offer = study.offer(node)
     participants = _with_sessions(participants, node, offer)
     subjects, notes = offer.subjects, tuple[str, ...]()
-    derived: set[str] = set()
+    computed, factors = frozenset[str](), frozenset[str]()
     formula: tuple[str, ...] = ()
     if participants is not None and node.transformations:
-        before = {*participants.table.columns}
-        participants, left, notes = transform(participants, node.transformations, subjects)
-        derived = {*participants.table.columns} - before
-        derived |= {name for each in node.transformations for name in _changed(each)}
-        if len(left) < len(subjects):
-            node, subjects = replace(node, part=(*node.part, ("subject", left))), left
+        done = transform(participants, node.transformations, subjects)
+        participants, computed, factors, notes = done.participants, done.computed, done.factors, done.notes
+        if len(done.subjects) < len(subjects):
+            node, subjects = replace(node, part=(*node.part, ("subject", done.subjects))), done.subjects
     if node.formula is not None:
         if participants is None:
             raise ModelError(f"{node.where}.Model.Formula: there is no table of participants, whose columns it names")
         columns, has_intercept = formula_columns(node.formula, participants, subjects, f"{node.where}.Model.Formula")
+        if unused := [name for name in node.columns if name not in columns]:
+            text = f"{node.where}.Model.Formula takes the place of X, whose {listed(unused)} it does not name"
+            notes = (*notes, Warned(text))
         for name, numbers in columns.items():
             participants = with_column(participants, name, subjects, numbers)
         node, formula = replace(node, has_intercept=has_intercept, columns=()), tuple(columns)
-    spec = settle_names(node, Known(offer.conditions, participants, subjects, frozenset(derived), formula))
+        notes = (*notes, f"{node.where}.Model.Formula: {node.formula}, which takes the place of X")
+    spec = settle_names(node, Known(offer.conditions, participants, subjects, computed, factors, formula))
     uses_table = participant_columns(spec.settings) or spec.cells or spec.regressors
     return spec, participants if uses_table else None, notes
 
@@ -148,8 +158,3 @@ def _with_sessions(participants: Participants | None, node: NodeSpec, offer: Off
         table=joined.where(joined.notna(), None),
         notes=(*participants.notes, *table.notes, note),
     )
-
-
-def _changed(instruction: Instruction) -> tuple[str, ...]:
-    """Return the columns of numbers that an instruction changes in place."""
-    return instruction.inputs if instruction.name in ("Scale", "Demean") and not instruction.outputs else ()

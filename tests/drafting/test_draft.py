@@ -207,7 +207,7 @@ def test_options_of_the_place_are_said_again(tmp_path: Path) -> None:
 def test_missing_maps_are_listed_by_subject(tmp_path: Path) -> None:
     """A subject without a cell is an error, as in the analysis."""
     names = [name for name in nine(3) if name not in (flat("02", "DelSF", "_task-faces"),)]
-    with pytest.raises(DataError, match=r"1 maps of 1 subjects are missing:\n  sub-02: DelSF"):
+    with pytest.raises(DataError, match=r"1 map of 1 subject is missing:\n  sub-02: DelSF"):
         draft(write(tmp_path / "d", names), WITHIN, PATTERN)
 
 

@@ -51,6 +51,15 @@ def test_runs_are_averaged_in_the_order_of_their_numbers(tmp_path: Path) -> None
     ]
 
 
+def test_a_map_without_run_of_one_subject_beside_the_runs_of_others_is_told(tmp_path: Path) -> None:
+    """It may be a weighted mean of the runs; the others are plain means."""
+    names = [flat("01", "a"), *(flat(s, "a", f"_run-{r}") for s in ("02", "03") for r in (1, 2))]
+    maps = find(write(tmp_path / "d", names), ("a",))
+    assert [len(runs) for runs in maps.table["paths"]] == [1, 2, 2]
+    (said,) = [note for note in maps.notes if isinstance(note, Warned)]
+    assert said.startswith("runs are averaged, but the maps of sub-01 name none")
+
+
 def test_a_map_without_run_beside_runs_is_not_averaged_with_them(tmp_path: Path) -> None:
     names = [flat(s, "a", run) for s in ("01", "02") for run in ("_run-1", "_run-2", "")]
     root = write(tmp_path / "d", names)

@@ -187,7 +187,7 @@ def test_rows_that_differ_in_the_run_only_are_averaged_with_the_warning_of_a_dat
         (
             "participant_id\tcondition\tsession\tpath\n",
             ["1\tA\tpre\ta.nii", "1\tA\tses-post\tb.nii", "2\tA\tpre\tc.nii"],
-            r"sub-1 has 2 rows of A.*session: post \(1\), pre \(1\).*Choose one with --session-label pre",
+            r"sub-1 has 2 rows of A.*session: post \(1\), pre \(1\).*Choose one session with --session-label pre",
         ),
         (
             "participant_id\tcondition\tsession\trun\tpath\n",

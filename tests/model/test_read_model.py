@@ -270,7 +270,11 @@ WRONG_IN_BLOCK: list[Any] = [
         [{"Name": "stimulus", "Levels": ["F", "FF"]}, {"Name": "presentation", "Levels": ["I", "IF"]}],
         '.CellName: two cells get the name "IFF"',
     ),
-    ("Effects", ["stimuls"], '.Effects: "stimuls": no factor is named "stimuls"; did you mean "stimulus"?'),
+    (
+        "Effects",
+        ["stimuls"],
+        '.Effects: "stimuls": "stimuls" is in none of Factors, Between and Covariates; did you mean "stimulus"?',
+    ),
     ("Effects", ["stimulus:stimulus"], '.Effects: "stimulus:stimulus" names a factor twice'),
     (
         "Effects",
@@ -319,7 +323,7 @@ WRONG_IN_NODE: list[Any] = [
     (
         "GroupBy",
         ["contrast", "subject"],
-        '.GroupBy: a node of level Dataset combines subjects, and "subject" would leave each alone; expected [] (all',
+        '.GroupBy: "subject" asks for a model for each subject, and a node of level Dataset combines subjects;',
     ),
     ("GroupBy", ["run", "run"], '.GroupBy: "run" is listed twice'),
     ("Model.Type", "Meta", ".Model.Type: meta-analysis is not supported"),
@@ -347,7 +351,7 @@ WRONG_IN_NODE: list[Any] = [
     (
         "Transformations",
         {"Transformer": "pybids-transforms-v1", "Instructions": [{"Name": "Convolve", "Input": "trial_type"}]},
-        '.Transformations.Instructions[0]: "Convolve" is not done here; expected one of Factor, Scale, Demean',
+        '.Transformations.Instructions[0].Name: "Convolve" is not supported at the group level; those of columns of',
     ),
     ("Model.X[0]", "houses", '.Model.X: "houses" is listed twice'),
     (
@@ -358,7 +362,7 @@ WRONG_IN_NODE: list[Any] = [
     (
         "Model.Software",
         {"grouplevel": {"Effects": ["a"]}},
-        '.Model.Software.grouplevel.Effects: "a" needs Factors, Between or Covariates, and there are none',
+        '.Model.Software.grouplevel.Effects: "a": effects are made of names in Factors, Between and Covariates',
     ),
 ]
 # Anywhere: model, place, value, message.

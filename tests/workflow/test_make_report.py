@@ -349,6 +349,32 @@ def test_nodes_that_were_run_one_by_one_come_into_one_page(tmp_path: Path, capsy
     assert 'no results of a node "third"; there are those of first, second' in capsys.readouterr().err
 
 
+def test_the_models_of_a_node_come_back_by_its_name_or_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each says which part of the node it is, also without the model file and the input."""
+    small = {"Permutation": None, "Effects": [], "Parametric": [{"Correction": "fdr"}]}
+    split = node("by age", [t_contrast("AB", 1, -1, 0)], **small) | {"GroupBy": ["group"]}
+    other = node("by", [t_contrast("other", 1, -1, 0)], **small)
+    model, maps = write_model(tmp_path / "model.json", split, other), write_maps(tmp_path / "in", "space-native_")
+    groups = "".join(f"sub-{s:02}\t{'old' if s > 4 else 'young'}\n" for s in range(1, 9))
+    (maps / "participants.tsv").write_text(f"participant_id\tgroup\n{groups}")
+    out = tmp_path / "out"
+    assert main([str(maps), str(out), "group", "-m", str(model), "-q", "--skip-bids-validation"]) == 0
+    assert {folder.name for folder in (out / "group").iterdir()} == {"node-by", "node-byAgeOld", "node-byAgeYoung"}
+    shutil.rmtree(maps)
+    parts = {
+        name: f"One of the models that GroupBy makes of the node by age: group {name}." for name in ("old", "young")
+    }
+    for wanted, shown in (("by age", ["old", "young"]), ("by age.old", ["old"]), ("by", [])):
+        assert again(out, "--node", wanted) == 0
+        page = (out / "report.html").read_text()
+        assert [name for name, words in parts.items() if words in page] == shown
+        assert ("other" in re.findall(r'<a href="#n\d-c1">(.*?)</a>', page)) == (wanted == "by")
+    assert again(out, "--node", "by age.middle") == 66
+    assert "there are those of by, by age.old, by age.young" in capsys.readouterr().err
+
+
 def test_missing_maps_groups_and_partial_coverage_come_back_too(tmp_path: Path) -> None:
     """Designs of their own for contrasts, Welch's t with df of its own at each voxel, voxels that some lack."""
     maps = write_maps(tmp_path / "in", "space-native_")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from bids_app.model.read_model import read_model
 from bids_app.runtime.options import RunOptions
 from bids_app.workflow import settle
 from bids_app.workflow.prepare import select_from
+from builders.models import document, node
+from builders.trees import Map, fit_all, random_maps, write_tree
 
 
 def lay_out(dataset: Path, table: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -50,3 +53,35 @@ def test_a_cell_that_is_wrong_is_named_by_file_line_column_and_value(make_deriva
     dataset = make_derivative(("A",), n_subjects=3)
     with pytest.raises(DataError, match=r'participants\.tsv: column "age" .*: sub-02 \("22,5", line 3\)\.'):
         lay_out(dataset, "participant_id;age\n1;21\n2;22,5\n3;23\n")
+
+
+@pytest.mark.parametrize(("x", "test"), [([1], "F"), ([1, "age"], "t")])
+def test_dummy_contrasts_are_of_the_columns_in_x(
+    x: list[object], test: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """A covariate that the block alone names keeps the F of its effect; one in X gets the t that is asked for."""
+    maps = random_maps([Map(f"{i:02d}", "faces") for i in range(1, 7)], rng)
+    table = {"participant_id": [f"sub-{i:02d}" for i in range(1, 7)], "age": [31, 25, 47, 38, 29, 52]}
+    one = node(x, {"Covariates": ["age"], "Permutation": None}, group_by=["contrast"]) | {
+        "DummyContrasts": {"Test": "t"}
+    }
+    fits = fit_all(write_tree(tmp_path / "d", maps, table), document(one, Input={}))
+    assert {name: each.test for (_, name), each in fits.of.items()} == {"faces": "t", "ageInFaces": test}
+
+
+def test_the_note_on_averaged_runs_says_why_they_are_used(tmp_path: Path, rng: np.random.Generator) -> None:
+    """The maps of the node that should hand them over are not there; or they are, and Select takes others."""
+    runs = [Map(f"{i:02d}", "faces", run=run, node="first") for i in range(1, 7) for run in "12"]
+    maps = random_maps([*runs, *(Map(f"{i:02d}", "faces", node="second") for i in range(1, 7))], rng)
+    nodes = [
+        {"Level": level, "Name": name, "GroupBy": ["subject"], "Model": {"Type": "glm", "X": [1]}}
+        for level, name in (("Run", "first"), ("Subject", "second"))
+    ]
+    last = node([1], {"Permutation": None, "Select": {"node": ["first"]}}, group_by=["contrast"])
+    root = write_tree(tmp_path / "d", maps)
+    said = "\n".join(fit_all(root, document(*nodes, last, Input={})).warnings)
+    assert "Select passes over the maps of the" in said
+    of_runs = {replace(key, node=""): values for key, values in maps.items() if key.run}
+    del last["Model"]["Software"]["grouplevel"]["Select"]
+    said = "\n".join(fit_all(write_tree(tmp_path / "e", of_runs), document(*nodes, last, Input={})).warnings)
+    assert "the input holds no maps of the" in said

@@ -22,7 +22,7 @@ from bids_app.report.text.assumptions import assumptions
 from bids_app.report.text.findings import influence_rows
 from bids_app.report.text.methods import cited_works, methods_text, references
 from bids_app.report.text.methods_model import SPHERICITY
-from bids_app.report.text.overview import model_facts, overview_words
+from bids_app.report.text.overview import averaged_words, model_facts, overview_words
 from bids_app.report.text.survivors import nothing_survives
 from bids_app.report.wording import (
     NO_REGION,
@@ -77,6 +77,7 @@ def render(page: Page) -> str:
         "influence_rows": influence_rows,
         "overview": overview_words,
         "model_facts": model_facts,
+        "averaged": averaged_words,
     }
     script = _template("page.js")
     sections = [section for node in page.nodes for section in node.contrasts]

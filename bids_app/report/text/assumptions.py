@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bids_app.console.text import a_few
+from bids_app.console.text import a_few, joined
 from bids_app.inference.catalogue import by_permutation
 from bids_app.report.content import NodeSection
 from bids_app.report.text.assumption import MAX_NAMES, Assumption, Used
 from bids_app.report.text.assumptions_parametric import on_parametric
 from bids_app.report.text.assumptions_permutation import on_permutations
+from bids_app.report.text.overview import averaged_words
 
 
 def assumptions(nodes: Sequence[NodeSection], space: str = "") -> list[Assumption]:
@@ -103,9 +104,9 @@ def _on_maps(used: Used, space: str) -> Iterator[Assumption]:
         whose = a_few(named, MAX_NAMES)
         words = f"{words.strip()} Voxels that a subject's maps miss are {fate}; they are missed by {whose}."
     yield Assumption("All maps share one space and one unit", words.strip())
-    averaged = any(node.inputs.averages_runs for node in used.nodes)
+    averaged = joined(list(dict.fromkeys(averaged_words(node) for node in used.nodes if node.inputs.averages_runs)))
     yield Assumption(
         "All maps count equally",
         "The precision of the first-level estimates is not used"
-        + (", and several runs of a condition are averaged without weights." if averaged else "."),
+        + (f", and {averaged} of a condition are averaged without weights." if averaged else "."),
     )

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from bids_app.console.text import joined
 from bids_app.design.contrasts import Contrast
+from bids_app.model.settings import has_slope_of_each_group
 from bids_app.report.content import ContrastSection, NodeSection
+from bids_app.report.text.overview import averaged_words, columns_as_they_are
 from bids_app.report.wording import sided_words
 from bids_app.statistics.kinds import KINDS
 
@@ -24,7 +26,8 @@ def model_text(node: NodeSection, *, several: bool) -> str:
     design, factors = node.design, node.spec.settings.factors
     levels = [f"{factor.name} ({len(factor.levels)} levels: {', '.join(factor.levels)})" for factor in factors]
     conditions = len(design.cells)
-    opening = f'Node "{node.spec.name}". ' if several else ""
+    part = f" ({', '.join(node.inputs.part[1:])})" if node.inputs.part else ""
+    opening = f'Node "{node.spec.name}"{part}. ' if several or part else ""
     source = "one map per subject" if conditions == 1 else f"{conditions} conditions ({', '.join(design.cells)})"
     layout = (
         f" in a within-subject design with the factor{'s' if len(levels) > 1 else ''} {joined(levels)}"
@@ -32,7 +35,8 @@ def model_text(node: NodeSection, *, several: bool) -> str:
         else ""
     )
     layout += _between_words(node)
-    averaged = "Several runs of a condition were averaged without weights. " if node.inputs.averages_runs else ""
+    several_maps = averaged_words(node).capitalize()
+    averaged = f"{several_maps} of a condition were averaged without weights. " if node.inputs.averages_runs else ""
     given = f" ({'; '.join(node.inputs.masks)})" if node.inputs.masks else ""
     return (
         f"{opening}First-level maps of {len(design.subjects)} subjects, {source}{layout}, entered a general "
@@ -68,6 +72,14 @@ def _between_words(node: NodeSection) -> str:
     if settings.covariates:
         noun = "covariate" if len(settings.covariates) == 1 else "covariates"
         said.append(f"the {noun} {joined(settings.covariates)} ({centred[settings.center]})")
+    if slopes := [name for name in settings.covariates if has_slope_of_each_group(settings, name)]:
+        said.append(f"slopes of {joined(slopes)} in each group")
+    if not settings.between and node.design.groups:
+        said.append(
+            f"a column for each of the groups {joined(list(dict.fromkeys(node.design.groups)))} (weighted equally)"
+        )
+    if others := columns_as_they_are(node):
+        said.append(f"the column{'s' if len(others) > 1 else ''} {joined(others)} (not centred)")
     return f", with {joined(said)}" if said else ""
 
 

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bids_app.console.text import a_few
+from bids_app.design.between_subject import INTERCEPT
 from bids_app.inference.catalogue import METHODS
+from bids_app.model.settings import has_slope_of_each_group
 from bids_app.report.content import ContrastSection, NodeSection
 from bids_app.report.wording import in_sentence
 
@@ -61,9 +63,16 @@ def model_facts(node: NodeSection) -> list[tuple[str, str]]:
         facts.append(
             (f"Groups by {' and '.join(settings.between)}", f"{listed}; weighted equally, whatever their sizes")
         )
+    elif design.groups:
+        sizes = Counter(design.groups)
+        listed = ", ".join(f"{name} {_number(size, 'subject')}" for name, size in sizes.items())
+        facts.append(("Groups", f"{listed}; each a column, weighted equally, whatever their sizes"))
     for name in settings.covariates:
-        numeric = name in design.between_names
-        facts.append((f"Covariate {name}", CENTRED[settings.center] if numeric else "text, hence a factor"))
+        has_slopes = has_slope_of_each_group(settings, name)
+        numeric = f"{CENTRED[settings.center]}{', with a slope in each group' if has_slopes else ''}"
+        is_numeric = has_slopes or name in design.between_names
+        facts.append((f"Covariate {name}", numeric if is_numeric else "text, hence a factor"))
+    facts += [(f"Column {name}", "as it is, not centred") for name in columns_as_they_are(node)]
     columns = f"{len(design.between_names)} column{'s' if len(design.between_names) > 1 else ''}"
     facts.append(
         (
@@ -75,6 +84,20 @@ def model_facts(node: NodeSection) -> list[tuple[str, str]]:
     if design.blocks:
         facts.append(("Exchangeability blocks", f"{len(set(design.blocks))} of {len(design.subjects)} subjects"))
     return facts
+
+
+def columns_as_they_are(node: NodeSection) -> list[str]:
+    """Return the columns between subjects that are neither groups nor covariates, and are used as they are."""
+    settings, design = node.spec.settings, node.design
+    others = [name for name in design.between_names if name not in {*design.groups, INTERCEPT, *settings.covariates}]
+    of_covariates = [name for name in others for covariate in settings.covariates
+                     if name.startswith(f"{covariate}.") or name.endswith(f":{covariate}")]  # fmt: skip
+    return [name for name in others if name not in of_covariates]
+
+
+def averaged_words(node: NodeSection) -> str:
+    """Return which maps of a condition are averaged where a subject has several."""
+    return "several sessions or runs" if node.spec.settings.sessions == "average" else "several runs"
 
 
 def _how(sections: Sequence[ContrastSection]) -> str:

@@ -15,15 +15,19 @@ MAX_NAMES = 3
 
 def outcomes(nodes: Sequence[NodeSection]) -> list[Outcome]:
     """Return for every contrast what each correction left, or what came closest."""
-    return [_outcome(section, node.facts.element) for node in nodes for section in node.contrasts]
+    return [
+        _outcome(section, _named(section, node, nodes), node.facts.element)
+        for node in nodes
+        for section in node.contrasts
+    ]
 
 
 def warning_lines(nodes: Sequence[NodeSection]) -> list[str]:
     """Return a line for each kind of diagnostic warning, with the contrasts that have it."""
     found: dict[str, list[str]] = {}
-    for section in (section for node in nodes for section in node.contrasts):
+    for node, section in ((each, section) for each in nodes for section in each.contrasts):
         for finding in section.checks.warnings if section.checks else ():
-            found.setdefault(finding.title, []).append(section.contrast.name)
+            found.setdefault(finding.title, []).append(_named(section, node, nodes))
     return [f"Diagnostic warning (see the report): {title.lower()} ({a_few(names, MAX_NAMES)})"
             for title, names in found.items()]  # fmt: skip
 
@@ -44,7 +48,12 @@ def nothing_survives(words: str, alpha: float, threshold: str, *, can_pass: bool
     return f"Nothing survives {in_sentence(words)}{why}"
 
 
-def _outcome(section: ContrastSection, element: str) -> Outcome:
+def _named(section: ContrastSection, node: NodeSection, nodes: Sequence[NodeSection]) -> str:
+    """Return the name of a contrast, with its node where there are several, which may have contrasts of one name."""
+    return f"{section.contrast.name} ({node.spec.name})" if len(nodes) > 1 else section.contrast.name
+
+
+def _outcome(section: ContrastSection, name: str, element: str) -> Outcome:
     survivals = []
     for result in section.results:
         where, said = result.peak or result.closest, ""
@@ -54,4 +63,4 @@ def _outcome(section: ContrastSection, element: str) -> Outcome:
         survivals.append(
             Survival(METHODS[result.method].words.short, result.words, result.n_voxels, result.n_clusters, said)
         )
-    return Outcome(section.contrast.name, section.statistic, tuple(survivals), element)
+    return Outcome(name, section.statistic, tuple(survivals), element)

@@ -9,8 +9,10 @@ import pytest
 
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.report import content
+from bids_app.report.page.render import render
+from bids_app.report.text.methods_model import model_text
 from bids_app.report.text.overview import model_facts, overview_words
-from builders.pages import N_SUBJECTS, make_node, with_facts
+from builders.pages import N_SUBJECTS, make_node, make_page, with_facts
 
 
 def named(section: content.ContrastSection, name: str) -> content.ContrastSection:
@@ -83,3 +85,47 @@ def test_the_model_is_listed(strong_t: content.ContrastSection) -> None:
     assert facts["Covariate site"] == "text, hence a factor"
     assert facts["Between subjects"].endswith("3 columns (group.a, group.b, age): 5 degrees of freedom are left")
     assert facts["Exchangeability blocks"] == "2 of 8 subjects"
+
+
+def test_slopes_indicators_and_groups_that_are_columns_of_x_are_listed(strong_t: content.ContrastSection) -> None:
+    """Which is not so of a covariate of text, whose columns end in its levels."""
+    node = make_node(strong_t)
+    groups = ("group.a",) * 3 + ("group.b",) * 5
+    names = ("group.a", "group.b", "group.a:age", "group.b:age", "site.x", "sex.M")
+    of_groups = np.repeat(np.eye(2), (3, 5), axis=0)
+    between = np.column_stack([of_groups, of_groups * (np.arange(N_SUBJECTS) - 3.5)[:, None], np.eye(8)[:, :2]])
+    design = replace(node.design, between=between, between_names=names, groups=groups)
+    block = {"Between": ["group"], "Covariates": ["age", "site"], "Effects": ["group:age"]}
+    spec = replace(node.spec, settings=GroupLevelSettings.model_validate(block))
+    facts = dict(model_facts(replace(with_facts(node, design=design), spec=spec)))
+    assert facts["Covariate age"] == "centred on its mean, with a slope in each group"
+    assert facts["Covariate site"] == "text, hence a factor"
+    assert {term for term in facts if term.startswith("Column")} == {"Column sex.M"}
+    assert "Groups" not in facts
+
+    design = replace(
+        design, between=between[:, [0, 1, 5]], between_names=("f", "m", "iq"), groups=("f",) * 3 + ("m",) * 5
+    )
+    node = with_facts(node, design=design)
+    assert model_facts(node)[1] == (
+        "Groups",
+        "f 3 subjects, m 5 subjects; each a column, weighted equally, whatever their sizes",
+    )
+    assert ("Column iq", "as it is, not centred") in model_facts(node)
+    assert "the groups f and m (weighted equally) and the column iq (not centred), entered" in model_text(
+        node, several=True
+    )
+
+
+def test_a_part_of_a_node_says_which_it_is_and_what_is_averaged(strong_t: content.ContrastSection) -> None:
+    node = make_node(strong_t)
+    assert model_text(node, several=False).startswith("First-level maps")
+    inputs = replace(node.inputs, part=("anova", "session pre"), counts=node.inputs.counts + 1)
+    node = with_facts(node, inputs=inputs)
+    assert model_text(node, several=False).startswith('Node "anova" (session pre). First-level maps')
+    assert "Several runs of a condition were averaged" in model_text(node, several=False)
+    settings = GroupLevelSettings.model_validate({"Sessions": "average"})
+    both = model_text(replace(node, spec=replace(node.spec, settings=settings)), several=False)
+    assert "Several sessions or runs of a condition were averaged" in both
+    page = render(make_page(node))
+    assert "One of the models that GroupBy makes of the node anova: session pre." in page

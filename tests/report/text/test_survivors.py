@@ -56,3 +56,13 @@ def test_each_kind_of_warning_is_one_line(strong_t: content.ContrastSection) -> 
     (line,) = warning_lines([make_node(*sections)])
     assert line.endswith("outlying subjects (a, b, c and 2 more)")
     assert warning_lines([make_node(strong_t)]) == []
+
+
+def test_of_several_nodes_each_contrast_is_named_with_its_own(strong_t: content.ContrastSection) -> None:
+    """The parts of a node have contrasts of the same names."""
+    checks = Checks((Finding("Outlying subjects", "w", is_warning=True),), (), ())
+    node = make_node(replace(strong_t, checks=checks))
+    nodes = [replace(node, spec=replace(node.spec, name=name)) for name in ("group.post", "group.pre")]
+    assert [outcome.contrast for outcome in outcomes(nodes)] == ["Faces (group.post)", "Faces (group.pre)"]
+    (line,) = warning_lines(nodes)
+    assert line.endswith("outlying subjects (Faces (group.post), Faces (group.pre))")
