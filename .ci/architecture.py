@@ -38,7 +38,8 @@ PLACES = {
 QUESTIONS = (
     ("Where are the defaults of the model file?", "model:GroupLevelSettings"),
     ("Which file names does a first-level program use?", "bids_app/inputs/entities.json inputs:read_name"),
-    ("Where would GIFTI be read?", "inputs:VOLUMES spaces:open_image spaces:read_volume inputs:load_maps"),
+    ("Where is GIFTI read?", "spaces:read_surface_map inputs:pair_by_name"),
+    ("Where would another kind of map be read?", "spaces:Frame spaces:read_map spaces:Piece inputs:is_map_file"),
     ("Where is the message about missing maps?", "inputs:incomplete_message"),
     ("Where is the order of the maps fixed?", "inputs:find_maps"),
     ("How is a factor coded?", "model:factor_cells design:contrasts_of_effect design:build_between"),

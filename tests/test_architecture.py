@@ -18,10 +18,11 @@ PACKAGE = REPOSITORY / "bids_app"
 MAX_FUNCTION_LINES = 60
 MIN_MODULE_LINES, MAX_MODULE_LINES = 60, 400
 OUTSIDE = ("validation", "benchmarks", "fuzz")  # folders that use the package too
-# The types of arrays; tables with one row for each variant; one program that is called; who draws; what survived
+# The types of arrays; tables with one row for each variant; one program that is called; who draws; what survived;
+# which reader a map has
 SHORT_MODULES = {
     "arrays", "statistics.kinds", "spaces.atlas_catalogue", "inputs.validator", "report.figures.drawing",
-    "report.text.survivors",
+    "report.text.survivors", "spaces.map_files",
 }  # fmt: skip
 
 

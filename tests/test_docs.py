@@ -155,6 +155,7 @@ def documented_keys() -> dict[tuple[str, str], str]:
         "Keys of `Smoothing`": "SmoothingSettings",
         "Keys of a threshold": "ParametricSettings",
         "Keys of `Permutation`": "PermutationSettings",
+        "Keys of `TFCE`": "TfceSettings",
         "Keys of an entry": "ContrastSettings",
         "Keys of `Within` and `Between`": "WeightSettings",
         "Keys of `Report`": "ReportSettings",

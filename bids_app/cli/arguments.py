@@ -118,6 +118,14 @@ def path_argument(text: str) -> Path:
     return path
 
 
+def surface_argument(text: str) -> tuple[str, Path]:
+    """Return hemisphere and path of ``L=PATH``."""
+    side, equals, path = text.partition("=")
+    if not equals or side not in ("L", "R"):
+        raise argparse.ArgumentTypeError(f"{text!r} names no hemisphere, expected L=FILE or R=FILE")
+    return side, path_argument(path)
+
+
 def table_argument(text: str) -> Path:
     """Return the path of a table; "-" alone stands for standard input, and "./-" for a file of that name."""
     path = path_argument(text)
@@ -206,6 +214,11 @@ def check_inputs(parsed: argparse.Namespace) -> None:
         path = getattr(parsed, option[2:].replace("-", "_"), None)  # bids-grouplevel-model has fewer
         if path is not None and not (option == "--maps" and str(path) == "-"):
             _require(path, option, folder=False)
+    sides = [side for side, _ in getattr(parsed, "surface", ())]
+    for _, path in getattr(parsed, "surface", ()):
+        _require(path, "--surface", folder=False)
+    if len(sides) > len({*sides}):
+        raise UsageError("--surface: two meshes of one hemisphere, expected one")
     _require_content(parsed)
     names = [name for name, _ in parsed.derivatives if name is not None]
     repeated = sorted({name for name in names if names.count(name) > 1})

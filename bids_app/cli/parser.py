@@ -15,6 +15,7 @@ from bids_app.cli.arguments import (
     integer_argument,
     number_argument,
     path_argument,
+    surface_argument,
 )
 
 MAX_THREADS, MAX_MB, MAX_SEED, MAX_LABEL = 4096, 10**9, 2**64 - 1, 2**31 - 1
@@ -101,6 +102,15 @@ def _add_input_options(group: argparse._ArgumentGroup, *, needs_model: bool) -> 
         "--resample-mask",
         action="store_true",
         help="bring a mask on another grid to that of the maps, by nearest neighbour; maps are never resampled",
+    )
+    group.add_argument(
+        "--surface",
+        metavar="H=FILE",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=surface_argument,
+        help="white, pial or midthickness mesh of maps on surfaces, L=FILE R=FILE (default: fsaverage5)",
     )
     group.add_argument(
         "--node", metavar="NAME", nargs="+", action="extend", default=[], help="run only these Dataset nodes"

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "a_few",
             "duplicates",
             "file_label",
+            "in_elements",
             "indented",
             "joined",
             "listed",

@@ -28,6 +28,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from bids_app.console.text import in_elements
 from bids_app.errors import printable
 
 log = logging.getLogger("bids_app")
@@ -59,6 +60,8 @@ class Outcome:
     statistic: str
     survivals: tuple[Survival, ...]
     """The primary correction first."""
+    element: str = "voxel"
+    """What its maps consist of."""
 
 
 def open_shown(verbosity: int) -> logging.Handler:
@@ -267,7 +270,7 @@ def _line(outcome: Outcome, survival: Survival) -> str:
         return f"{head}: nothing survives{f'; closest: {survival.peak}' if survival.peak else ''}"
     clusters = "1 cluster" if survival.n_clusters == 1 else f"{survival.n_clusters} clusters"
     voxels = "1 voxel" if survival.n_voxels == 1 else f"{survival.n_voxels:,} voxels"
-    return f"{head}: {voxels} in {clusters}; strongest: {survival.peak}"
+    return in_elements(f"{head}: {voxels} in {clusters}; strongest: {survival.peak}", outcome.element)
 
 
 def _table(outcomes: Sequence[Outcome], width: int) -> Table:
@@ -279,7 +282,9 @@ def _table(outcomes: Sequence[Outcome], width: int) -> Table:
 
 def _wide(outcomes: Sequence[Outcome], methods: Sequence[str]) -> Table:
     """Return a table whose columns are the corrections, and the strongest peak of the first one."""
-    table = Table(title="Surviving voxels (clusters)", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    elements = {outcome.element for outcome in outcomes}
+    what = in_elements("Surviving voxels (clusters)", elements.pop()) if len(elements) == 1 else "Survivors (clusters)"
+    table = Table(title=what, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("contrast", header_style="bold")
     for method in methods:
         table.add_column(method, justify="right", header_style="bold")

@@ -126,3 +126,17 @@ def a_few(names: Sequence[str], at_most: int) -> str:
     """Return the first names, separated by commas, and how many more there are."""
     more = len(names) - at_most
     return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
+
+
+def in_elements(text: str, element: str) -> str:
+    """Return a sentence about voxels as one about vertices or parcels; names such as voxelFWE stay.
+
+    Sentences are written for voxels, which nearly all maps have; this is the one place where others are thought of.
+    """
+    plurals = {"voxel": "voxels", "vertex": "vertices", "parcel": "parcels"}
+
+    def other(found: re.Match[str]) -> str:
+        word = plurals[element] if found.group().casefold() == "voxels" else element
+        return word.capitalize() if found.group()[0] == "V" else word
+
+    return re.sub(r"\b[Vv]oxels?\b", other, text)

@@ -25,6 +25,7 @@ from bids_app.inputs.choose_and_order_maps import find_maps, search
 from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, known_entities, narrow
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.handed_over import sessions_as_conditions
+from bids_app.inputs.hemispheres import pair_by_name
 from bids_app.inputs.naming import ESTIMATES, MEASURES, ImageFile, tally
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.lenient_forms import TOOL
@@ -98,7 +99,7 @@ def look(selection: Selection) -> Inventory:
     """
     queries = read_filter_file(selection.filter_file)
     found = search(selection)
-    kept = narrow(found.maps, command_line_filters(selection, queries, known_entities(found)))
+    kept = pair_by_name(narrow(found.maps, command_line_filters(selection, queries, known_entities(found))))
     stat = () if selection.maps_table else _wanted_stat(kept, queries.get("statmap", {}))
     maps = list(kept) if selection.maps_table else keep(kept, Filter("stat", "stat", stat))
     if has_sessions := _has_several_sessions(maps):

@@ -37,6 +37,8 @@ COLUMNS: dict[str, str] = {
     "peak_y": "y coordinate of the peak voxel, in mm.",
     "peak_z": "z coordinate of the peak voxel, in mm.",
     "peak_element": "Number of the peak's element in its map, from 0.",
+    "hemi": "Hemisphere of the peak vertex, L or R.",
+    "peak_vertex": "Number of the peak vertex in its hemisphere, from 0.",
     "cluster_mean": f"Mean of the statistic (t or F) over the voxels of the cluster. {_CHOSEN_FOR_HEIGHT}",
     "extent_voxels": "Size of the cluster, in voxels.",
     "volume_mm3": "Size of the cluster, in mm^3.",
@@ -302,7 +304,8 @@ class _Values:
         """Return the coordinates of peaks, in mm, without the rounding of the affine: no -0 and no 7e-15."""
         if self.domain.xyz_mm is None:
             return {"peak_element": peaks}
-        return dict(zip(PLACE, np.round(self.domain.xyz_mm[peaks].T, 6) + 0.0, strict=True))
+        places = zip(PLACE, np.round(self.domain.xyz_mm[peaks].T, 6) + 0.0, strict=True)
+        return {**dict(places), **self.domain.names_of(peaks)}
 
     def sizes(self, clusters: Sequence[_Cluster]) -> dict[str, NDArray[Any]]:
         """Return the sizes of clusters, as numbers of elements and in the unit of the domain."""

@@ -12,7 +12,8 @@ import numpy as np
 from bids_app.arrays import Booleans, Stack
 from bids_app.console.text import listed
 from bids_app.errors import DataError, Warned
-from bids_app.spaces.volume import VolumeData, nearest_on_grid, read_volume, share_beyond
+from bids_app.spaces.frame import MapData, VolumeFrame
+from bids_app.spaces.volume import Grid, VolumeData, nearest_on_grid, read_volume, share_beyond
 
 MASK_ROUNDING = 1e-3  # deviations from 0 and 1, or from a whole label, that interpolation and scaling leave in a mask
 FEW = 0.05  # share of a mask; beyond the maps' field of view fewer voxels are nothing unusual
@@ -47,19 +48,19 @@ class GivenMask:
     """The intersection of the masks that are given, on the grid of the maps."""
 
     inside: Booleans
-    """(i, j, k); without any mask, the whole grid."""
+    """(n_rows,) in the rows of the maps; without any mask, all of them."""
     names: tuple[str, ...] = ()
     """Of the files, each with what of it is inside and whether it was brought to the grid of the maps."""
     notes: tuple[str, ...] = ()
 
 
-def intersect_masks(paths: Sequence[Path], maps: VolumeData, choice: MaskChoice, most_bytes: float | None) -> GivenMask:
-    """Return the intersection of the given masks on the grid of the maps; without any, the whole grid.
+def intersect_masks(paths: Sequence[Path], maps: MapData, choice: MaskChoice, most_bytes: float | None) -> GivenMask:
+    """Return the intersection of the given masks on the grid of the maps; without any, all rows of the maps.
 
     Parameters
     ----------
     paths : mask files
-    maps : the first of the maps, for the grid
+    maps : the first of the maps, for the grid; masks are given for volumes only
     choice : which voxels of the images are inside
     most_bytes : that the voxels of one mask may take
 
@@ -69,7 +70,7 @@ def intersect_masks(paths: Sequence[Path], maps: VolumeData, choice: MaskChoice,
         For an image that is not a mask and of which nothing says what is inside, a grid other than that of the maps,
         or an empty mask.
     """
-    inside = np.ones(maps.grid.shape, np.bool_)
+    inside = np.ones(maps.frame.n_rows, np.bool_)
     names: list[str] = []
     notes: list[str] = []
     if not paths and (choice.words or choice.resample):
@@ -78,16 +79,16 @@ def intersect_masks(paths: Sequence[Path], maps: VolumeData, choice: MaskChoice,
                    "Options.Mask names a mask")
         )  # fmt: skip
     for path in paths:
-        volume = read_volume(path, most_bytes)
+        volume, grid = read_volume(path, most_bytes), _grid_of(maps)
         own, said = _inside(volume, choice)
         notes += said
         name = f"{path.name}, {choice.words}" if choice.words else path.name
-        if not volume.grid.same_as(maps.grid):
+        if not volume.grid.same_as(grid):
             own, said = _on_grid_of_maps(own, volume, maps, choice)
             notes += said
             name += ", by nearest neighbour on the grid of the maps"
         names.append(name)
-        inside &= own
+        inside &= own.ravel()
         if n_nan := int(np.isnan(volume.data).sum()):
             notes.append(Warned(f"the mask {path.name} is NaN in {n_nan} voxels, which are treated as outside"))
     if not inside.any():
@@ -171,31 +172,38 @@ def _no_mask(volume: VolumeData) -> str:
     )
 
 
+def _grid_of(maps: MapData) -> Grid:
+    """Return the grid of maps that are volumes."""
+    assert isinstance(maps.frame, VolumeFrame)
+    return maps.frame.grid
+
+
 def _on_grid_of_maps(
-    own: Booleans, volume: VolumeData, maps: VolumeData, choice: MaskChoice
+    own: Booleans, volume: VolumeData, maps: MapData, choice: MaskChoice
 ) -> tuple[Booleans, list[str]]:
     """Return a mask on the grid of the maps by nearest neighbour, where that is asked for, and notes."""
-    path, grid = volume.path, volume.grid
+    path, grid, onto = volume.path, volume.grid, _grid_of(maps)
     if not choice.resample:
         raise DataError(
-            f"The mask {path} is not on the grid of the maps.\n  mask: {grid}\n  maps: {maps.grid}\n"
+            f"The mask {path} is not on the grid of the maps.\n  mask: {grid}\n  maps: {onto}\n"
             "Give a mask on the grid of the maps, or have it brought there by nearest neighbour: --resample-mask."
         )
-    if lost := [each.path for each in (volume, maps) if not each.has_position]:
+    positions = {volume.path: volume.has_position, maps.place.path: maps.has_position}
+    if lost := [each for each, has_position in positions.items() if not has_position]:
         raise DataError(
             f"--resample-mask: the header of {lost[0]} holds no position (qform_code and sform_code are 0), so that "
             "nobody knows which voxels of the mask belong to which of the maps. Give a mask on the grid of the maps."
         )
-    brought = nearest_on_grid(own, grid, maps.grid)
+    brought = nearest_on_grid(own, grid, onto)
     if not brought.any():
         raise DataError(
             f"--resample-mask: no voxel of the mask {path} lies on the grid of the maps.\n  mask: {grid}\n  maps: "
-            f"{maps.grid}\nAre both in one space?"
+            f"{onto}\nAre both in one space?"
         )
     notes = [
-        f"the mask {path.name} was brought from its grid ({grid.words}) to that of the maps ({maps.grid.words}) by "
+        f"the mask {path.name} was brought from its grid ({grid.words}) to that of the maps ({onto.words}) by "
         f"nearest neighbour: from {int(own.sum())} voxels to {int(brought.sum())}"
     ]
-    if (share := share_beyond(own, grid, maps.grid)) > FEW:
+    if (share := share_beyond(own, grid, onto)) > FEW:
         notes.append(Warned(f"{100 * share:.0f} % of the mask {path.name} lie beyond the field of view of the maps"))
     return brought, notes

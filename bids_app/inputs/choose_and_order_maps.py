@@ -26,6 +26,7 @@ from bids_app.inputs.filters import (
 )
 from bids_app.inputs.find_images import Found, search_datasets
 from bids_app.inputs.handed_over import Offer, labels_of_pattern, offer_maps
+from bids_app.inputs.hemispheres import check_surfaces
 from bids_app.inputs.maps_table import read_maps_table
 from bids_app.inputs.missing_and_duplicate_maps import (
     absence_notes,
@@ -42,7 +43,7 @@ from bids_app.inputs.missing_and_duplicate_maps import (
     incomplete_message,
     unused_notes,
 )
-from bids_app.inputs.naming import ImageFile, SourceDataset, space_of
+from bids_app.inputs.naming import ImageFile, SourceDataset, is_volume, space_of
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.settings import factor_cells
 from bids_app.model.specification import ModelSpec, NodeSpec
@@ -158,6 +159,7 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     chosen = [image for image in kept if image.condition in labels.values()]
     cut_notes = [] if selection.maps_table else check_whole(chosen)
     check_shared(chosen, "space", "Choose one with --space.")
+    check_surfaces(chosen)
     check_shared(chosen, "res", 'Choose one with "Select": {"res": [...]} in Model.Software.grouplevel.')
     subjects = sorted({*offer.subjects, *selection.subjects} - offer.left_out, key=natural)
     if len(subjects) < 2:
@@ -173,7 +175,7 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     ordered = {cell: tuple(in_run_order(images)) for cell, images in cells.items() if images}
     choice = _Choice(ordered, tuple(labels))
     mixed_notes = check_kinds(ordered, filters, averaged, is_table=selection.maps_table is not None)
-    check_fetched(part for image in choice.images for part in image_parts(image.path))
+    check_fetched(part for image in choice.images for file in image.files for part in image_parts(file.path))
     notes = [
         *absence_notes(absent),
         *_intercept_notes(node, labels),
@@ -293,19 +295,27 @@ def _map_table(choice: _Choice) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["subject", "condition", "paths"])
     if any(image.volume is not None for image in choice.images):
         table["volumes"] = [tuple(image.volume for image in images) for images in choice.cells.values()]
+    if any(image.hemispheres for image in choice.images):
+        of_rows = [[image.hemispheres for image in images] for images in choice.cells.values()]
+        sides = [tuple(tuple(file[:2] for file in files) for files in row) for row in of_rows]
+        table["hemispheres"] = pd.Series(sides, dtype=object)
     return table
 
 
 def _file_table(choice: _Choice) -> pd.DataFrame:
-    """Return a table with a row per file, in row order."""
+    """Return a table with a row per file, in row order; of a map on surfaces one for each hemisphere."""
     rows = [
-        (f"sub-{subject}", condition, image.path, image.relative_path, image.dataset)
+        (f"sub-{subject}", condition, file.path, file.relative_path, image.dataset)
         for (subject, condition), images in choice.cells.items()
         for image in images
+        for file in image.files
     ]
     table = pd.DataFrame(rows, columns=["participant_id", "condition", "path", "relative_path", "dataset"])
+    if any(image.hemispheres for image in choice.images):
+        table["hemi"] = [file.side for image in choice.images for file in image.files]
     if any(image.volume is not None for image in choice.images):
-        table["volume"] = pd.Series([image.volume for image in choice.images], dtype=object)
+        volumes = [image.volume for image in choice.images for _ in image.files]
+        table["volume"] = pd.Series(volumes, dtype=object)
     return table
 
 
@@ -337,7 +347,7 @@ def _find_masks(
         check_entity(entity, json_path, known, ModelError)
     if selection.maps_table:
         raise DataError(f"{json_path}: masks cannot be searched for with --maps. Give the mask with --mask FILE.")
-    masks: list[ImageFile] = [image for image in found.others if _belongs(image, maps)]
+    masks: list[ImageFile] = [image for image in found.others if is_volume(image.path.name) and _belongs(image, maps)]
     of_model = [Filter(json_path, *each) for each in wanted.items()]
     for criterion in [*of_model, *file_filters(selection, queries, "mask", known)]:
         masks = keep(masks, criterion)
@@ -374,7 +384,7 @@ def _find_overview(maps: Sequence[ImageFile], filters: Iterable[Filter], choice:
         image
         for image in maps
         if image.stat == "z" and fold(image.condition or "") == "effectsofinterest" and image.path.exists()
-        if image.volume is None
+        if image.volume is None and not image.is_on_surface
     ]
     for criterion in filters:
         if criterion.entity not in ("stat", "condition", "contrast", "taskcontrast", "desc", "suffix"):

@@ -19,7 +19,15 @@ from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
 from bids_app.console.text import MAX_LISTED, listed, listed_in_order, natural
 from bids_app.errors import InvalidDatasetError, MissingPathError, NothingMatchedError, UsageError, Warned
-from bids_app.inputs.naming import ENTITIES_FILE, ImageFile, SourceDataset, is_surface, is_volume, read_name
+from bids_app.inputs.naming import (
+    ENTITIES_FILE,
+    ImageFile,
+    SourceDataset,
+    is_map_file,
+    is_surface,
+    is_volume,
+    read_name,
+)
 from bids_app.inputs.selection import Selection
 
 DESCRIPTION = "dataset_description.json"
@@ -36,12 +44,12 @@ class Found:
 
     datasets: tuple[SourceDataset, ...]
     maps: tuple[ImageFile, ...]
-    others: tuple[ImageFile, ...]  # the other NIfTI files, masks among them
+    others: tuple[ImageFile, ...]  # the other NIfTI and GIFTI files, masks among them
     notes: tuple[str, ...]
 
 
 def search_datasets(selection: Selection) -> Found:
-    """Return every NIfTI file of the derivatives, or of BIDS_DIR if none are named.
+    """Return every NIfTI file and map of a hemisphere of the derivatives, or of BIDS_DIR if none are named.
 
     Raises
     ------
@@ -61,9 +69,9 @@ def search_datasets(selection: Selection) -> Found:
     for dataset in datasets:
         paths, warned = _index(dataset.root)
         notes += [*_description_notes(dataset), *warned]
-        surfaces += [read_name(dataset, path) for path in paths if is_surface(path)]
-        volumes = [read_name(dataset, path) for path in paths if not is_surface(path)]
-        images += _declare_space(volumes, selection.space)
+        surfaces += [read_name(dataset, path) for path in paths if not is_map_file(path)]
+        readable = [read_name(dataset, path) for path in paths if is_map_file(path)]
+        images += _declare_space(readable, selection.space)
     maps = tuple(image for image in images if image.is_map)
     if not maps:
         raise _no_maps(selection, roots, images, surfaces)
@@ -229,8 +237,8 @@ def _no_maps(
     where = ", ".join(map(str, roots))
     if n_surfaces := sum(image.is_map for image in surfaces):
         return NothingMatchedError(
-            f"No volumetric first-level map in {where}. {n_surfaces} CIFTI/GIFTI maps found: surface data cannot be "
-            "analysed. Give maps in a volume space (NIfTI)."
+            f"No first-level map that can be read in {where}. {n_surfaces} CIFTI maps found: grayordinates cannot be "
+            "analysed. Give maps in a volume space (NIfTI), or of hemispheres (GIFTI)."
         )
     start = f"No first-level map in {where} ({_counts(images, surfaces)})."
     if n_spm := sum(SPM_NAME.search(image.relative_path) is not None for image in images):
@@ -249,9 +257,11 @@ def _no_maps(
 def _counts(images: Sequence[ImageFile], surfaces: Sequence[ImageFile]) -> str:
     """Return what was found instead of maps, with the numbers of files."""
     nameless = sum(image.condition is not None and image.stat is not None for image in images)
-    parts = [f"{len(images)} NIfTI files found"]
+    n_volumes = sum(is_volume(image.relative_path) for image in images)
+    parts = [f"{n_volumes} NIfTI files found"]
     parts += [f"{nameless} of them maps without sub-<label>"] if nameless else []
-    parts += [f"{len(surfaces)} CIFTI/GIFTI files, none of them a map"] if surfaces else []
+    n_surfaces = len(surfaces) + len(images) - n_volumes
+    parts += [f"{n_surfaces} CIFTI/GIFTI files, none of them a map"] if n_surfaces else []
     return ", ".join(parts)
 
 
@@ -275,7 +285,7 @@ def _datasets_with_maps(root: Path) -> Iterator[Path]:
         dataset = next((parent for parent in around if (parent / DESCRIPTION).is_file()), root)
         if dataset in known:
             continue
-        if any(_is_map(place / name, dataset) for name in names if is_volume(name) and not name.startswith(".")):
+        if any(_is_map(place / name, dataset) for name in names if is_map_file(name) and not name.startswith(".")):
             known.add(dataset)
             yield dataset
 

@@ -1,4 +1,4 @@
-"""Loading of a node's maps: the analysis mask, and the values of its voxels in all maps."""
+"""Loading of a node's maps: the analysis mask, and the values of its elements in all maps."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.arrays import Booleans
-from bids_app.console.text import listed
+from bids_app.arrays import Booleans, Stack
+from bids_app.console.text import in_elements, listed
 from bids_app.errors import DataError
 from bids_app.inputs.analysis_mask import MaskChoice, intersect_masks
 from bids_app.inputs.choose_and_order_maps import InputMaps
@@ -37,7 +37,6 @@ from bids_app.inputs.map_reader import (
     MapReader,
     MapRow,
     MaskedMaps,
-    Place,
     checksums,
     count_rounded,
     places,
@@ -45,9 +44,11 @@ from bids_app.inputs.map_reader import (
 )
 from bids_app.runtime.execution import Threads
 from bids_app.runtime.memory import MapStorage
+from bids_app.spaces.frame import MapData, VolumeFrame
 from bids_app.spaces.image_pairs import image_parts
+from bids_app.spaces.map_files import read_map
 from bids_app.spaces.smoothing import MaskSmoother
-from bids_app.spaces.volume import Image, VolumeData, read_volume, unmask
+from bids_app.spaces.volume import Image, unmask
 
 NO_MASK_CHOICE, NOTHING_BEFORE = MaskChoice(), BeforeModel()
 
@@ -91,10 +92,10 @@ def load_maps(
     _check_paths_differ(maps.table)
     room = room or MapStorage()
     placed = places(maps.table)
-    path, number = placed[0][0]
-    first = read_volume(path, room.of_one_map, number)
+    first = read_map(placed[0][0], room.of_one_map)
+    _check_asked(first, mask_paths, before)
     given = intersect_masks(mask_paths, first, mask_choice, room.of_one_map)
-    reader = MapReader(maps.table, placed, first, given.inside, given.names, given.notes, room, {}, set(), before)
+    reader = MapReader(maps.table, placed, first, given.inside, given.names, given.notes, room, {}, {}, set(), before)
     load = partial(_load_covered, coverage=coverage) if coverage < 1 else _load_complete
     loaded = load(reader, n_jobs, np.float32)
     n_rounded = count_rounded(loaded.values, reader.zero_in_all(loaded.values)) if reader.rounded else 0
@@ -106,10 +107,11 @@ def load_maps(
         if not n_rounded and (n_rounded := count_rounded(loaded.values)):
             loaded = _smoothed(load(reader, n_jobs, np.float64), reader, n_jobs)
     precision = (
-        f"the maps are held in double precision, because in {n_rounded} voxels their values are large and differ too "
-        "little for single precision"
+        f"the maps are held in double precision, because in {n_rounded} {reader.plural} their values are large and "
+        "differ too little for single precision"
     )
-    return replace(loaded, notes=(*loaded.notes, *([precision] if n_rounded else []), *notes))
+    said = (*loaded.notes, *([precision] if n_rounded else []), *notes)
+    return replace(loaded, notes=tuple(type(note)(in_elements(note, loaded.frame.element)) for note in said))
 
 
 def _smoothed(loaded: MaskedMaps, reader: MapReader, n_jobs: int) -> MaskedMaps:
@@ -118,7 +120,9 @@ def _smoothed(loaded: MaskedMaps, reader: MapReader, n_jobs: int) -> MaskedMaps:
         loaded = keep_voxels(
             loaded, ~reader.zero_in_all(loaded.values), "every map is zero there, as outside the brain", reader.room
         )
-    smoother = MaskSmoother.from_mask(loaded.mask, loaded.affine, reader.before.fwhm_mm)
+    assert isinstance(loaded.frame, VolumeFrame)  # for others smoothing is refused
+    grid = loaded.frame.grid
+    smoother = MaskSmoother.from_mask(loaded.frame.mask(loaded.inside), grid.affine, reader.before.fwhm_mm)
 
     def smooth(row: int) -> None:
         reader.keep(smoother.smooth(loaded.values[row]), loaded.values, row)
@@ -130,39 +134,39 @@ def _smoothed(loaded: MaskedMaps, reader: MapReader, n_jobs: int) -> MaskedMaps:
 
 def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> MaskedMaps:
     """Return the maps in the voxels that all of them have."""
-    inside = np.flatnonzero(reader.given & reader.has(reader.first.data))
+    inside = np.flatnonzero(reader.given & reader.has(reader.first.rows))
     values = reader.room.array((len(reader.places), inside.size), dtype)
 
     def fill(row: int) -> MapRow:
         """Store the mean of the files of a row."""
         total = np.zeros(inside.size)
 
-        def add(volume: VolumeData) -> None:
-            np.add(total, volume.data.ravel()[inside], out=total)
+        def add(data: Stack) -> None:
+            np.add(total, data[inside], out=total)
 
         surveyed = reader.survey(row, add)
         reader.keep(total / len(reader.places[row]) - reader.before.against, values, row)
         return surveyed
 
     rows = list(Threads(n_jobs).map_ordered(partial(fill, row) for row in range(len(reader.places))))
-    shape = reader.given.shape
+    n_rows, plural = reader.given.size, reader.plural
     of_subject = _by_subject(reader.subjects, [row.present for row in rows])
-    mask = unpack_bits(np.bitwise_and.reduce([row.present for row in rows]), shape)
-    start = reader.given if reader.masks else unpack_bits(np.bitwise_or.reduce([row.present for row in rows]), shape)
+    mask = unpack_bits(np.bitwise_and.reduce([row.present for row in rows]), n_rows)
+    start = reader.given if reader.masks else unpack_bits(np.bitwise_or.reduce([row.present for row in rows]), n_rows)
     lost = _lost(start, of_subject)
     if not mask.any():
         raise DataError(nothing_left(int(start.sum()), lost, "every map", reader))
-    source = "; ".join(reader.masks) or "voxels finite and non-zero in every map"
-    notes = [f"analysis mask: {int(mask.sum())} voxels ({source})"]
+    source = "; ".join(reader.masks) or f"{plural} finite and non-zero in every map"
+    notes = [f"analysis mask: {int(mask.sum())} {plural} ({source})"]
     if n_lost := int(start.sum()) - int(mask.sum()):
         named = ", ".join(f"sub-{subject} {n}" for subject, n in lost.items() if n)
         much = bool(reader.masks) and n_lost > FEW * int(start.sum())  # without one, most of it is background
-        notes.append(warned_if(much, f"{n_lost} voxels left the mask because a map lacks them; by subject: {named}"))
+        notes.append(warned_if(much, f"{n_lost} {plural} left the mask because a map lacks them; by subject: {named}"))
     missing = () if reader.masks else on_few_missing(rows, start, mask, "left the mask")
     return MaskedMaps(
-        values=reader.room.columns(values, mask.ravel()[inside]),
-        mask=mask,
-        affine=reader.first.grid.affine,
+        values=reader.room.columns(values, mask[inside]),
+        frame=reader.first.frame,
+        inside=mask,
         checksums=checksums(reader),
         n_lost=lost,
         notes=(*notes, *reader.notes, *missing, *on_zeros(reader, rows, mask)),
@@ -175,12 +179,12 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
 
 def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], coverage: float) -> MaskedMaps:
     """Return the maps in the voxels that enough subjects have, reading them first for the mask, then for the values."""
-    n_maps, shape = len(reader.places), reader.given.shape
+    n_maps, n_rows, plural = len(reader.places), reader.given.size, reader.plural
     rows = list(Threads(n_jobs).map_ordered(partial(reader.survey, row) for row in range(n_maps)))
     of_subject = _by_subject(reader.subjects, [row.present for row in rows])
-    count = np.zeros(shape, np.int32)
+    count = np.zeros(n_rows, np.int32)
     for bits in of_subject.values():
-        count += unpack_bits(bits, shape)
+        count += unpack_bits(bits, n_rows)
     start = reader.given if reader.masks else count > 0
     n_least = max(2, math.ceil(coverage * len(of_subject) - 1e-9))
     mask = start & (count >= n_least)
@@ -191,9 +195,9 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
     values = reader.room.array((n_maps, int(mask.sum())), dtype)
 
     def fill(row: int) -> None:
-        present = unpack_bits(rows[row].present, shape)[mask]
-        volumes = (read_volume(path, reader.room.of_one_map, number) for path, number in reader.places[row])
-        total = sum(np.where(present, volume.data[mask], np.nan).astype(np.float64) for volume in volumes)
+        present = unpack_bits(rows[row].present, n_rows)[mask]
+        maps = (read_map(place, reader.room.of_one_map) for place in reader.places[row])
+        total = sum(np.where(present, each.rows[mask], np.nan).astype(np.float64) for each in maps)
         reader.keep(np.asarray(total / len(reader.places[row]) - reader.before.against), values, row)
 
     for _ in Threads(n_jobs).map_ordered(partial(fill, row) for row in range(n_maps)):
@@ -201,19 +205,19 @@ def _load_covered(reader: MapReader, n_jobs: int, dtype: type[np.floating], cove
     n_partial = int((count[mask] < len(of_subject)).sum())
     masked = f"{'; '.join(reader.masks)}, " if reader.masks else ""
     note = (
-        f"analysis mask: {int(mask.sum())} voxels that at least {n_least} of {len(of_subject)} subjects have "
+        f"analysis mask: {int(mask.sum())} {plural} that at least {n_least} of {len(of_subject)} subjects have "
         f"({masked}VoxelCoverage {coverage:g}); in {n_partial} of them some subjects have no data, and the others are "
         "tested, with fewer degrees of freedom (stat-dof)"
     )
     notes = [note, *on_too_few(reader, start, mask, n_least)]
-    empty = [subject for subject, bits in of_subject.items() if not (unpack_bits(bits, shape) & mask).any()]
+    empty = [subject for subject, bits in of_subject.items() if not (unpack_bits(bits, n_rows) & mask).any()]
     filled = [row for row, subject in zip(rows, reader.subjects, strict=True) if subject not in empty]
     complete = mask & (count == len(of_subject) - len(empty))
     missing = () if reader.masks else on_few_missing(filled, start, complete, "are not tested in all subjects")
     return MaskedMaps(
         values=values,
-        mask=mask,
-        affine=reader.first.grid.affine,
+        frame=reader.first.frame,
+        inside=mask,
         checksums=checksums(reader),
         n_lost=lost,
         notes=(*notes, *reader.notes, *on_empty(empty), *missing, *on_zeros(reader, rows, mask)),
@@ -228,22 +232,41 @@ def keep_voxels(maps: MaskedMaps, keep: Booleans, reason: str, room: MapStorage 
     """Return the maps without some voxels; `keep` is (n_voxels,), `reason` completes "N voxels left the mask: ..."."""
     if keep.all():
         return maps
+    plural = maps.frame.plural
     if not keep.any():
         raise DataError(
-            f"No voxel remains in the analysis mask: {reason}. Check that every condition of every subject has "
-            "its own map."
+            f"No {maps.frame.element} remains in the analysis mask: {reason}. Check that every condition of every "
+            "subject has its own map."
         )
-    mask = maps.mask.copy()
-    mask[maps.mask] = keep
+    inside = maps.inside.copy()
+    inside[maps.inside] = keep
     n_gone = int((~keep).sum())
-    note = warned_if(n_gone > FEW * keep.size, f"{n_gone} voxels left the mask: {reason}")
+    said = in_elements(f"{n_gone} {plural} left the mask: {reason}", maps.frame.element)
+    note = warned_if(n_gone > FEW * keep.size, said)
     values = (room or MapStorage()).columns(maps.values, keep)
-    return replace(maps, values=values, mask=mask, notes=(*maps.notes, note))
+    return replace(maps, values=values, inside=inside, notes=(*maps.notes, note))
 
 
-def as_image(values: NDArray[np.floating], maps: MaskedMaps) -> Image:
+def as_image(values: NDArray[np.floating], frame: VolumeFrame, inside: Booleans) -> Image:
     """Return an image in memory of (n_voxels,) values, in single precision, 0 outside the mask."""
-    return nib.Nifti1Image(unmask(values.astype(np.float32), maps.mask), maps.affine)
+    return nib.Nifti1Image(unmask(values.astype(np.float32), frame.mask(inside)), frame.grid.affine)
+
+
+def _check_asked(first: MapData, mask_paths: Sequence[Path], before: BeforeModel) -> None:
+    """Stop where maps on surfaces are to be smoothed or masked, which is done for volumes only."""
+    if isinstance(first.frame, VolumeFrame):
+        return
+    what = f"the maps are of {first.frame.plural} ({first.place.path.name} and others)"
+    if before.fwhm_mm:
+        raise DataError(
+            f"Smoothing: {what}, and only volumes are smoothed here. Smooth the maps along the surface before (for "
+            "example with wb_command -metric-smoothing or mri_surf2surf --fwhm), and take Smoothing out of the model."
+        )
+    if mask_paths:
+        raise DataError(
+            f"The mask {mask_paths[0]} is an image of voxels, or is read as one, and {what}. Write NaN into the maps "
+            "where they are not to be analysed, and leave out --mask and Options.Mask."
+        )
 
 
 def _check_paths_differ(table: pd.DataFrame) -> None:
@@ -251,9 +274,9 @@ def _check_paths_differ(table: pd.DataFrame) -> None:
 
     Volumes of a file are maps of their own; a pair is one file, by the name of either half.
     """
-    owners: dict[Place, list[str]] = {}
+    owners: dict[tuple[Path, int | None], list[str]] = {}
     for subject, condition, row in zip(table["subject"], table["condition"], places(table), strict=True):
-        for path, number in row:
+        for path, number in ((path, place.volume) for place in row for path in place.files):
             owners.setdefault((image_parts(path.absolute())[0], number), []).append(f"sub-{subject} {condition}")
     shared = [
         f"{path}{'' if number is None else f', volume {number}'}: {listed(names, MAX_NAMES)}"
@@ -279,10 +302,10 @@ def _coverage(start: Booleans, of_subject: Iterable[Bits]) -> NDArray[np.uint16]
     """Return the number of subjects who have each voxel of the starting mask."""
     counts = np.zeros(start.shape, np.uint16)
     for bits in of_subject:
-        counts += unpack_bits(bits, start.shape)
+        counts += unpack_bits(bits, start.size)
     return np.where(start, counts, np.uint16(0))
 
 
 def _lost(start: Booleans, of_subject: Mapping[str, Bits]) -> dict[str, int]:
     """Return the number of voxels of the starting mask that each subject lacks."""
-    return {subject: int((start & ~unpack_bits(bits, start.shape)).sum()) for subject, bits in of_subject.items()}
+    return {subject: int((start & ~unpack_bits(bits, start.size)).sum()) for subject, bits in of_subject.items()}

@@ -12,6 +12,7 @@ from bids_app.console.text import listed
 from bids_app.errors import Warned
 from bids_app.inputs import plausibility
 from bids_app.inputs.map_reader import MapReader, MapRow, MaskedMaps, unpack_bits
+from bids_app.spaces.frame import VolumeFrame
 from bids_app.spaces.smoothing import fwhm_in_voxels
 
 FEW = 0.05  # share of the mask; a loss of fewer voxels is nothing unusual
@@ -23,8 +24,8 @@ def nothing_left(n_start: int, lost: dict[str, int], where: str, reader: MapRead
     worst = sorted(lost, key=lambda subject: -lost[subject])[:3]
     named = ", ".join(f"sub-{subject} lacks {lost[subject]}" for subject in worst)
     return (
-        f"The analysis mask is empty: none of its {n_start} voxels has a finite{'' if reader.masks else ', non-zero'} "
-        f"value in {where} ({named}). "
+        f"The analysis mask is empty: none of its {n_start} {reader.plural} has a "
+        f"finite{'' if reader.masks else ', non-zero'} value in {where} ({named}). "
         "Check these subjects' maps; to exclude subjects, list the others with --participant-label."
     )
 
@@ -43,7 +44,7 @@ def on_too_few(reader: MapReader, start: Booleans, mask: Booleans, n_least: int)
     """Yield the number of voxels excluded because too few subjects have them."""
     if n_gone := int((start & ~mask).sum()):
         much = bool(reader.masks) and n_gone > FEW * int(start.sum())
-        yield warned_if(much, f"{n_gone} voxels left the mask because fewer than {n_least} subjects have them")
+        yield warned_if(much, f"{n_gone} {reader.plural} left the mask because fewer than {n_least} subjects have them")
 
 
 def warned_if(much: bool, note: str) -> str:  # noqa: FBT001
@@ -55,14 +56,14 @@ def on_few_missing(rows: Sequence[MapRow], start: Booleans, complete: Booleans, 
     """Yield a warning if many voxels are missing in fewer than half of the maps, and so are not background."""
     count = np.zeros(start.shape, np.int32)
     for row in rows:
-        count += unpack_bits(row.present, start.shape)
+        count += unpack_bits(row.present, start.size)
     few = start & ~complete & (2 * count > len(rows))
     n_few, n_most = int(few.sum()), int(few.sum() + complete.sum())
     if n_few <= FEW * n_most:
         return
     by_zeros = np.zeros_like(few)
     for row in rows:
-        by_zeros |= unpack_bits(row.zero, few.shape)
+        by_zeros |= unpack_bits(row.zero, few.size)
     words = f"{n_few} of {n_most} voxels that most maps have {fate} because the other maps lack them"
     if n_zero := int((few & by_zeros).sum()):
         words += (
@@ -76,8 +77,8 @@ def on_zeros(reader: MapReader, rows: Sequence[MapRow], mask: Booleans) -> Itera
     """Yield how many zeros inside a given mask count as data; zeros in all maps are excluded later."""
     if not reader.masks:
         return
-    common = unpack_bits(np.bitwise_and.reduce([row.zero for row in rows]), mask.shape)
-    counts = [int((unpack_bits(row.zero, mask.shape) & mask & ~common).sum()) for row in rows]
+    common = unpack_bits(np.bitwise_and.reduce([row.zero for row in rows]), mask.size)
+    counts = [int((unpack_bits(row.zero, mask.size) & mask & ~common).sum()) for row in rows]
     if not any(counts):
         return
     share = max(counts) / int(mask.sum())
@@ -111,7 +112,8 @@ def before_notes(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
         yield f"{before.against:g} is subtracted from every map (Against)"
     if not before.fwhm_mm:
         return
-    widths = fwhm_in_voxels(maps.affine, before.fwhm_mm)
+    assert isinstance(maps.frame, VolumeFrame)  # for others smoothing is refused
+    widths = fwhm_in_voxels(maps.frame.grid.affine, before.fwhm_mm)
     voxels = " x ".join(f"{width:.3g}" for width in widths)
     yield (
         f"every map is smoothed inside the mask by a Gaussian of {before.fwhm_mm:g} mm FWHM ({voxels} voxels), "
@@ -157,4 +159,5 @@ def on_values(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
             f"{np.nanmin(low) + against:g} to {np.nanmax(high) + against:g}. Are both in one unit (0.5 or 50), and is "
             "the chance level not yet subtracted"
         )
-    yield from plausibility.on_faces(maps.mask, masked=bool(reader.masks))
+    if isinstance(maps.frame, VolumeFrame):
+        yield from plausibility.on_faces(maps.frame.mask(maps.inside), masked=bool(reader.masks))

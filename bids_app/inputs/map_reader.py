@@ -1,7 +1,8 @@
-"""Reading of single map files: grid, missing voxels, checksums and precision; and the maps inside the mask."""
+"""Reading of single maps: their frame, missing values, checksums and precision; and the maps inside the mask."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,10 @@ from bids_app.arrays import Booleans, Floats, Stack
 from bids_app.errors import DataError
 from bids_app.inputs import plausibility
 from bids_app.runtime.memory import MapStorage
-from bids_app.spaces.volume import Grid, VolumeData, read_volume
+from bids_app.spaces.frame import Frame, MapData, MapPlace
+from bids_app.spaces.map_files import read_map
 
 Bits = NDArray[np.uint8]
-Place = tuple[Path, int | None]  # of a map: its file, and its number in a file that holds several
 MAX_ROUNDING = 1e-4  # rounding to single precision, as a share of a voxel's spread over the maps
 BLOCK = 4096  # voxels sorted at a time
 
@@ -37,19 +38,19 @@ class MaskedMaps:
     """All maps inside the analysis mask."""
 
     values: Stack
-    """(n_maps, n_voxels), voxels in C order of the mask; in double precision if single would round away what varies."""
-    mask: Booleans
-    """(i, j, k)."""
-    affine: Floats
-    """(4, 4) voxel index to mm."""
+    """(n_maps, n_elements), in the order of the rows; in double precision if single would round away what varies."""
+    frame: Frame
+    """What the rows of all the files stand for."""
+    inside: Booleans
+    """(n_rows,) which of the rows are inside the mask: these are the elements."""
     checksums: dict[Path, str]
     """sha256 of every file read."""
     n_lost: dict[str, int]
-    """Subject -> voxels of the starting mask missing in at least one of its maps."""
+    """Subject -> elements of the starting mask missing in at least one of its maps."""
     notes: tuple[str, ...] = ()
     """Lines for the log."""
     coverage: NDArray[np.uint16] | None = None
-    """(i, j, k) number of subjects who have the voxel, of the starting mask, in all their maps; None: not counted."""
+    """(n_rows,) number of subjects who have a row of the starting mask in all their maps; None: not counted."""
     has_position: bool = True
     """Whether the headers of all maps give the position of the voxels."""
     masks: tuple[str, ...] = ()
@@ -58,14 +59,11 @@ class MaskedMaps:
     """What was done to the values after they were read."""
 
     def __post_init__(self) -> None:
-        n_voxels = int(self.mask.sum())
-        if self.values.shape[1] != n_voxels:
-            raise ValueError(f"values hold {self.values.shape[1]} voxels, the mask {n_voxels}")
-
-    @property
-    def grid(self) -> Grid:
-        """The grid that all maps share."""
-        return Grid(self.mask.shape, self.affine)
+        n_elements = int(self.inside.sum())
+        if self.inside.shape != (self.frame.n_rows,) or self.values.shape[1] != n_elements:
+            raise ValueError(
+                f"values hold {self.values.shape[1]} {self.frame.plural}, the mask {n_elements} of {self.frame.n_rows}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,7 @@ class MapFile:
     """Facts about a map that was read."""
 
     sha256: str
+    """Of the file; of several files, theirs one after the other."""
     has_position: bool
     looks_like: str
     """What it holds, if its values do not look like estimates; otherwise empty."""
@@ -87,7 +86,7 @@ class MapFile:
 
 @dataclass(frozen=True, slots=True)
 class MapRow:
-    """Voxels of the grid present in all files of a row of the table, and those that are exactly zero in one of them."""
+    """What is present in all maps of a row of the table, and what is exactly zero in one of them, as bits."""
 
     present: Bits
     zero: Bits
@@ -98,18 +97,20 @@ class MapReader:
     """Reads the map files of a node and compares each with the first."""
 
     table: pd.DataFrame
-    places: Sequence[tuple[Place, ...]]
+    places: Sequence[tuple[MapPlace, ...]]
     """Where the maps of each row are."""
-    first: VolumeData
+    first: MapData
     given: Booleans
-    """(i, j, k) intersection of the given masks; without any, the whole grid."""
+    """(n_rows,) intersection of the given masks; without any, all rows."""
     masks: tuple[str, ...]
     """Names of the mask files."""
     notes: tuple[str, ...]
     """About the masks."""
     room: MapStorage
-    files: dict[Place, MapFile]
+    files: dict[MapPlace, MapFile]
     """Filled by reading."""
+    checksums: dict[Path, str]
+    """sha256 of each file; filled by reading."""
     rounded: set[int]
     """Rows that were rounded when stored; filled by reading."""
     before: BeforeModel = BeforeModel()
@@ -118,6 +119,11 @@ class MapReader:
     def subjects(self) -> list[str]:
         """Subject of each row."""
         return list(self.table["subject"])
+
+    @property
+    def plural(self) -> str:
+        """What the rows of a map are called."""
+        return self.first.frame.plural
 
     @property
     def labels(self) -> list[str]:
@@ -147,26 +153,35 @@ class MapReader:
             common &= self.was_zero(row) | np.isnan(row)
         return common
 
-    def survey(self, row: int, take: Callable[[VolumeData], None] | None = None) -> MapRow:
-        """Read the files of a row, pass each to `take`, and return which voxels are present and which are zero."""
+    def survey(self, row: int, take: Callable[[Stack], None] | None = None) -> MapRow:
+        """Read the maps of a row, pass each to `take`, and return which values are present and which are zero."""
         present, zero = self.given.copy(), np.zeros_like(self.given)
-        for path, number in self.places[row]:
-            is_first = (path, number) == (self.first.path, self.first.volume)
-            volume = self.first if is_first else read_volume(path, self.room.of_one_map, number)
-            check_grid(path, volume.grid, self.first.path, self.first.grid)
-            looks_like = plausibility.looks_like(volume.data)
-            self.files[path, number] = MapFile(volume.sha256, volume.has_position, looks_like, number)
-            present &= self.has(volume.data)
-            zero |= volume.data == 0
+        for place in self.places[row]:
+            data = self.first if place == self.first.place else read_map(place, self.room.of_one_map)
+            if message := self.first.frame.difference(self.first.place.path, data.frame, place.path):
+                raise DataError(message)
+            looks_like = plausibility.looks_like(data.rows)
+            self.files[place] = MapFile(" ".join(data.checksums.values()), data.has_position, looks_like, place.volume)
+            self.checksums.update(data.checksums)
+            present &= self.has(data.rows)
+            zero |= data.rows == 0
             if take:
-                take(volume)
+                take(data.rows)
         return MapRow(np.packbits(present), np.packbits(zero))
 
 
-def places(table: pd.DataFrame) -> list[tuple[Place, ...]]:
-    """Return where the maps of each row of a table are; it has a column of volumes if any map is one of several."""
-    volumes = table["volumes"] if "volumes" in table else [(None,) * len(paths) for paths in table["paths"]]
-    return [tuple(zip(*row, strict=True)) for row in zip(table["paths"], volumes, strict=True)]
+def places(table: pd.DataFrame) -> list[tuple[MapPlace, ...]]:
+    """Return where the maps of each row of a table are.
+
+    It has a column of volumes if any map is one of several in its file, and one of hemispheres for maps on surfaces.
+    """
+    n_maps = [len(paths) for paths in table["paths"]]
+    volumes = table["volumes"] if "volumes" in table else [(None,) * n for n in n_maps]
+    hemispheres = table["hemispheres"] if "hemispheres" in table else [((),) * n for n in n_maps]
+    return [
+        tuple(itertools.starmap(MapPlace, zip(*row, strict=True)))
+        for row in zip(table["paths"], volumes, hemispheres, strict=True)
+    ]
 
 
 def count_rounded(values: Stack, ignore: Booleans | None = None) -> int:
@@ -189,21 +204,11 @@ def count_rounded(values: Stack, ignore: Booleans | None = None) -> int:
     return n_rounded
 
 
-def unpack_bits(bits: Bits, shape: tuple[int, ...]) -> Booleans:
-    """Return one bit per voxel unpacked into a volume of booleans."""
-    n_voxels = int(np.prod(shape))
-    return np.unpackbits(bits, count=n_voxels).astype(np.bool_).reshape(shape)
-
-
-def check_grid(path: Path, grid: Grid, first_path: Path, first: Grid) -> None:
-    """Raise DataError for a map that is not on the grid of the first one."""
-    if not grid.same_as(first):
-        raise DataError(
-            f"The maps are not on the same grid.\n  {first_path}: {first}\n  {path}: {grid}\n"
-            "Maps are not resampled here: resample them to one grid, or choose maps with --space or Select.res."
-        )
+def unpack_bits(bits: Bits, n_rows: int) -> Booleans:
+    """Return one bit per row unpacked into booleans, (n_rows,)."""
+    return np.unpackbits(bits, count=n_rows).astype(np.bool_)
 
 
 def checksums(reader: MapReader) -> dict[Path, str]:
     """Return the checksums in the order of the rows, regardless of the order in which threads read them."""
-    return {place[0]: reader.files[place].sha256 for row in reader.places for place in row}
+    return {path: reader.checksums[path] for row in reader.places for place in row for path in place.files}

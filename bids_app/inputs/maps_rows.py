@@ -15,8 +15,9 @@ from bids_app.inputs.tsv import MAX_BYTES, read_tsv
 
 STANDARD_INPUT = Path("-")
 REQUIRED = ("participant_id", "condition", "path")
-OPTIONAL = {"session": "ses-", "run": "run-", "volume": ""}  # with the prefix that a cell may have
+OPTIONAL = {"session": "ses-", "run": "run-", "volume": "", "hemi": "hemi-"}  # with the prefix that a cell may have
 ABSENT = ("", "n/a")
+HEMISPHERES = {"L": "L", "R": "R", "LH": "L", "RH": "R", "LEFT": "L", "RIGHT": "R"}
 EXAMPLE = "bids-grouplevel-maps ROOT PATTERN | bids-grouplevel OUTPUT_DIR group --maps - --model FILE"
 
 
@@ -68,12 +69,16 @@ def read_rows(path: Path, content: bytes | None = None) -> MapsTable:
 
 
 def _cell(column: str, text: str, where: str) -> str:
-    """Return a cell without its prefix, empty where there is no value; the number of a run must be one."""
+    """Return a cell without its prefix, empty where there is no value; runs and hemispheres must be such."""
     if column in REQUIRED:
         return text
     label = "" if text in ABSENT else text.removeprefix(OPTIONAL[column])
     if column == "run" and label and not label.isdecimal():
         raise DataError(f'{where}: the run "{text}" is not a whole number. Number the runs of a map: 1, 2, ...')
+    if column == "hemi" and label:
+        if label.upper() not in HEMISPHERES:
+            raise DataError(f'{where}: the hemisphere (hemi) "{text}" is neither L nor R.')
+        return HEMISPHERES[label.upper()]
     return label
 
 

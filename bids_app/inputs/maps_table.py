@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from bids_app.console.text import indented, listed
 from bids_app.errors import DataError, MissingPathError, UsageError, Warned
 from bids_app.inputs.find_images import Found, check_folder
+from bids_app.inputs.hemispheres import pair_by_row
 from bids_app.inputs.maps_rows import MapsTable, read_rows
 from bids_app.inputs.naming import ImageFile, SourceDataset, read_entities, space_of
 from bids_app.inputs.selection import Selection
@@ -33,6 +34,7 @@ def read_maps_table(path: Path, selection: Selection) -> Found:
     dataset = SourceDataset("maps", table.folder, {})
     images = {line: _read_row(dataset, row) for line, row in table.rows.items()}
     _check_rows_are_files(table, images)
+    _check_hemispheres(table, images)
     afni = {line: image.path for line, image in images.items() if _is_read_now(image.path)}
     read = {path: read_afni_header(path) for path in set(afni.values())}
     headers = {line: read[path] for line, path in afni.items()}
@@ -43,7 +45,23 @@ def read_maps_table(path: Path, selection: Selection) -> Found:
     notes: list[str] = [Warned(f"{table.name}: columns not used: {', '.join(table.unused)}")] if table.unused else []
     notes += _other_subjects(table, images)
     notes += _spaces_of_afni(images, headers, selection.space)
-    return Found((dataset,), tuple(images.values()), (), tuple(notes))
+    return Found((dataset,), tuple(pair_by_row(list(images.values()))), (), tuple(notes))
+
+
+def _check_hemispheres(table: MapsTable, images: Mapping[int, ImageFile]) -> None:
+    """Stop where a hemisphere is named for a volume, and where none is named for a map on surfaces."""
+    for line, image in images.items():
+        where = f"--maps: {table.name}, line {line}"
+        if table.rows[line].get("hemi") and not image.is_on_surface:
+            raise DataError(
+                f"{where}: a hemisphere (hemi) is named, and {_short(image.path)} is no map on a surface. Expected "
+                ".func.gii, .shape.gii, .gii, .mgh or .mgz; leave the column empty for volumes."
+            )
+        if image.is_on_surface and "hemi" not in image.entities:
+            raise DataError(
+                f"{where}: {_short(image.path)} is a map on a surface, and nothing says of which hemisphere. Write L "
+                "or R into a column hemi."
+            )
 
 
 def _check_usage_with_table(selection: Selection, table: MapsTable) -> None:
@@ -67,6 +85,8 @@ def _read_row(dataset: SourceDataset, row: Mapping[str, str]) -> ImageFile:
     path = dataset.root / row["path"]
     entities = read_entities(path.name) | {"subject": row["participant_id"].removeprefix("sub-")}
     entities |= {column: row[column] for column in ("session", "run") if column in row}
+    if row.get("hemi"):
+        entities["hemi"] = row["hemi"]
     return ImageFile(
         path=path,
         relative_path=PurePath(os.path.relpath(path, dataset.root)).as_posix(),
@@ -173,7 +193,8 @@ def _check_rows_differ(table: MapsTable, images: Mapping[int, ImageFile]) -> Non
     for line, image in images.items():
         session, run = (image.entities.get(entity, "") for entity in ("session", "run"))
         key = (image.subject, str(image.condition), session, run.lstrip("0") or run)
-        cells.setdefault(key if set(table.columns) & {"session", "run"} else key[:2], []).append(line)
+        side = (image.entities["hemi"],) if image.is_on_surface else ()
+        cells.setdefault((key if set(table.columns) & {"session", "run"} else key[:2]) + side, []).append(line)
     repeated = [f"{_row_words(key)}: lines {_numbers(lines)}" for key, lines in cells.items() if len(lines) > 1]
     if repeated:
         apart = " and run" if "run" in table.columns else ""
@@ -186,7 +207,11 @@ def _check_rows_differ(table: MapsTable, images: Mapping[int, ImageFile]) -> Non
 
 def _row_words(key: Sequence[str]) -> str:
     subject, condition, *labels = key
-    pairs = zip(("ses", "run"), labels, strict=False)
+    sides = [label for label in labels[-1:] if len(labels) % 2]  # of a hemisphere, behind session and run or alone
+    pairs = [
+        *zip(("ses", "run"), labels[: len(labels) - len(sides)], strict=False),
+        *(("hemi", side) for side in sides),
+    ]
     return " ".join([f"sub-{subject}", condition, *(f"{name}-{label}" for name, label in pairs if label)])
 
 

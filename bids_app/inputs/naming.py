@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bids_app.console.text import listed, natural
 
@@ -28,6 +29,9 @@ OF_HALFPIPE = ("taskcontrast", "seed", "component", "contrast")
 # The extensions of images, in any case: those of CIFTI end like a volume's
 CIFTI = r"\.[a-z]*(conn|series|scalar|label|fan|fibersamp|fibertemp)\.nii"
 SURFACES = re.compile(rf"({CIFTI}|(\.[a-z]+)?\.gii)(\.gz)?$", re.I)
+# Maps of one hemisphere, among the files of surfaces: not its mesh, its labels or a time series
+HEMISPHERE_MAPS = (".gii", ".func.gii", ".shape.gii", ".gii.gz", ".func.gii.gz", ".shape.gii.gz")
+FREESURFER_MAPS = (".mgh", ".mgz")  # of a volume, or of a hemisphere where that is said
 VOLUMES = re.compile(r"\.nii(\.gz)?$", re.I)
 PAIR = re.compile(r"([0-9a-zA-Z]+)-(.+)")
 # Entities that no key of a name stands for: they are found otherwise, or mean something else in a filter.
@@ -43,9 +47,18 @@ class SourceDataset:
     description: dict[str, object]  # its dataset_description.json; empty for a --maps table
 
 
+class HemisphereFile(NamedTuple):
+    """The file of one hemisphere."""
+
+    side: str
+    """L or R."""
+    path: Path
+    relative_path: str
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image file and what its name says about it."""
+    """An image file, or the two files of a map on surfaces, and what the names say about it."""
 
     path: Path
     relative_path: str  # posix, from the root of its dataset
@@ -55,6 +68,18 @@ class ImageFile:
     stat: str | None
     space: str | None  # from the name, with its cohort; if the name has none, as declared by --space
     volume: int | None = None  # its number in a file that holds several, from 0
+    hemispheres: tuple[HemisphereFile, ...] = ()  # of a map on surfaces, left before right; path is the first of them
+
+    @property
+    def is_on_surface(self) -> bool:
+        """Whether it is a map of a hemisphere or of both."""
+        of_freesurfer = "hemi" in self.entities and self.path.name.lower().endswith(FREESURFER_MAPS)
+        return bool(self.hemispheres) or is_hemisphere_map(self.path.name) or of_freesurfer
+
+    @property
+    def files(self) -> tuple[HemisphereFile, ...]:
+        """All its files; of a volume one, of no hemisphere."""
+        return self.hemispheres or (HemisphereFile("", self.path, self.relative_path),)
 
     def label(self, entity: str) -> str | None:
         """Return the label of an entity, condition or stat; None if the name has none."""
@@ -123,6 +148,17 @@ def entity_of_key() -> dict[str, str]:
 def is_surface(path: str) -> bool:
     """Return whether a file is a surface or grayordinate image (GIFTI, CIFTI), by its name."""
     return SURFACES.search(path) is not None
+
+
+def is_hemisphere_map(path: str) -> bool:
+    """Return whether a file may be the map of one hemisphere (GIFTI), by its name."""
+    found = SURFACES.search(path)
+    return found is not None and found.group().casefold() in HEMISPHERE_MAPS
+
+
+def is_map_file(path: str) -> bool:
+    """Return whether maps are read from such files: volumes, and hemispheres."""
+    return is_volume(path) or is_hemisphere_map(path)
 
 
 def is_volume(path: str) -> bool:

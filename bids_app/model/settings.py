@@ -98,6 +98,15 @@ class ParametricSettings(Settings):
     """Smallest cluster that is kept, in voxels; descriptive only, without a p-value."""
 
 
+class TfceSettings(Settings):
+    """Exponents of threshold-free cluster enhancement."""
+
+    e: Annotated[float, Field(gt=0, le=10)]
+    """Of the extent."""
+    h: Annotated[float, Field(gt=0, le=10)]
+    """Of the height."""
+
+
 class PermutationSettings(Settings):
     """Familywise correction by permutation (including sign-flips)."""
 
@@ -116,6 +125,8 @@ class PermutationSettings(Settings):
     """Cluster-forming threshold as a t or F; if given, ClusterFormingP is not used."""
     connectivity: Literal[6, 18, 26] = 26
     """Neighbours of a voxel: those that share a face (6), also an edge (18), also a corner (26)."""
+    tfce: Annotated[TfceSettings | None, Field(alias="TFCE", title="TFCE")] = None
+    """Exponents of TFCE; null: E 0.5 and H 2 for voxels, whose extents are counted, E 1 and H 2 on surfaces."""
     shuffle: Literal["auto", "sign-flip", "permute", "within", "free"] = "auto"
     """What is permuted: signs, whole subjects, cells within subjects, all maps; "auto" follows from the hypothesis."""
     exchangeability_blocks: Text | None = None

@@ -17,6 +17,8 @@ from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Shuffles
 from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.tfce import default_exponents
+from bids_app.spaces.tree_kernels import Exponents
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,10 @@ def _plan(
     assert asked is not None
     forming = (asked.cluster_forming_p, asked.cluster_forming_t)
     try:
-        enhancements = choose_enhancements(asked.statistics, domain, test, forming, on_z=len(together) > 1)
+        on_z = len(together) > 1
+        enhancements = choose_enhancements(
+            asked.statistics, domain, test, forming, on_z=on_z, exponents=_exponents(asked, domain)
+        )
     except ModelError as error:
         raise ModelError(f"{node.where}: Permutation.ClusterFormingT: {error}") from error
     sides = [(each.contrast.test, each.contrast.sided) for each in together]
@@ -79,6 +84,11 @@ def _plan(
     except ModelError as error:
         raise ModelError(f"{node.where}: Permutation: {error}") from error
     return Plan(test, shuffles, enhancements)
+
+
+def _exponents(asked: PermutationSettings, domain: SpatialDomain) -> Exponents:
+    """Return the exponents of TFCE: those asked for, otherwise those for the sizes of the domain."""
+    return Exponents(asked.tfce.e, asked.tfce.h) if asked.tfce else default_exponents(domain.size_unit)
 
 
 def is_across(asked: PermutationSettings, design: Design) -> bool:

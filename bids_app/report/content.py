@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from bids_app.console.text import in_elements
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
@@ -269,6 +270,12 @@ class Page:
     def notes(self) -> tuple[str, ...]:
         """Lines of the log about the models."""
         return tuple(dict.fromkeys(note for run in self.runs for note in run.notes))
+
+
+def in_words_of(nodes: Sequence[NodeSection], text: str) -> str:
+    """Return a text about the voxels of nodes as one about vertices, where all their maps are on surfaces."""
+    elements = {node.facts.element for node in nodes}
+    return in_elements(text, elements.pop()) if len(elements) == 1 else text
 
 
 def contrast_section(

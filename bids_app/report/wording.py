@@ -45,13 +45,20 @@ def threshold_words(inference: CorrectedMap, fit: ContrastFit) -> str:
     """Return what a value had to reach, in the unit of the correction; empty where it differs between voxels."""
     if inference.threshold is None:
         return ""
-    return METHODS[inference.method].words.threshold.format(
+    return of_sizes(METHODS[inference.method].words.threshold, inference).format(
         statistic=maximised_words(inference, fit.contrast),
         relation=">" if inference.null is not None else "\N{GREATER-THAN OR EQUAL TO}",
         value=inference.threshold,
         whole=math.floor(inference.threshold),
         of_z=" of z" if inference.is_across else "",
     )
+
+
+def of_sizes(words: str, inference: CorrectedMap) -> str:
+    """Return words on the sizes of clusters in their unit: voxels are counted, on surfaces they are areas."""
+    if inference.null is None or inference.null.connectivity is not None:
+        return words
+    return words.replace("{whole:.0f} voxels", "{value:,.4g} mm2").replace("(voxels)", "(mm2)")
 
 
 def sided_words(contrast: Contrast) -> str:
@@ -79,7 +86,9 @@ def maximised_words(inference: CorrectedMap, contrast: Contrast) -> str:
 
 def null_title(inference: CorrectedMap, contrast: Contrast) -> str:
     """Return the name of what was maximised."""
-    return METHODS[inference.method].words.null_title.format(statistic=maximised_words(inference, contrast))
+    return of_sizes(METHODS[inference.method].words.null_title, inference).format(
+        statistic=maximised_words(inference, contrast)
+    )
 
 
 def number_words(value: float) -> str:

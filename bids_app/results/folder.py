@@ -18,6 +18,7 @@ from bids_app.runtime.locks import abandoned_parts, is_note
 
 log = logging.getLogger("bids_app")
 
+ENTITIES = ("task", "hemi", "space", "res")  # that stand before a name, in the order of BIDS
 LARGEST_MANIFEST = 10_000_000  # bytes; that of 200 contrasts has one
 
 
@@ -54,9 +55,10 @@ class NodeFolder:
         """List of the files that runs of this app wrote into the folder, or were about to write."""
         return self.path / ".written.txt"
 
-    def file(self, name: str) -> Path:
-        """Path of a file; the shared entities go before its name."""
-        prefix = "".join(f"{key}-{self.entities[key]}_" for key in ("task", "space", "res") if key in self.entities)
+    def file(self, name: str, **more: str) -> Path:
+        """Path of a file; the shared entities, and more of its own such as the hemisphere, go before its name."""
+        entities = {**self.entities, **more}
+        prefix = "".join(f"{key}-{entities[key]}_" for key in ENTITIES if key in entities)
         return self.path / plain(prefix + name)
 
     def figure(self, stem: str, name: str, kind: str = "png") -> Path:

@@ -54,7 +54,7 @@ def summarise(inputs: InputMaps, maps: MaskedMaps, part: tuple[str, ...] = ()) -
 
 
 def count_files(files: pd.DataFrame) -> pd.DataFrame:
-    """Return the number of files of every subject and condition.
+    """Return the number of files of every subject and condition; those of both hemispheres count as one.
 
     Parameters
     ----------
@@ -64,5 +64,7 @@ def count_files(files: pd.DataFrame) -> pd.DataFrame:
     -------
     (n_subjects, n_conditions), in the order in which they first occur
     """
+    if "hemi" in files:  # two files of one map
+        files = files[files["hemi"] == files["hemi"].iloc[0]]
     counts = files.groupby(["participant_id", "condition"], sort=False).size().unstack(fill_value=0)
     return counts.loc[files["participant_id"].unique(), files["condition"].unique()]

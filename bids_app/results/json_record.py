@@ -24,6 +24,7 @@ from bids_app.errors import Warned
 Json = Any
 Loaders = Mapping[type, Callable[[Json], Mapping[str, Any]]]
 
+IF_PRESENT = {"kept": "if present"}  # metadata of a field that is left out of a record where it is None
 SMALL = 64  # entries of an array up to which people can read it
 
 
@@ -55,7 +56,11 @@ def encode(value: object, leave_out: Mapping[type, Collection[str]] = MappingPro
         return {"columns": list(value.columns), "index": list(value.index), "rows": rows}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         left_out = leave_out.get(type(value), ())
-        kept = (field.name for field in dataclasses.fields(value) if field.name not in left_out)
+        kept = (
+            field.name
+            for field in dataclasses.fields(value)
+            if field.name not in left_out and not (field.metadata == IF_PRESENT and getattr(value, field.name) is None)
+        )
         return {name: encode(getattr(value, name), leave_out) for name in kept}
     if isinstance(value, Mapping):
         return {str(key): encode(entry, leave_out) for key, entry in value.items()}

@@ -32,9 +32,9 @@ class NodeWriter:
         """task, space, res where all maps share them."""
         return self.paths.entities
 
-    def file(self, name: str) -> Path:
-        """Path of a file; the shared entities go before its name."""
-        return self.paths.file(name)
+    def file(self, name: str, **more: str) -> Path:
+        """Path of a file; the shared entities, and more of its own, go before its name."""
+        return self.paths.file(name, **more)
 
     def has_written(self, path: Path) -> bool:
         """Whether a file is one of this run."""

@@ -10,7 +10,8 @@ import io
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.arrays import Booleans, Floats
+from bids_app.arrays import Floats
 from bids_app.console.text import file_label
 from bids_app.design.contrasts import Contrast
 from bids_app.errors import DataError, MissingPathError, OutputError
@@ -32,19 +33,23 @@ from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan
 from bids_app.results.folder import NodeFolder
 from bids_app.results.json_record import Json, Loaders, decode
-from bids_app.results.names import map_names, run_record
+from bids_app.results.map_files import MapFolder, damaged, read_bytes, reading
+from bids_app.results.names import MESH, map_names, run_record
 from bids_app.results.record import ANALYSIS, FORMAT, find_run_record
 from bids_app.results.values import NodeFacts, Picture, Results, RunFacts
 from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.domain import SpatialDomain
-from bids_app.spaces.image_files import UNREADABLE, open_image
+from bids_app.spaces.frame import VolumeFrame
+from bids_app.spaces.surface import SurfaceFrame
+from bids_app.spaces.surface_files import read_mesh
+from bids_app.spaces.volume import read_volume
 from bids_app.statistics.fit import ContrastFit
 
 # What a record that is none of ours raises; names in it that lead elsewhere count as damage too
 UNDECODED = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, OutputError, zlib.error)
 
-TEXTS = ("peak_id", *ATLASES)  # columns of tables
-WHOLE_NUMBERS = ("cluster_id", "extent_voxels")
+TEXTS = ("peak_id", "hemi", *ATLASES)  # columns of tables
+WHOLE_NUMBERS = ("cluster_id", "extent_voxels", "extent_vertices", "extent_parcels", "peak_vertex", "peak_element")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,12 @@ class SavedNode:
     spec: NodeSpec
     record: NodeRecord
     folder: NodeFolder
-    mask: Booleans
-    """(i, j, k)."""
+    domain: SpatialDomain
+
+    @property
+    def maps(self) -> MapFolder:
+        """What reads its maps."""
+        return MapFolder(self.folder, self.domain)
 
 
 def read_record(output_dir: Path, folder: Path) -> NodeRecord:
@@ -103,7 +112,7 @@ def read_record(output_dir: Path, folder: Path) -> NodeRecord:
             read_picture(NodeFolder(output_dir, facts.name, facts.entities), picture)  # one that lacks is told first
         return NodeRecord(facts, content["Contrasts"], analysis)
     except UNDECODED as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _read_run(output_dir: Path, node: str) -> tuple[RunFacts, str]:
@@ -122,7 +131,7 @@ def _read_run(output_dir: Path, node: str) -> tuple[RunFacts, str]:
         if run.run != path.parent.name:  # whose other files are read
             raise ValueError(f"it is of the run {run.run}")
     except UNDECODED as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return run, analysis
 
 
@@ -134,15 +143,39 @@ def read_picture(folder: NodeFolder, picture: Picture) -> bytes:
     MissingPathError, DataError
         When it is absent or cannot be read.
     """
-    return _bytes(folder.figure("", picture.name))
+    return read_bytes(folder.figure("", picture.name))
 
 
-def read_mask(folder: NodeFolder) -> Booleans:
-    """Read the analysis mask, (i, j, k)."""
-    return np.asarray(_volume(folder.file("desc-analysis_mask.nii.gz")) > 0)
+def read_domain(folder: NodeFolder, facts: NodeFacts, connectivity: int) -> SpatialDomain:
+    """Make the domain of a node again from its analysis mask, and from the meshes of surfaces.
+
+    Parameters
+    ----------
+    folder, facts : of the node
+    connectivity : neighbours of a voxel
+
+    Raises
+    ------
+    MissingPathError, DataError
+        When a file is absent or damaged.
+    """
+    if facts.affine is not None:
+        volume = reading(folder.file("desc-analysis_mask.nii.gz"), read_volume)
+        frame = VolumeFrame.of(volume.data.shape, facts.affine)
+        return frame.domain(volume.data.ravel() > 0, connectivity)
+    if facts.surface is None:
+        raise damaged(folder.record, ValueError("it names neither a grid nor surfaces"))
+    about = facts.surface
+    paths = [folder.file(MESH, hemi=side) for side in about.sides]
+    found = [reading(path, partial(read_mesh, side=side)) for side, path in zip(about.sides, paths, strict=True)]
+    meshes = [replace(mesh, source=words) for mesh, words in zip(found, about.meshes, strict=True)]
+    bare = SurfaceFrame(about.sides, tuple(mesh.n_vertices for mesh in meshes))
+    surfaces = bare.with_meshes(meshes, in_mni305=about.in_mni305)
+    everything = surfaces.domain(np.ones(surfaces.n_rows, np.bool_))
+    return surfaces.domain(MapFolder(folder, everything).read("desc-analysis_mask") > 0)
 
 
-def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, domain: SpatialDomain) -> Results:
+def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None) -> Results:
     """Read everything about one contrast.
 
     Parameters
@@ -150,7 +183,6 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, domain:
     node : SavedNode
     contrast : Contrast
     plan : its shuffles, made again from the seed; None without any
-    domain : of the maps
 
     Raises
     ------
@@ -164,7 +196,7 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, domain:
     try:
         fit = _read_fit(node, contrast, record["fit"], stem)
         null = None if plan is None or record["null"] is None else _read_null(node, plan, record["null"], stem)
-        inferences = tuple(_read_inference(node, fit, null, kept, domain) for kept in record["inferences"])
+        inferences = tuple(_read_inference(node, fit, null, kept) for kept in record["inferences"])
         tables = tuple(
             _read_tables(node.folder, f"{stem}_desc-{inference.method}", kept)
             for inference, kept in zip(inferences, record["tables"], strict=True)
@@ -176,7 +208,7 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None, domain:
         }
         results: Results = decode(Results, record, load)
     except UNDECODED as error:
-        raise _damaged(where, error) from error
+        raise damaged(where, error) from error
     return results
 
 
@@ -186,10 +218,10 @@ def _read_fit(node: SavedNode, contrast: Contrast, kept: Json, stem: str) -> Con
     optional = {"effect", "variance", "effect_size", "epsilon", "df_of_voxel"}
     maps: dict[str, Any] = {}
     for name, stat in map_names(contrast, size).items():
-        path = node.folder.file(f"{stem}_stat-{stat}_statmap.nii.gz")
-        maps[name] = None if name in optional and not path.exists() else _values(path, node.mask)
-    limits = [node.folder.file(f"{stem}_stat-{size}_desc-{side}95_statmap.nii.gz") for side in ("lower", "upper")]
-    interval = tuple(_values(path, node.mask) for path in limits) if limits[0].exists() else None
+        written = f"{stem}_stat-{stat}_statmap"
+        maps[name] = None if name in optional and not node.maps.has(written) else node.maps.read(written)
+    limits = [f"{stem}_stat-{size}_desc-{side}95_statmap" for side in ("lower", "upper")]
+    interval = tuple(map(node.maps.read, limits)) if node.maps.has(limits[0]) else None
     given = {"contrast": contrast, "effect_size_interval": interval, **maps}
     fit: ContrastFit = decode(ContrastFit, kept, {ContrastFit: lambda _: given})
     return fit
@@ -204,7 +236,7 @@ def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistri
             f"{path}: {len(table)} rows; expected {plan.shuffles.n_shuffles}, one for each shuffle that the model asks "
             "for. The file is not of this run: run the analysis again."
         )
-    logp = _values(node.folder.file(f"{stem}_stat-logp_desc-voxelUncorrected_statmap.nii.gz"), node.mask)
+    logp = node.maps.read(f"{stem}_stat-logp_desc-voxelUncorrected_statmap")
     given = {
         "shuffles": plan.shuffles,
         "maxima": {str(key): table[key].to_numpy(np.float64) for key in table},
@@ -216,21 +248,19 @@ def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistri
     return null
 
 
-def _read_inference(
-    node: SavedNode, fit: ContrastFit, null: NullDistribution | None, kept: Json, domain: SpatialDomain
-) -> CorrectedMap:
+def _read_inference(node: SavedNode, fit: ContrastFit, null: NullDistribution | None, kept: Json) -> CorrectedMap:
     """Read one corrected map: p of the shuffles from its map, parametric p from the uncorrected ones."""
     method, stem = kept["method"], f"contrast-{fit.contrast.label}"
-    shown = node.folder.file(f"{stem}_stat-{fit.contrast.test}_desc-{method}Thresh_statmap.nii.gz")
-    given: dict[str, Any] = {"significant": _values(shown, node.mask) != 0, "null": None}
+    shown = node.maps.read(f"{stem}_stat-{fit.contrast.test}_desc-{method}Thresh_statmap")
+    given: dict[str, Any] = {"significant": shown != 0, "null": None}
     row = METHODS[method]
     if row.follows_from_fit:
         asked = ParametricSettings.model_validate({"Correction": row.option, "Alpha": kept["alpha"]})
-        result = row.correct(Evidence(fit, domain), asked)
+        result = row.correct(Evidence(fit, node.domain), asked)
         assert isinstance(result, CorrectedMap)
         given["p"] = result.p
     else:
-        given["p"] = _p_of(_values(node.folder.file(f"{stem}_stat-logp_desc-{method}_statmap.nii.gz"), node.mask))
+        given["p"] = _p_of(node.maps.read(f"{stem}_stat-logp_desc-{method}_statmap"))
         given["null"] = null
     inference: CorrectedMap = decode(CorrectedMap, kept, {CorrectedMap: lambda _: given})
     return inference
@@ -252,26 +282,9 @@ def _read_tables(folder: NodeFolder, stem: str, kept: Json) -> ResultTables:
     return tables
 
 
-def _values(path: Path, mask: Booleans) -> Floats:
-    """Read a map inside the mask, (n_voxels,), in double precision."""
-    volume = _volume(path)
-    if volume.shape != mask.shape:
-        raise DataError(f"{path}: {volume.shape} voxels; expected those of the analysis mask, {mask.shape}.")
-    return volume[mask].astype(np.float64)
-
-
-def _volume(path: Path) -> NDArray[Any]:
-    if not path.is_file():
-        _bytes(path)  # says what is missing
-    try:
-        return np.asarray(open_image(path).image.dataobj)
-    except (DataError, *UNREADABLE) as error:
-        raise _damaged(path, error) from error
-
-
 def _table(path: Path) -> pd.DataFrame:
     """Read a TSV file, compressed where its name ends in .gz."""
-    content = _bytes(path)
+    content = read_bytes(path)
     try:
         text = gzip.decompress(content) if path.name.endswith(".gz") else content
         if not text.endswith(b"\n"):
@@ -280,7 +293,7 @@ def _table(path: Path) -> pd.DataFrame:
         table = pd.read_csv(io.BytesIO(text), sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False)
         return table.assign(**{str(name): _numbers(str(name), table[name]) for name in table if name not in TEXTS})
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _numbers(name: str, column: pd.Series[str]) -> NDArray[Any]:
@@ -291,26 +304,9 @@ def _numbers(name: str, column: pd.Series[str]) -> NDArray[Any]:
 
 def _parsed(path: Path) -> Json:
     try:
-        return json.loads(_bytes(path))
+        return json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, error) from error
-
-
-def _bytes(path: Path) -> bytes:
-    """Read a file; what is missing is named."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingPathError(
-            f"{path} is missing, which the report is made from. Put it back, or run the analysis again."
-        ) from error
-    except OSError as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    return DataError(f"{path}: cannot be read ({reason}). The file is damaged: run the analysis again.")
+        raise damaged(path, error) from error
 
 
 def _p_of(logp: Floats) -> Floats:

@@ -141,6 +141,8 @@ def _unit(inference: CorrectedMap, fit: ContrastFit) -> str:
     """Return what the critical value is a value of."""
     tested = {"two": "|t|", "positive": "t", "negative": "-t"}[fit.contrast.sided] if fit.contrast.test == "t" else "F"
     unit = METHODS[inference.method].words.unit
+    if unit == "voxels" and inference.null is not None and inference.null.connectivity is None:
+        unit = "mm2"  # the sizes of clusters on surfaces are areas
     return unit.format(statistic="z", of_z=" of z") if inference.is_across else unit.format(statistic=tested, of_z="")
 
 

@@ -7,7 +7,7 @@ and the words are kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,8 @@ from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.result_tables import ResultTables
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.results.input_summary import InputSummary
+from bids_app.results.json_record import IF_PRESENT
+from bids_app.spaces.domain import Element
 from bids_app.statistics.condition_means import PeakMeans
 from bids_app.statistics.diagnostics import Diagnostics
 from bids_app.statistics.fit import ContrastFit
@@ -87,6 +89,18 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SurfaceFacts:
+    """What the maps of a node lie on, where that is no grid; the meshes themselves are files beside the maps."""
+
+    sides: tuple[str, ...]
+    """L, R."""
+    meshes: tuple[str, ...]
+    """What the mesh of each hemisphere is."""
+    in_mni305: bool
+    """Whether the meshes are in the millimetres of MNI305."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What the page shows of a node besides its contrasts."""
 
@@ -96,8 +110,8 @@ class NodeFacts:
     """task, space, res where all maps share them."""
     design: Design
     inputs: InputSummary
-    affine: NDArray[np.float64]
-    """(4, 4) voxel index to mm."""
+    affine: NDArray[np.float64] | None
+    """(4, 4) voxel index to mm; None for maps on surfaces."""
     uses_mni: bool
     """Whether labels and MNI background are used."""
     space_note: str
@@ -109,3 +123,10 @@ class NodeFacts:
     """Lines of the log about the model and its tests."""
     has_nilearn: bool = False
     """Whether nilearn's own report, which only the input has, is there: figures/nilearn.html."""
+    surface: SurfaceFacts | None = field(default=None, metadata=IF_PRESENT)
+    """What the hemispheres are; None for volumes."""
+
+    @property
+    def element(self) -> Element:
+        """What the maps consist of."""
+        return "vertex" if self.surface else "voxel"

@@ -18,11 +18,12 @@ from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.familywise_p import uncorrected_p
 from bids_app.inference.result_tables import ResultTables, described
 from bids_app.inputs.choose_and_order_maps import InputMaps
-from bids_app.inputs.map_reader import MaskedMaps
+from bids_app.inputs.map_reader import BeforeModel, MaskedMaps
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import Shuffles
-from bids_app.results.files import Json, write_image, write_table
-from bids_app.results.names import map_names, type_on_disk
+from bids_app.results.files import Json, replacing, write_table
+from bids_app.results.map_files import MapWriter
+from bids_app.results.names import MESH, map_names, type_on_disk
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.sidecars import (
     INTERVALS,
@@ -40,7 +41,8 @@ from bids_app.results.sidecars import (
     of_effect_size,
 )
 from bids_app.spaces.image_pairs import is_pair
-from bids_app.spaces.volume import unmask
+from bids_app.spaces.surface import SurfaceDomain
+from bids_app.spaces.surface_files import mesh_bytes
 from bids_app.statistics.condition_means import (
     Group,
     adjustment_words,
@@ -53,9 +55,16 @@ from bids_app.statistics.condition_means import (
 )
 from bids_app.statistics.fit import ContrastFit
 
+AREAS = ("mm2",)  # units of the sizes of clusters in null distributions; voxels are counted
+FURTHER_COLUMNS = {
+    "hemi": "Hemisphere of the file, of a map on surfaces",
+    "volume": "Number of the map in a file that holds several, from 0",
+}
 
-def write_inputs(folder: NodeWriter, inputs: InputMaps, maps: MaskedMaps, tests: Sequence[ContrastTest]) -> None:
-    """Write the table of input files, with checksums, and the analysis mask."""
+
+def write_inputs(out: MapWriter, inputs: InputMaps, maps: MaskedMaps, tests: Sequence[ContrastTest]) -> None:
+    """Write the table of input files, with checksums, the analysis mask, and the meshes of surfaces."""
+    folder = out.folder
     table = pd.DataFrame(
         {
             "participant_id": inputs.files["participant_id"],
@@ -64,7 +73,7 @@ def write_inputs(folder: NodeWriter, inputs: InputMaps, maps: MaskedMaps, tests:
                 f"bids:{name}:{path}" if name else path
                 for name, path in zip(inputs.files["dataset"], inputs.files["relative_path"], strict=True)
             ],
-            **_volumes(inputs),
+            **_further(inputs),
             "sha256": [maps.checksums[path] for path in inputs.files["path"]],
             "dropped": [
                 _dropped_from(subject.removeprefix("sub-"), condition, tests)
@@ -78,25 +87,41 @@ def write_inputs(folder: NodeWriter, inputs: InputMaps, maps: MaskedMaps, tests:
         "participant_id": "Subject",
         "condition": "Condition, as the model spells it",
         "path": "BIDS URI of the map",
-        **dict.fromkeys(_volumes(inputs), "Number of the map in a file that holds several, from 0"),
+        **{name: FURTHER_COLUMNS[name] for name in _further(inputs)},
         "sha256": f"Checksum of the file{_of_pairs(inputs)}",
         "dropped": "no, or the contrasts that would use the map and go without it, because another of the subject's is "
         "missing",
     }
     folder.sidecar(path, {"Description": "First-level maps read", **_described(columns)})
-    path = folder.keep(folder.file("desc-analysis_mask.nii.gz"))
-    write_image(path, maps.mask.astype(np.uint8), maps.affine, mni=_is_mni(folder.entities, maps))
-    content = {"Description": "Voxels analysed", "Type": "Brain", "NumberOfVoxels": int(maps.mask.sum())}
+    several = out.domain.plural.capitalize()
+    content: Json = {"Description": f"{several} analysed", "Type": "Brain"}
+    content |= {f"NumberOf{several}": out.domain.n_elements}
     content |= {"GivenMasks": list(maps.masks)} if maps.masks else {}
     lost = {f"sub-{subject}": n for subject, n in maps.n_lost.items() if n}
-    folder.sidecar(path, content | ({"VoxelsMissingBySubject": lost} if lost else {}))
+    content |= {f"{several}MissingBySubject": lost} if lost else {}
+    out.write("desc-analysis_mask", np.ones(out.domain.n_elements, np.uint8), content)
+    if isinstance(out.domain, SurfaceDomain):
+        _write_meshes(out, out.domain)
 
 
-def _volumes(inputs: InputMaps) -> dict[str, list[str]]:
-    """Return the column that tells volumes of a file apart; none where every map is a file."""
-    if "volume" not in inputs.files:
-        return {}
-    return {"volume": ["n/a" if number is None else str(number) for number in inputs.files["volume"]]}
+def _write_meshes(out: MapWriter, domain: SurfaceDomain) -> None:
+    """Write the meshes that gave neighbours and areas, by which results can be looked at and the report made again."""
+    for mesh in domain.frame.meshes:
+        path = out.folder.keep(out.folder.file(MESH, hemi=mesh.side))
+        with replacing(path) as temporary:
+            temporary.write_bytes(mesh_bytes(mesh))
+        about = "Mesh that gave the neighbours of vertices and their areas"
+        out.folder.sidecar(path, {"Description": about, "Source": mesh.source, "NumberOfVertices": mesh.n_vertices})
+
+
+def _further(inputs: InputMaps) -> dict[str, list[str]]:
+    """Return the columns that tell volumes of a file and files of hemispheres apart; none where every map is a file."""
+    files = inputs.files
+    return {
+        name: ["n/a" if entry is None else str(entry) for entry in files[name]]
+        for name in FURTHER_COLUMNS
+        if name in files
+    }
 
 
 def _of_pairs(inputs: InputMaps) -> str:
@@ -138,15 +163,15 @@ def write_design(
     folder.sidecar(path, {"Description": "Contrasts tested", **_described(CONTRAST_COLUMNS)})
 
 
-def write_conditions(folder: NodeWriter, maps: MaskedMaps, design: Design) -> None:
+def write_conditions(out: MapWriter, maps: MaskedMaps, design: Design) -> None:
     """Write the mean of every condition and its standard error, over groups that weigh alike and over each group."""
     if alike := groups_alike(design):
-        _write_group(folder, maps, design, alike, "")
+        _write_group(out, maps, design, alike, "")
     for group in find_groups(design):
-        _write_group(folder, maps, design, (group,), f"_desc-{group.label}")
+        _write_group(out, maps, design, (group,), f"_desc-{group.label}")
 
 
-def _write_group(folder: NodeWriter, maps: MaskedMaps, design: Design, groups: Sequence[Group], desc: str) -> None:
+def _write_group(out: MapWriter, maps: MaskedMaps, design: Design, groups: Sequence[Group], desc: str) -> None:
     n_cells = len(design.cells)
     means, errors = condition_maps(maps.values, design.row_of_map, *groups)
     words, over = error_words(n_cells), over_words(groups)
@@ -155,17 +180,16 @@ def _write_group(folder: NodeWriter, maps: MaskedMaps, design: Design, groups: S
     means, errors = np.nan_to_num(means), np.nan_to_num(errors)
     named = [group.name for group in groups if group.name]
     about: Json = {"Group": named[0]} if len(named) == 1 else {"Groups": named} if named else {}
-    about = {**about, **_about_before(maps)}
+    about = {**about, **_about_before(maps.before)}
     for number, (condition, label) in enumerate(zip(design.cells, numbered_labels(design.cells), strict=True)):
         for stat, values, what in (
             ("mean", means[number], f"Mean over {over}"),
             ("sem", errors[number], f"{words[0].upper()}{words[1:]} of the mean over {over}"),
         ):
-            path = folder.keep(folder.file(f"condition-{label}_stat-{stat}{desc}_statmap.nii.gz"))
-            volume = unmask(values.astype(type_on_disk(f"stat-{stat}", values)), maps.mask)
-            write_image(path, volume, maps.affine, mni=_is_mni(folder.entities, maps))
-            content = {"Description": f"{what}. {more}".removesuffix(". "), "Condition": condition}
-            folder.sidecar(path, content | {"NumberOfSubjects": sum(len(group.rows) for group in groups)} | about)
+            content: Json = {"Description": f"{what}. {more}".removesuffix(". "), "Condition": condition}
+            content |= {"NumberOfSubjects": sum(len(group.rows) for group in groups)} | about
+            values = values.astype(type_on_disk(f"stat-{stat}", values))
+            out.write(f"condition-{label}_stat-{stat}{desc}_statmap", values, content)
 
 
 CONTRAST_COLUMNS = {
@@ -217,22 +241,19 @@ def contrast_table(tests: Sequence[ContrastTest], shuffles: Sequence[Shuffles | 
 
 
 def write_contrast(
-    folder: NodeWriter,
-    maps: MaskedMaps,
+    out: MapWriter,
+    before: BeforeModel,
     fit: ContrastFit,
     null: NullDistribution | None,
     results: Sequence[tuple[CorrectedMap, ResultTables]],
 ) -> None:
     """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima."""
-    about = about_contrast(fit) | _about_before(maps)
+    about = about_contrast(fit) | _about_before(before)
     stem = f"contrast-{fit.contrast.label}"
 
     def write(name: str, values: NDArray[np.float64], content: Json, outside: float = 0.0) -> None:
         """One statistic map with its sidecar."""
-        path = folder.keep(folder.file(f"{stem}_{name}_statmap.nii.gz"))
-        volume = unmask(values.astype(type_on_disk(name, values)), maps.mask, outside)
-        write_image(path, volume, maps.affine, mni=_is_mni(folder.entities, maps))
-        folder.sidecar(path, content | about)
+        out.write(f"{stem}_{name}_statmap", values.astype(type_on_disk(name, values)), content | about, outside)
 
     size = fit.effect_size_name
     for stat, values in _statistics(fit):
@@ -244,7 +265,7 @@ def write_contrast(
         write(f"stat-{size}_desc-{limit}95", values, {"Description": words} | about_effect_size(fit))
     if null:
         as_z = any(inference.is_across for inference, _ in results)
-        _write_null(folder, stem, null, about, as_z=as_z)
+        _write_null(out, stem, null, about, as_z=as_z)
         p = uncorrected_p(null)
         write("stat-logp_desc-voxelUncorrected", -np.log10(p), about_logp(VOXEL_UNCORRECTED) | about_shuffles(null))
         if "tfce" in null.observed:
@@ -267,19 +288,19 @@ def write_contrast(
         content = {"Description": f"{fit.contrast.test} where significant by {said.p}, 0 elsewhere"}
         thresholded = np.where(inference.significant, fit.statistic, 0.0)
         write(f"stat-{fit.contrast.test}_desc-{inference.method}Thresh", thresholded, content | of_method)
-        _write_tables(folder, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
+        _write_tables(out, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
 
 
-def _about_before(maps: MaskedMaps) -> Json:
+def _about_before(before: BeforeModel) -> Json:
     """Return the sidecar fields of what was done to the maps before the model; none where nothing was."""
-    fwhm = {"SmoothingFWHM": maps.before.fwhm_mm} if maps.before.fwhm_mm else {}
-    return fwhm | ({"SubtractedFromMaps": maps.before.against} if maps.before.against else {})
+    fwhm = {"SmoothingFWHM": before.fwhm_mm} if before.fwhm_mm else {}
+    return fwhm | ({"SubtractedFromMaps": before.against} if before.against else {})
 
 
-def _is_mni(entities: Mapping[str, str], maps: MaskedMaps) -> bool:
+def is_mni152(entities: Mapping[str, str], *, has_position: bool) -> bool:
     """Return whether headers may have the code of MNI152: other templates of the MNI have none, nor have guesses."""
     space = entities.get("space", "")
-    return maps.has_position and (space == "MNI" or space.startswith("MNI152"))
+    return has_position and (space == "MNI" or space.startswith("MNI152"))
 
 
 def _described(columns: Mapping[str, str]) -> Json:
@@ -293,8 +314,8 @@ def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
     return ((stat, values) for stat, values in named if values is not None)
 
 
-def _write_null(folder: NodeWriter, stem: str, null: NullDistribution, about: Json, *, as_z: bool) -> None:
-    path = folder.keep(folder.file(f"{stem}_desc-null_maxima.tsv.gz"))
+def _write_null(out: MapWriter, stem: str, null: NullDistribution, about: Json, *, as_z: bool) -> None:
+    path = out.folder.keep(out.folder.file(f"{stem}_desc-null_maxima.tsv.gz"))
     write_table(path, pd.DataFrame(null.maxima))
     columns = {
         "voxel": "Largest statistic of the shuffle towards the tested side",
@@ -307,16 +328,18 @@ def _write_null(folder: NodeWriter, stem: str, null: NullDistribution, about: Js
         "Description": f"Maxima over the analysis mask, a row per shuffle, the first being the observed{unit}"
     }
     used = {name: text for name, text in columns.items() if name in null.maxima}
-    folder.sidecar(path, description | _described(used) | about | about_shuffles(null) | about_forming(null))
+    if out.domain.size_unit in AREAS and "clusterSize" in used:
+        used["clusterSize"] = f"Size of its largest cluster, in {out.domain.size_unit}"
+    out.sidecar(path, description | _described(used) | about | about_shuffles(null) | about_forming(null))
 
 
-def _write_tables(folder: NodeWriter, stem: str, inference: CorrectedMap, tables: ResultTables, about: Json) -> None:
+def _write_tables(out: MapWriter, stem: str, inference: CorrectedMap, tables: ResultTables, about: Json) -> None:
     for kind, table in (("clusters", tables.clusters), ("peaks", tables.peaks)):
-        path = folder.keep(folder.file(f"{stem}_{kind}.tsv"))
+        path = out.folder.keep(out.folder.file(f"{stem}_{kind}.tsv"))
         write_table(path, table)
         columns = {str(name): described(str(name)) for name in table.columns}
         content = {
             "Description": f"{kind.capitalize()} of the map of {METHODS[inference.method].words.p}",
             "ClustersLeftOut": tables.n_left_out,
         }
-        folder.sidecar(path, content | _described(columns) | about)
+        out.sidecar(path, content | _described(columns) | about)

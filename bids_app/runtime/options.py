@@ -43,6 +43,8 @@ class RunOptions:
     """Values of a mask image, such as the labels of an atlas, that are inside."""
     resample_mask: bool = False
     """Whether a mask on another grid is brought to that of the maps by nearest neighbour."""
+    surface: tuple[tuple[str, Path], ...] = ()
+    """L or R, and the file of the mesh that maps on surfaces lie on."""
     n_jobs: int = 1
     """Threads that compute and read, and processes that draw."""
     mem_mb: int | None = None
@@ -91,6 +93,7 @@ def command_line(options: RunOptions, table: Path | None = None) -> str:
     words += [] if options.mask_threshold is None else ["--mask-threshold", f"{options.mask_threshold!r}"]
     words += ["--mask-label", *options.mask_label] if options.mask_label else []
     words += ["--resample-mask"] if options.resample_mask else []
+    words += ["--surface", *(f"{side}={path}" for side, path in options.surface)] if options.surface else []
     words += ["--random-seed", options.random_seed]
     if options.reports_only:
         words = ["bids-grouplevel", options.bids_dir, options.output_dir, "group", "--reports-only"]

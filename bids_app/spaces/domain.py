@@ -7,6 +7,7 @@ vertices or parcels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,21 @@ Element = Literal["voxel", "vertex", "parcel"]
 SizeUnit = Literal["mm3", "mm2", "1"]
 
 PLURALS: dict[Element, str] = {"voxel": "voxels", "vertex": "vertices", "parcel": "parcels"}
+ENDINGS: dict[Element, str] = {"voxel": ".nii.gz", "vertex": ".func.gii", "parcel": ".tsv"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """One of the files that a map is written as."""
+
+    entities: Mapping[str, str]
+    """What its name says beside that of the map, such as the hemisphere."""
+    ending: str
+    """Of its name, such as .nii.gz."""
+    elements: slice
+    """Which elements of the map it holds."""
+    domain: SpatialDomain
+    """Of these elements, which writes and reads the file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -109,6 +125,15 @@ class SpatialDomain(ABC):
         values : (n_elements,)
         outside : value of what the file holds beside the elements
         """
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The files that a map is written as: one, unless the kind of space has more."""
+        return (Piece({}, ENDINGS[self.element], slice(None), self),)
+
+    def names_of(self, elements: NDArray[np.integer]) -> dict[str, NDArray[np.generic]]:  # noqa: ARG002
+        """Return what tables say of elements beside their places: column -> (n,); most kinds have nothing to add."""
+        return {}
 
     def nearest(self, place_mm: Floats) -> int:
         """Return the element whose centre is nearest to a place, (3,); of equally near ones the first.

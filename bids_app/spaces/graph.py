@@ -36,6 +36,8 @@ class GraphDomain(SpatialDomain):
     """The same neighbours as compressed rows."""
     inside: Booleans
     """(n_rows,) which rows of a file are the elements."""
+    about: tuple[tuple[str, str], ...] = ()
+    """What GIFTI files say of themselves: keys and values."""
 
     @classmethod
     def from_adjacency(
@@ -123,15 +125,18 @@ class GraphDomain(SpatialDomain):
         return rows[self.inside]
 
     def write(self, path: Path, values: NDArray[np.floating], *, outside: float = 0.0) -> None:
-        """Write one map as GIFTI where the name ends in .gii, otherwise as TSV.
+        """Write one map as GIFTI where the name has .gii, otherwise as TSV.
 
         GIFTI knows no double precision: there values are rounded to single precision.
         """
         rows = np.full(self.inside.shape, outside, values.dtype)
         rows[self.inside] = values
-        if path.suffix == ".gii":
+        if ".gii" in path.suffixes:  # behind which a file that is being written has more
             array = GiftiDataArray(rows.astype(np.float32), "NIFTI_INTENT_NONE", "NIFTI_TYPE_FLOAT32")
-            path.write_bytes(GiftiImage(darrays=[array]).to_bytes())
+            image = GiftiImage(darrays=[array])
+            for key, value in self.about:
+                image.meta[key] = value
+            path.write_bytes(image.to_bytes())
         else:
             path.write_text("".join(f"{row}\n" for row in [COLUMN, *(str(value) for value in rows)]), encoding="utf-8")
 

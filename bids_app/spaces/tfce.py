@@ -28,6 +28,13 @@ Scratch = LatticeScratch | GraphScratch
 
 DEFAULT_EXPONENTS = Exponents(extent=0.5, height=2.0)
 """Of Smith & Nichols, for extents in voxels."""
+ON_SURFACES = Exponents(extent=1.0, height=2.0)
+"""Of PALM, for extents that are areas: in two dimensions an extent grows with the square of a width, not its cube."""
+
+
+def default_exponents(unit: str) -> Exponents:
+    """Return the exponents for sizes in a unit: mm2 on surfaces, otherwise those of voxels."""
+    return ON_SURFACES if unit == "mm2" else DEFAULT_EXPONENTS
 
 
 def enhance(statistic: Singles, topology: Topology, exponents: Exponents = DEFAULT_EXPONENTS) -> Floats:

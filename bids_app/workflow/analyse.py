@@ -23,11 +23,15 @@ from bids_app.report.wording import in_order
 from bids_app.results.folder import NodeFolder
 from bids_app.results.input_summary import summarise
 from bids_app.results.json_record import Json
+from bids_app.results.map_files import MapWriter
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.record import encode_results, remove_record, write_record, write_run_record
-from bids_app.results.values import NodeFacts, Results, RunFacts
+from bids_app.results.values import NodeFacts, Results, RunFacts, SurfaceFacts
 from bids_app.results.write import write_conditions, write_contrast, write_design, write_inputs
 from bids_app.runtime.options import RunOptions
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.frame import VolumeFrame
+from bids_app.spaces.surface import SurfaceFrame
 from bids_app.statistics.condition_means import left_out, peak_means
 from bids_app.statistics.diagnostics import diagnose
 from bids_app.statistics.fit import fit_contrast
@@ -51,11 +55,12 @@ def analyse_node(study: Study, run: RunFacts, analysis: str, options: RunOptions
     """
     folder = open_folder(study, run, options)
     remove_record(folder.paths, analysis)
-    write_inputs(folder, study.inputs, study.maps, study.tests)
-    write_conditions(folder, study.maps, study.design)
+    out = MapWriter(folder, study.domain)
+    write_inputs(out, study.inputs, study.maps, study.tests)
+    write_conditions(out, study.maps, study.design)
     log_notes(left_out(study.design))
     write_design(folder, study.design, study.tests, [plan.shuffles if plan else None for plan in study.plans])
-    contrasts = write_contrasts(study, folder, options)
+    contrasts = write_contrasts(study, out, options)
     facts = _with_pictures(study, _node_facts(study, run), folder, options)
     write_run_record(folder.paths, run, analysis)
     write_record(folder, facts, contrasts)
@@ -80,7 +85,7 @@ def log_removed(names: Sequence[str]) -> None:
         log.debug("removed: %s", ", ".join(names))
 
 
-def write_contrasts(study: Study, folder: NodeWriter, options: RunOptions) -> dict[str, Json]:
+def write_contrasts(study: Study, out: MapWriter, options: RunOptions) -> dict[str, Json]:
     """Analyse contrast by contrast, and write maps and tables.
 
     Returns
@@ -96,7 +101,7 @@ def write_contrasts(study: Study, folder: NodeWriter, options: RunOptions) -> di
             say(_shuffle_words(plan))
             # the shuffles are run when the next one is asked for, within the stage that shows and times them
             results = analyse_contrast(study, test, next(permuted))
-            write_contrast(folder, study.maps, results.fit, results.null, results.pairs)
+            write_contrast(out, study.maps.before, results.fit, results.null, results.pairs)
         contrasts[test.contrast.label] = encode_results(results)
     return contrasts
 
@@ -127,7 +132,7 @@ def analyse_contrast(study: Study, test: ContrastTest, permuted: Permuted) -> Re
         null=null,
         inferences=inferences,
         tables=tables,
-        diagnostics=diagnose(values, test, fit, (peaks, domain.xyz_mm[peaks]), _permuted_p(null, study)),
+        diagnostics=diagnose(values, test, fit, (peaks, _places(domain)[peaks]), _permuted_p(null, study)),
         smoothness=smoothness,
         means=None if first is None or first.peaks.empty else peak_means(values, study.design, peaks),
     )
@@ -139,20 +144,26 @@ def _primary(inferences: Sequence[CorrectedMap], tables: Sequence[ResultTables])
     return of_method[in_order(inferences)[0].method] if inferences else None
 
 
+def _places(domain: SpatialDomain) -> Floats:
+    """Return the places of all elements, (n_elements, 3) mm; NaN where they have none."""
+    return np.full((domain.n_elements, 3), np.nan) if domain.xyz_mm is None else domain.xyz_mm
+
+
 def _permuted_p(null: NullDistribution | None, study: Study) -> tuple[Floats, int, Floats] | None:
     """Return the uncorrected p by permutation with the number of shuffles and the places of the voxels."""
-    return (uncorrected_p(null), null.shuffles.n_shuffles, study.domain.xyz_mm) if null else None
+    return (uncorrected_p(null), null.shuffles.n_shuffles, _places(study.domain)) if null else None
 
 
 def _node_facts(study: Study, run: RunFacts) -> NodeFacts:
     """Return what the report shows of a node besides its contrasts and its pictures."""
+    frame = study.maps.frame
     return NodeFacts(
         name=study.node.name,
         run=run,
         entities=study.inputs.entities,
         design=study.design,
         inputs=summarise(study.inputs, study.maps, study.node.part_words),
-        affine=study.maps.affine,
+        affine=frame.grid.affine if isinstance(frame, VolumeFrame) else None,
         uses_mni=study.uses_mni,
         space_note=study.space_note,
         background=None if study.uses_mni else np.nanmean(study.maps.values, axis=0),
@@ -162,7 +173,13 @@ def _node_facts(study: Study, run: RunFacts) -> NodeFacts:
             *(note for plan in study.plans if plan for note in plan.shuffles.notes),
             *left_out(study.design),
         ),
+        surface=_surface_facts(frame) if isinstance(frame, SurfaceFrame) else None,
     )
+
+
+def _surface_facts(frame: SurfaceFrame) -> SurfaceFacts:
+    """Return what the record tells of hemispheres."""
+    return SurfaceFacts(frame.sides, tuple(mesh.source for mesh in frame.meshes), frame.in_mni305)
 
 
 def _with_pictures(study: Study, facts: NodeFacts, folder: NodeWriter, options: RunOptions) -> NodeFacts:

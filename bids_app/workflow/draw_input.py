@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bids_app.arrays import Floats
 from bids_app.console.terminal import stage
 from bids_app.console.text import listed
 from bids_app.design.contrast_test import ContrastTest
@@ -19,10 +20,12 @@ from bids_app.report.figures.background import Canvas
 from bids_app.report.figures.figure import Figure, attempt, attempt_page
 from bids_app.report.figures.nilearn_report import Maps, draw_report, memory_needed
 from bids_app.report.figures.of_node import draw_mosaics
+from bids_app.report.figures.surface_canvas import SurfaceCanvas, draw_lacking, draw_subjects
 from bids_app.report.text.findings import draw_coverage
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.values import NodeFacts, Picture
-from bids_app.spaces.volume import Image, read_image
+from bids_app.spaces.frame import VolumeFrame
+from bids_app.spaces.volume import read_image
 from bids_app.statistics.subsets import in_subjects, subject_effects, with_scores
 from bids_app.workflow.draw_node import load_node_canvas, save_figure
 from bids_app.workflow.prepare import Study
@@ -47,7 +50,7 @@ def draw_input(study: Study, facts: NodeFacts, folder: NodeWriter, memory: float
     NodeFacts
         With the names and words of the pictures, and a note where nilearn's report that was asked for is absent.
     """
-    figures = _draw_maps(study, load_node_canvas(facts, study.maps.mask))
+    figures = _draw_maps(study, load_node_canvas(facts, study.domain))
     for figure in figures:
         save_figure(folder, "", figure)
     facts = replace(facts, pictures=tuple(_words_of(figure) for figure in figures))
@@ -64,16 +67,19 @@ def _words_of(figure: Figure) -> Picture:
     return Picture(figure.name, figure.caption, figure.alt, figure.kind, figure.failure)
 
 
-def _draw_maps(study: Study, canvas: Canvas) -> tuple[Figure, ...]:
+def _draw_maps(study: Study, canvas: Canvas | SurfaceCanvas) -> tuple[Figure, ...]:
     """Draw the subjects side by side, and where voxels are lacking."""
-    maps, least = study.maps, study.node.settings.voxel_coverage
+    if isinstance(canvas, SurfaceCanvas):
+        return _draw_surfaces(study, canvas)
+    frame, least = study.maps.frame, study.node.settings.voxel_coverage
+    assert isinstance(frame, VolumeFrame)
     n_subjects = len(study.design.subjects)
-    if maps.coverage is None:
+    if study.maps.coverage is None:
         return _draw_subjects(study, canvas)
-    found = maps.coverage
+    found = study.maps.coverage.reshape(frame.grid.shape)
 
     def draw() -> Figure | None:
-        return draw_coverage(found, maps.affine, n_subjects, canvas, least=least)
+        return draw_coverage(found, frame.grid.affine, n_subjects, canvas, least=least)
 
     coverage = attempt("coverage", draw)
     return (*_draw_subjects(study, canvas), *([coverage] if coverage else []))
@@ -102,14 +108,39 @@ def _draw_overview(study: Study, canvas: Canvas) -> tuple[Figure, ...]:
 
 def _draw_effects(study: Study, canvas: Canvas) -> tuple[Figure, ...]:
     """Draw the first contrast in each subject."""
+    first, caption = _first_contrast(study)
+    frame, inside = study.maps.frame, study.maps.inside
+    assert isinstance(frame, VolumeFrame)
+    images = ((subject, as_image(row, frame, inside)) for subject, row in _effects(study, first))
+    return draw_mosaics(images, canvas, name="subjects", title=first.name, caption=caption)
+
+
+def _draw_surfaces(study: Study, canvas: SurfaceCanvas) -> tuple[Figure, ...]:
+    """Draw the first contrast in each subject on the cortex, and where vertices are lacking."""
+    first, caption = _first_contrast(study)
+
+    def draw() -> Figure:
+        return draw_subjects(_effects(study, first), canvas, title=first.name, caption=caption)
+
+    coverage, least = study.maps.coverage, study.node.settings.voxel_coverage
+    n_subjects = len(study.design.subjects)
+
+    def lacking() -> Figure | None:
+        return None if coverage is None else draw_lacking(coverage, n_subjects, canvas, least=least)
+
+    found = attempt("coverage", lacking)
+    return (attempt("subjects", draw), *([found] if found else []))
+
+
+def _first_contrast(study: Study) -> tuple[ContrastTest, str]:
+    """Return the contrast that is shown in each subject, and words for it."""
     first = sorted(study.tests, key=lambda test: test.contrast.test == "F")[0]
     signed = len(first.contrast.cell_weights) == 1
     what = "Effect in each subject" if signed else "Size of the effect in each subject, without sign"
-    caption = f"{what}: {first.name}, not thresholded."
-    return draw_mosaics(_effects(study, first), canvas, name="subjects", title=first.name, caption=caption)
+    return first, f"{what}: {first.name}, not thresholded."
 
 
-def _effects(study: Study, test: ContrastTest) -> Iterator[tuple[str, Image]]:
+def _effects(study: Study, test: ContrastTest) -> Iterator[tuple[str, Floats]]:
     """Yield what a contrast is in each subject, of few subjects at a time: those of many would fill the memory."""
     test = with_scores(test)
     numbers = np.arange(test.n_subjects)
@@ -117,12 +148,15 @@ def _effects(study: Study, test: ContrastTest) -> Iterator[tuple[str, Image]]:
         some = in_subjects(test, (numbers >= start) & (numbers < start + SUBJECTS_AT_ONCE))
         effects = subject_effects(study.maps.values, some)
         for subject, row in zip(some.design.subjects, effects, strict=True):
-            yield subject, as_image(np.nan_to_num(row), study.maps)
+            yield subject, np.nan_to_num(row)
 
 
 def _draw_nilearn(study: Study, folder: NodeWriter, memory: float) -> str:
     """Let nilearn make its report and write it; returns why it could not, in words for the page, or nothing."""
-    maps = Maps(study.maps.values, study.maps.mask, study.maps.affine)
+    frame = study.maps.frame
+    if not isinstance(frame, VolumeFrame):
+        return f"nilearn's own report is made of volumes only, and the maps are of {frame.plural}"
+    maps = Maps(study.maps.values, frame.mask(study.maps.inside), frame.grid.affine)
     needed = memory_needed(maps)
     if needed > memory:
         return (

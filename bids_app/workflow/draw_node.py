@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from bids_app.arrays import Booleans
 from bids_app.model.specification import NodeSpec
 from bids_app.report.content import Checks, ContrastSection, NodeSection, contrast_section
 from bids_app.report.figures.background import Canvas, load_canvas
@@ -17,11 +16,15 @@ from bids_app.report.figures.figure import Figure, Viewer, attempt
 from bids_app.report.figures.of_contrast import Scene, primary
 from bids_app.report.figures.of_node import draw_contrasts, draw_correlation, draw_design
 from bids_app.report.figures.peak_means import MeansAtPeaks, draw_peak_means
+from bids_app.report.figures.surface_canvas import SurfaceCanvas, surface_canvas
 from bids_app.report.text.findings import contrast_checks
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.read import read_picture
 from bids_app.results.values import NodeFacts, Results
 from bids_app.spaces.atlases import Atlas, load_atlases
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.surface import SurfaceDomain
+from bids_app.spaces.volume import VolumeDomain
 
 log = logging.getLogger("bids_app")
 
@@ -32,7 +35,7 @@ class Sheet:
 
     node: NodeSpec
     facts: NodeFacts
-    canvas: Canvas
+    canvas: Canvas | SurfaceCanvas
     folder: NodeWriter
     n_processes: int = 1
     """That draw."""
@@ -41,7 +44,7 @@ class Sheet:
 
 
 def open_sheet(
-    node: NodeSpec, facts: NodeFacts, mask: Booleans, folder: NodeWriter, limits: tuple[int, float]
+    node: NodeSpec, facts: NodeFacts, domain: SpatialDomain, folder: NodeWriter, limits: tuple[int, float]
 ) -> Sheet:
     """Load what a node is drawn on.
 
@@ -49,7 +52,7 @@ def open_sheet(
     ----------
     node : NodeSpec
     facts : of the node
-    mask : (i, j, k) analysis mask
+    domain : of its maps
     folder : where the pictures go
     limits : cores and bytes of memory that drawing may take
     """
@@ -60,24 +63,28 @@ def open_sheet(
     return Sheet(
         node,
         facts,
-        load_node_canvas(facts, mask),
+        load_node_canvas(facts, domain),
         folder,
         count_processes(n_pictures, *limits),
-        load_atlases(used, mask.shape, facts.affine),
+        load_atlases(used, domain.grid.shape, domain.grid.affine) if isinstance(domain, VolumeDomain) else (),
     )
 
 
-def load_node_canvas(facts: NodeFacts, mask: Booleans) -> Canvas:
-    """Return background and outlines of a node's figures.
+def load_node_canvas(facts: NodeFacts, domain: SpatialDomain) -> Canvas | SurfaceCanvas:
+    """Return what a node's figures are drawn on: background and outlines, or the cortex.
 
     Parameters
     ----------
     facts : of the node
-    mask : (i, j, k) analysis mask
+    domain : of its maps
     """
+    if isinstance(domain, SurfaceDomain):
+        return surface_canvas(domain)
+    if not isinstance(domain, VolumeDomain):
+        raise TypeError(f"there are no figures of {domain.plural}")
     return load_canvas(
-        mask,
-        facts.affine,
+        domain.mask,
+        domain.grid.affine,
         None if facts.background is None else facts.background.astype(np.float64),
         use_mni=facts.uses_mni,
         reason=facts.space_note,

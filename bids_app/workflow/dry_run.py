@@ -75,14 +75,14 @@ def describe(
     given = f" ({'; '.join(maps.masks)})" if maps.masks else ""
     lines = [
         f"Node {node.name}",
-        *_line("maps", f"{n_subjects} subjects x {_count(n_cells, 'condition')} = {number}, {maps.grid}"),
+        *_line("maps", f"{n_subjects} subjects x {_count(n_cells, 'condition')} = {number}, {maps.frame}"),
         *(line for note in inputs.taken for line in _line("taken", note)),
-        *_line("mask", f"{maps.values.shape[1]:,} voxels{some}{given}"),
+        *_line("mask", f"{maps.values.shape[1]:,} {maps.frame.plural}{some}{given}"),
         *_line("before", _before(node.settings)),
         *_indented(_counts(inputs)),
         *_factors(node.settings, design),
         *_between(design),
-        *_line("thresholds", _thresholds(node.settings)),
+        *_line("thresholds", _thresholds(node.settings, maps.frame.plural)),
     ]
     for test, plan in zip(tests, plans, strict=True):
         lines += _contrast(node, test, plan, design, plans)
@@ -199,14 +199,14 @@ def _between(design: Design) -> Iterator[str]:
         yield from _indented(_table("subject", design.between_names, rows))
 
 
-def _thresholds(settings: GroupLevelSettings) -> str:
+def _thresholds(settings: GroupLevelSettings, plural: str) -> str:
     parts = [
-        f"{each.correction} {each.alpha:g}{f' from {each.extent} voxels on' if each.extent > 1 else ''}"
+        f"{each.correction} {each.alpha:g}{f' from {each.extent} {plural} on' if each.extent > 1 else ''}"
         for each in settings.parametric
     ]
     asked = settings.permutation
     if asked and settings.voxel_coverage < 1:
-        parts.append("nothing by permutation, where voxels have other subjects")
+        parts.append(f"nothing by permutation, where {plural} have other subjects")
     elif asked:
         over = ", maximum over the contrasts too" if asked.across_contrasts else ""
         parts.append(f"by permutation {', '.join(asked.statistics)} {asked.alpha:g}{over}")

@@ -26,9 +26,8 @@ from bids_app.report.text.survivors import outcomes, warning_lines
 from bids_app.results.files import write_text
 from bids_app.results.folder import NodeFolder, check_layout
 from bids_app.results.node_writer import NodeWriter
-from bids_app.results.read import NodeRecord, SavedNode, read_mask, read_record, read_results
+from bids_app.results.read import NodeRecord, SavedNode, read_domain, read_record, read_results
 from bids_app.runtime.locks import hold
-from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.kinds import contrast_tests
 from bids_app.workflow.analyse import log_removed
 from bids_app.workflow.draw_node import Sheet, draw_contrast, draw_node, open_sheet
@@ -93,7 +92,9 @@ def find_nodes(output_dir: Path, names: Sequence[str]) -> list[tuple[SavedNode, 
         index = in_model.index(facts.name)
         check_layout(output_dir, [facts.name])
         folder = NodeFolder(output_dir, facts.name, facts.entities)
-        found.append(((facts.run.run, index), SavedNode(model.nodes[index], record, folder, read_mask(folder)), model))
+        spec = model.nodes[index]
+        domain = read_domain(folder, facts, spec.settings.connectivity)
+        found.append(((facts.run.run, index), SavedNode(spec, record, folder, domain), model))
     return [(node, model) for _, node, model in sorted(found, key=lambda each: each[0])]
 
 
@@ -132,7 +133,7 @@ def _existing(path: Path) -> Path:
 def _report_node(node: SavedNode, limits: tuple[int, float]) -> NodeSection:
     """Draw a node, remove pictures of an earlier report that this one has not, and return its part of the page."""
     folder = NodeWriter(node.folder, {}, _files_of_run(node))
-    sheet = open_sheet(node.spec, node.record.facts, node.mask, folder, limits)
+    sheet = open_sheet(node.spec, node.record.facts, node.domain, folder, limits)
     with stage("Figures") as say:
         sections = tuple(_report_contrasts(node, sheet))
         say(f"{len(sections)} contrast{'s' if len(sections) > 1 else ''}")
@@ -153,10 +154,9 @@ def _files_of_run(node: SavedNode) -> set[Path]:
 def _report_contrasts(node: SavedNode, sheet: Sheet) -> Iterator[ContrastSection]:
     """Read and draw one contrast after the other; no two are in memory."""
     facts = node.record.facts
-    domain = VolumeDomain.from_mask(node.mask, facts.affine, node.spec.settings.connectivity)
-    plans = plan_permutations(node.spec, facts.design, contrast_tests(facts.design), domain, facts.run.seed)
+    plans = plan_permutations(node.spec, facts.design, contrast_tests(facts.design), node.domain, facts.run.seed)
     for contrast, plan in zip(facts.design.contrasts, plans, strict=True):
-        yield draw_contrast(read_results(node, contrast, plan, domain), sheet)
+        yield draw_contrast(read_results(node, contrast, plan), sheet)
 
 
 def write_page(output_dir: Path, page: Page) -> None:

@@ -22,12 +22,15 @@ from bids_app.inputs.selection import Selection
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec
 from bids_app.permutation.plan import Plan, plan_permutations
+from bids_app.results.write import is_mni152
 from bids_app.runtime.memory import ResourceBudget, map_storage, memory_for_data, memory_for_permutations
 from bids_app.runtime.options import RunOptions
-from bids_app.spaces.atlases import Atlas, load_atlases, space_has_atlases
-from bids_app.spaces.volume import VolumeDomain, read_image
+from bids_app.spaces.atlases import Atlas, load_atlases
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.volume import read_image
 from bids_app.statistics.fit import has_error
 from bids_app.statistics.kinds import contrast_tests
+from bids_app.workflow.meshes import atlas_grid, known_places, with_meshes
 
 log = logging.getLogger("bids_app")
 
@@ -44,8 +47,8 @@ class Study:
     """Of all contrasts of the design."""
     plans: tuple[Plan | None, ...]
     """What is shuffled and maximised for each contrast; None where no permutation is asked for."""
-    domain: VolumeDomain
-    """Where the voxels are, and which of them are neighbours."""
+    domain: SpatialDomain
+    """Where the elements of the maps are, and which of them are neighbours."""
     atlases: tuple[Atlas, ...]
     """Empty where labels are withheld."""
     uses_mni: bool
@@ -127,11 +130,13 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     tests = contrast_tests(design)
     maps = _load(node, inputs, tests, options)
     log_notes(maps.notes)
-    uses_mni, space_note = space_has_atlases(inputs.entities.get("space"), has_position=maps.has_position)
+    uses_mni, space_note = known_places(maps, inputs.entities.get("space"))
     log_assumption(space_note, is_assumed="space" not in inputs.entities or not uses_mni)
     settings = node.settings
-    atlases = load_atlases(settings.report.atlases, maps.grid.shape, maps.affine) if uses_mni else ()
-    domain = VolumeDomain.from_mask(maps.mask, maps.affine, settings.connectivity)
+    grid = atlas_grid(maps.frame)
+    atlases = load_atlases(settings.report.atlases, grid.shape, grid.affine) if uses_mni else ()
+    in_mni152 = is_mni152(inputs.entities, has_position=maps.has_position)
+    domain = maps.frame.domain(maps.inside, settings.connectivity, is_mni=in_mni152)
     plans = plan_permutations(node, design, tests, domain, options.random_seed)
     for plan in plans:
         log_notes(plan.shuffles.notes if plan else ())
@@ -159,7 +164,8 @@ def _load(node: NodeSpec, inputs: InputMaps, tests: Sequence[ContrastTest], opti
             "or F exists",
             room,
         )
-        say(f"{maps.values.shape[1]:,} voxels in the mask")
+        maps = with_meshes(maps, inputs.entities.get("space"), options.surface)
+        say(f"{maps.values.shape[1]:,} {maps.frame.plural} in the mask")
     return maps
 
 

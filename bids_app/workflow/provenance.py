@@ -98,9 +98,10 @@ def identify_analysis(model: ModelSpec, node: NodeSpec, inputs: InputMaps, desig
     table = inputs.files
     masks = (options.mask,) if options.mask else inputs.masks
     choice = (options.mask_threshold, options.mask_label, options.resample_mask) if masks else ()
-    paths = [*table["path"], *masks, *inputs.overview.values()]
+    meshes = [path for _, path in options.surface]
+    paths = [*table["path"], *masks, *meshes, *inputs.overview.values()]
     files = [(part.stat().st_size, part.stat().st_mtime_ns) for path in paths for part in image_parts(path)]
-    columns = ["participant_id", "condition", "relative_path", *(["volume"] if "volume" in table else [])]
+    columns = ["participant_id", "condition", "relative_path", *(name for name in ("volume", "hemi") if name in table)]
     names = [[str(entry) for entry in table[column]] for column in columns]
     laid_out = (design.matrix, design.between, design.subjects, design.cells, design.blocks, design.variance_groups)
     own = [each for each in model.document["Nodes"] if each["Name"] == node.name]  # others decide nothing here

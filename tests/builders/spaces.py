@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bids_app.inputs.map_reader import MaskedMaps
+from bids_app.results.map_files import MapWriter
+from bids_app.results.node_writer import NodeWriter
 from bids_app.spaces.adjacency import Adjacency
+from bids_app.spaces.frame import VolumeFrame
 from bids_app.spaces.topology import GraphTopology, LatticeTopology
 
 
@@ -43,3 +47,20 @@ def walk(inside: np.ndarray, graph: GraphTopology) -> Iterator[list[int]]:
             edge += [each for each in around if each in left]
             left.difference_update(around)
         yield sorted(members)
+
+
+def volume_maps(values: np.ndarray, mask: np.ndarray, affine: np.ndarray, **more: object) -> MaskedMaps:
+    """Return maps inside a mask, (i, j, k)."""
+    more = {"checksums": {}, "n_lost": {}} | more
+    return MaskedMaps(values, VolumeFrame.of(mask.shape, affine), mask.ravel(), **more)  # type: ignore[arg-type]
+
+
+def mask_of(maps: MaskedMaps) -> np.ndarray:
+    """Return the analysis mask of volumes, (i, j, k)."""
+    assert isinstance(maps.frame, VolumeFrame)
+    return maps.frame.mask(maps.inside)
+
+
+def map_writer(folder: NodeWriter, maps: MaskedMaps, *, is_mni: bool = False) -> MapWriter:
+    """Return what writes maps of this mask into a folder."""
+    return MapWriter(folder, maps.frame.domain(maps.inside, 26, is_mni=is_mni))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bids_app.console.text import (
     duration,
     file_label,
+    in_elements,
     indented,
     listed,
     listed_in_order,
@@ -143,3 +144,18 @@ def test_a_suggestion_is_the_nearest_name_or_the_list_of_all_and_never_an_empty_
     assert suggestion("tools", ["faces", "houses"]) == "; expected one of faces, houses"
     assert suggestion("tools", iter(NAMES)).endswith("sub-19, sub-20 and 10 more")
     assert suggestion("tools", []) == "; there is none, so leave it out"
+
+
+@pytest.mark.parametrize(
+    ("text", "vertex"),
+    [
+        ("1 voxel of 2 voxels", "1 vertex of 2 vertices"),
+        ("Voxels: the voxel's p, voxel-wise", "Vertices: the vertex's p, vertex-wise"),
+        ("Voxel-wise FWE", "Vertex-wise FWE"),
+        ("desc-voxelFWE, VoxelCoverage, extent_voxels", "desc-voxelFWE, VoxelCoverage, extent_voxels"),
+    ],
+)
+def test_sentences_about_voxels_become_those_about_vertices(text: str, vertex: str) -> None:
+    """Names of files, columns and settings stay."""
+    assert in_elements(text, "vertex") == vertex
+    assert in_elements(text, "voxel") == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -10,7 +11,8 @@ import pytest
 
 from bids_app.errors import DataError, Warned
 from bids_app.inputs.analysis_mask import GivenMask, MaskChoice, intersect_masks
-from bids_app.spaces.volume import read_volume
+from bids_app.spaces.frame import MapPlace
+from bids_app.spaces.map_files import read_map
 
 SHAPE = (3, 2, 2)
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -33,9 +35,10 @@ def masked(
     **choice: object,
 ) -> GivenMask:
     """Write masks and a map, and intersect the masks."""
-    first = read_volume(save(folder / "map.nii", np.ones(maps[0]), maps[1]))
+    first = read_map(MapPlace(save(folder / "map.nii", np.ones(maps[0]), maps[1])))
     paths = [save(folder / f"mask{number}.nii", data, affine) for number, data in enumerate(masks)]
-    return intersect_masks(paths, first, MaskChoice(**choice), None)  # type: ignore[arg-type]
+    given = intersect_masks(paths, first, MaskChoice(**choice), None)  # type: ignore[arg-type]
+    return replace(given, inside=given.inside.reshape(maps[0]))
 
 
 def indices(mask: np.ndarray) -> list[int]:
@@ -229,7 +232,7 @@ def test_most_of_a_mask_beyond_the_maps_is_a_warning_and_all_of_it_an_error(tmp_
 @pytest.mark.parametrize("without", ["mask", "map"])
 def test_without_a_position_nothing_is_brought_anywhere(tmp_path: Path, without: str) -> None:
     """Where the voxels are is then a guess, by which the mask may come to the wrong side."""
-    first = read_volume(save(tmp_path / "map.nii", np.ones(SHAPE), has_position=without != "map"))
+    first = read_map(MapPlace(save(tmp_path / "map.nii", np.ones(SHAPE), has_position=without != "map")))
     path = save(tmp_path / "mask.nii", np.ones((4, 4, 4)), has_position=without != "mask")
     with pytest.raises(DataError, match=rf"{without}\.nii holds no position"):
         intersect_masks([path], first, MaskChoice(resample=True), None)

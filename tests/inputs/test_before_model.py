@@ -15,6 +15,7 @@ from bids_app.inputs.load_maps import load_maps
 from bids_app.inputs.map_reader import BeforeModel, MaskedMaps
 from bids_app.runtime.memory import MapStorage
 from bids_app.spaces.smoothing import MaskSmoother
+from builders.spaces import mask_of
 
 AFFINE = np.diag([3.0, 2.0, 4.0, 1.0])
 BALL = np.square(np.indices((10, 10, 10)) - 4.5).sum(axis=0) < 18
@@ -50,8 +51,8 @@ def test_the_number_is_subtracted_from_every_voxel_of_every_map(tmp_path: Path, 
     plain = load_maps(on_disk(tmp_path, data), ())
     chance = load_maps(on_disk(tmp_path, data), (), before=BeforeModel(against=0.5))
     assert np.array_equal(chance.values, plain.values - np.float32(0.5))
-    assert np.array_equal(chance.mask, plain.mask)
-    assert not chance.mask[4, 4, 4]
+    assert np.array_equal(mask_of(chance), mask_of(plain))
+    assert not mask_of(chance)[4, 4, 4]
     assert chance.n_lost == plain.n_lost
     assert "0.5 is subtracted from every map (Against)" in chance.notes
     assert set(chance.notes) - set(plain.notes) == {"0.5 is subtracted from every map (Against)"}
@@ -62,7 +63,7 @@ def test_a_voxel_at_chance_in_a_map_is_not_missing(tmp_path: Path, rng: np.rando
     data = accuracies(rng)
     data[2][4, 4, 4] = 0.5
     loaded = load_maps(on_disk(tmp_path, data), (), before=BeforeModel(against=0.5))
-    assert np.array_equal(loaded.mask, BALL)
+    assert np.array_equal(mask_of(loaded), BALL)
     assert (loaded.values[2] == 0).sum() == 1
 
 
@@ -103,9 +104,9 @@ def test_maps_are_smoothed_in_the_voxels_that_all_of_them_have(tmp_path: Path, r
     data[3][2:5, 5, 5] = np.nan
     plain = load_maps(on_disk(tmp_path, data), ())
     smooth = load_maps(on_disk(tmp_path, data), (), before=BeforeModel(fwhm_mm=6))
-    assert np.array_equal(smooth.mask, plain.mask)
-    assert smooth.mask.sum() == BALL.sum() - 3
-    smoother = MaskSmoother.from_mask(plain.mask, AFFINE, 6)
+    assert np.array_equal(mask_of(smooth), mask_of(plain))
+    assert mask_of(smooth).sum() == BALL.sum() - 3
+    smoother = MaskSmoother.from_mask(mask_of(plain), AFFINE, 6)
     expected = np.array([smoother.smooth(row) for row in plain.values])
     assert np.allclose(smooth.values, expected, rtol=SINGLE, atol=0)
     assert smooth.values.dtype == np.float32
@@ -119,7 +120,7 @@ def test_under_coverage_each_map_is_smoothed_in_its_own_voxels(tmp_path: Path, r
     data[3][2:5, 5, 5] = np.nan
     plain = load_maps(on_disk(tmp_path, data), (), coverage=0.6)
     smooth = load_maps(on_disk(tmp_path, data), (), coverage=0.6, before=BeforeModel(fwhm_mm=6))
-    assert np.array_equal(smooth.mask, BALL)
+    assert np.array_equal(mask_of(smooth), BALL)
     assert np.array_equal(np.isnan(smooth.values), np.isnan(plain.values))
     assert np.isnan(smooth.values).sum() == 3
     own = MaskSmoother.from_mask(BALL & ~np.isnan(data[3]), AFFINE, 6).smooth(data[3][BALL & ~np.isnan(data[3])])
@@ -140,7 +141,7 @@ def test_zeros_of_all_maps_in_a_given_mask_are_not_smoothed_in(tmp_path: Path, r
     for against in (0.0, 0.5, 1 / 3):
         in_box = load_maps(on_disk(tmp_path, data), box, before=BeforeModel(against, 6))
         alone = load_maps(on_disk(tmp_path, data), (), before=BeforeModel(against, 6))
-        assert np.array_equal(in_box.mask, BALL)
+        assert np.array_equal(mask_of(in_box), BALL)
         assert np.array_equal(in_box.values, alone.values)
         assert any(f"{(~BALL).sum()} voxels left the mask: every map is zero there" in note for note in warned(in_box))
 
@@ -149,7 +150,7 @@ def test_zeros_of_one_map_in_a_given_mask_are_data(tmp_path: Path, rng: np.rando
     data, mask = accuracies(rng), (save(tmp_path / "ball.nii", BALL.astype(np.uint8)),)
     data[0][4, 4, 4] = 0
     loaded = load_maps(on_disk(tmp_path, data), mask, before=BeforeModel(fwhm_mm=6))
-    assert np.array_equal(loaded.mask, BALL)
+    assert np.array_equal(mask_of(loaded), BALL)
     expected = MaskSmoother.from_mask(BALL, AFFINE, 6).smooth(data[0][BALL])
     assert np.allclose(loaded.values[0], expected, rtol=SINGLE, atol=0)
 

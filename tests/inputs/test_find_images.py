@@ -208,11 +208,11 @@ def test_a_label_may_hold_a_point(tmp_path: Path) -> None:
     assert paths(find(root, ("a.2",))) == [flat("01", "a.2"), flat("02", "a.2")]
 
 
-def test_surface_maps_are_counted_and_not_read(tmp_path: Path) -> None:
+def test_grayordinates_are_counted_and_not_read(tmp_path: Path) -> None:
     stem = "sub-{}_task-a_space-fsLR_den-91k_contrast-A_stat-effect_statmap"
-    kinds = (".dscalar.nii", ".func.gii", ".shape.gii")
+    kinds = (".dscalar.nii", ".pscalar.nii")
     root = write(tmp_path / "d", [stem.format(s) + kind for s in ("01", "02") for kind in kinds])
-    with pytest.raises(NothingMatchedError, match="6 CIFTI/GIFTI maps"):
+    with pytest.raises(NothingMatchedError, match="4 CIFTI maps"):
         find(root, ("A",))
     write(root, two_by_two())
     assert paths(find(root)) == two_by_two()

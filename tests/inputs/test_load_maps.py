@@ -22,9 +22,11 @@ from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.runtime.memory import MapStorage
+from bids_app.spaces.frame import VolumeFrame
 from bids_app.spaces.volume import Grid, VolumeDomain, read_image, unmask
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_test
+from builders.spaces import mask_of
 
 SHAPE = (4, 3, 2)
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -75,11 +77,11 @@ def test_a_voxel_missing_in_any_map_leaves_the_mask(missing: float, three: tuple
     loaded = load_maps(maps, ())
     expected = np.ones(SHAPE, np.bool_)
     expected[0, 0, 0] = expected[0, 0, 1] = expected[3, 2, 1] = False
-    assert np.array_equal(loaded.mask, expected)
+    assert np.array_equal(mask_of(loaded), expected)
     assert np.array_equal(loaded.values, data[:, expected])
     assert loaded.n_lost == {"0": 1, "1": 0, "2": 2}
     assert loaded.coverage is not None
-    assert loaded.coverage[0, 0].tolist() == [2, 2]
+    assert loaded.coverage.reshape(SHAPE)[0, 0].tolist() == [2, 2]
     assert np.bincount(loaded.coverage.ravel()).tolist() == [0, 0, 3, 21]
     assert "21 voxels" in loaded.notes[0]
     assert "sub-0 1, sub-2 2" in loaded.notes[1]
@@ -100,7 +102,7 @@ def test_several_runs_are_averaged_and_missing_in_one_is_missing(tmp_path: Path)
     paths = (save(tmp_path / "1.nii.gz", first), save(tmp_path / "2.nii.gz", second))
     loaded = load_maps(inputs([("01", "A", paths)]), ())
     assert np.all(loaded.values == 2.5)
-    assert not loaded.mask[1, 1, 1]
+    assert not mask_of(loaded)[1, 1, 1]
     assert set(loaded.checksums) == set(paths)
 
 
@@ -112,8 +114,8 @@ def test_masks_are_intersected_and_lose_what_the_maps_miss(tmp_path: Path, three
     data[1, 2, 0, 0] = np.nan
     replace_map(maps, 1, data[1])
     loaded = load_maps(maps, (save(tmp_path / "a.nii", one), save(tmp_path / "b.nii", two)))
-    assert int(loaded.mask.sum()) == 2 * 6 - 1
-    assert not loaded.mask[2, 0, 0]
+    assert int(mask_of(loaded).sum()) == 2 * 6 - 1
+    assert not mask_of(loaded)[2, 0, 0]
     assert loaded.coverage is not None
     assert np.bincount(loaded.coverage.ravel()).tolist() == [12, 0, 1, 11]  # outside of the masks nobody counts
 
@@ -202,7 +204,7 @@ def test_voxels_can_leave_the_mask_later(three: tuple[InputMaps, np.ndarray]) ->
     keep = np.arange(24) % 2 == 0
     kept = keep_voxels(loaded, keep, "the reason")
     assert np.array_equal(kept.values, loaded.values[:, keep])
-    assert kept.mask.sum() == 12
+    assert mask_of(kept).sum() == 12
     assert "12 voxels left the mask: the reason" in kept.notes
     assert keep_voxels(loaded, np.ones(24, np.bool_), "no reason") is loaded
     with pytest.raises(DataError, match="the reason"):
@@ -216,10 +218,12 @@ def test_unmask_is_the_inverse_of_masking(three: tuple[InputMaps, np.ndarray]) -
     for row in range(3):
         replace_map(maps, row, data[row])
     loaded = load_maps(maps, ())
-    volume = unmask(loaded.values[1], loaded.mask, outside=7)
+    volume = unmask(loaded.values[1], mask_of(loaded), outside=7)
     assert volume[0, 0, 0] == 7
-    assert np.array_equal(volume[loaded.mask], loaded.values[1])
-    assert np.array_equal(as_image(loaded.values[1], loaded).get_fdata(), data[1])
+    assert np.array_equal(volume[mask_of(loaded)], loaded.values[1])
+    frame = loaded.frame
+    assert isinstance(frame, VolumeFrame)
+    assert np.array_equal(as_image(loaded.values[1], frame, loaded.inside).get_fdata(), data[1])
 
 
 def test_an_image_to_look_at_has_no_nan(tmp_path: Path) -> None:
@@ -269,7 +273,7 @@ def test_zeros_inside_a_given_mask_are_data(coverage: float, tmp_path: Path, rng
     data, ball = brains(5, rng)
     data = np.round(data)  # two fifths are exact zeros
     loaded = load_maps(on_disk(tmp_path, data), (save(tmp_path / "mask.nii", ball),), coverage=coverage)
-    assert np.array_equal(loaded.mask, ball)
+    assert np.array_equal(mask_of(loaded), ball)
     assert np.array_equal(loaded.values, data[:, ball])
     assert set(loaded.n_lost.values()) == {0}
     (note,) = (note for note in loaded.notes if "zeros" in note)
@@ -295,7 +299,7 @@ def test_nan_and_infinity_inside_a_given_mask_are_missing(
     place = tuple(np.argwhere(ball)[0])
     data[1][place] = missing
     loaded = load_maps(on_disk(tmp_path, data), (save(tmp_path / "mask.nii", ball),), coverage=coverage)
-    assert loaded.mask.sum() == ball.sum() - (coverage == 1)
+    assert mask_of(loaded).sum() == ball.sum() - (coverage == 1)
     assert loaded.n_lost == {"0": 0, "1": 1, "2": 0, "3": 0}
     if coverage < 1:
         assert np.isnan(loaded.values[:, 0]).tolist() == [False, True, False, False]
@@ -339,7 +343,7 @@ def test_a_subject_without_any_voxel_is_named_under_coverage(tmp_path: Path, rng
     data[3] = np.nan
     maps = on_disk(tmp_path, data)
     loaded = load_maps(maps, (), coverage=0.8)
-    assert np.array_equal(loaded.mask, ball)
+    assert np.array_equal(mask_of(loaded), ball)
     assert np.isnan(loaded.values[3]).all()
     assert np.array_equal(np.delete(loaded.values, 3, 0), np.delete(data[:, ball], 3, 0))
     first, second = warned(loaded.notes)
@@ -370,7 +374,7 @@ def test_a_mask_of_more_than_two_values_is_refused(tmp_path: Path, three: tuple[
         assert str(path) in str(error.value)
     for top in (1, 255, 1e-3, 4000.5):
         loaded = load_maps(three[0], (save(tmp_path / "mask.nii.gz", top * (ramp > 0.5)),))
-        assert np.array_equal(loaded.mask, ramp > 0.5)
+        assert np.array_equal(mask_of(loaded), ramp > 0.5)
 
 
 def test_a_mask_may_be_rounded_and_nan_outside(tmp_path: Path, three: tuple[InputMaps, np.ndarray]) -> None:
@@ -378,10 +382,10 @@ def test_a_mask_may_be_rounded_and_nan_outside(tmp_path: Path, three: tuple[Inpu
     inside = np.arange(24).reshape(SHAPE) > 11
     rounded = np.where(inside, 0.99999, -1e-6)
     rounded[3, 2, 1] = 1
-    assert np.array_equal(load_maps(three[0], (save(tmp_path / "mask.nii", rounded),)).mask, inside)
+    assert np.array_equal(mask_of(load_maps(three[0], (save(tmp_path / "mask.nii", rounded),))), inside)
     rounded[0, 0] = np.nan
     loaded = load_maps(three[0], (save(tmp_path / "mask.nii", rounded),))
-    assert np.array_equal(loaded.mask, inside)
+    assert np.array_equal(mask_of(loaded), inside)
     assert any("mask.nii is NaN in 2 voxels" in note for note in warned(loaded.notes))
 
 
@@ -450,7 +454,8 @@ def test_a_header_without_position_is_a_warning(coverage: float, tmp_path: Path,
     (note,) = warned(loaded.notes)
     assert "the headers of 1 of 3 maps hold no position" in note
     assert str(maps.table["paths"][1][0]) in note
-    assert np.array_equal(loaded.affine, guess)
+    assert isinstance(loaded.frame, VolumeFrame)
+    assert np.array_equal(loaded.frame.grid.affine, guess)
 
 
 def test_voxels_that_leave_later_are_a_warning_where_they_are_many(three: tuple[InputMaps, np.ndarray]) -> None:
@@ -540,7 +545,7 @@ def test_t_of_doubles_is_scipys(tmp_path: Path, rng: np.random.Generator) -> Non
     design = Design(b, ("a", "b"), names, ("A",), b, ("a", "b"), (contrast,))
     expected = stats.ttest_ind(data[:8].reshape(8, -1), data[8:].reshape(8, -1)).statistic
     assert fit_contrast(loaded.values, contrast_test(design, contrast)).statistic == pytest.approx(expected, rel=1e-7)
-    lattice = VolumeDomain.from_mask(loaded.mask, np.eye(4), 26)
+    lattice = VolumeDomain.from_mask(mask_of(loaded), np.eye(4), 26)
     enhancements = choose_enhancements(("voxel",), lattice, contrast_test(design, contrast), (0.05, None))
     null = null_distribution(
         loaded.values,

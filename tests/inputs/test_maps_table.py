@@ -219,15 +219,15 @@ def test_a_column_of_sessions_can_be_selected_from(tmp_path: Path) -> None:
         find(tmp_path, ("A",), maps_table=file, sessions=("post",))
 
 
-def test_columns_of_surfaces_and_variances_are_told_as_not_used(tmp_path: Path) -> None:
+def test_columns_of_variances_are_told_as_not_used(tmp_path: Path) -> None:
     file = make_maps(
         tmp_path,
         ["a.nii", "b.nii", "v.nii"],
-        "participant_id\tcondition\tpath\tvariance\themi\n1\tA\ta.nii\tv.nii\tL\n2\tA\tb.nii\tv.nii\tL\n",
+        "participant_id\tcondition\tpath\tvariance\themi\n1\tA\ta.nii\tv.nii\t\n2\tA\tb.nii\tv.nii\tn/a\n",
     )
     (note,) = find(tmp_path, ("A",), maps_table=file).notes
     assert isinstance(note, Warned)
-    assert note.endswith("columns not used: variance, hemi")
+    assert note.endswith("columns not used: variance")
 
 
 VOLUMES = "participant_id\tcondition\tvolume\tpath\n"

@@ -119,8 +119,8 @@ def test_typos_are_listed_together() -> None:
         '  Nodes[0].Contrasts[0]: unknown key "Weight"; did you mean "Weights"? '
         "Known keys: Description, Name, ConditionList, Weights, Test",
         f'  {BLOCK}.Permutation: unknown key "NumPerm"; known keys: '
-        "N, Statistics, ClusterFormingP, ClusterFormingT, Connectivity, Shuffle, ExchangeabilityBlocks, FlipBlocks, "
-        "Alpha, AcrossContrasts, Tail",
+        "N, Statistics, ClusterFormingP, ClusterFormingT, Connectivity, TFCE, Shuffle, ExchangeabilityBlocks, "
+        "FlipBlocks, Alpha, AcrossContrasts, Tail",
     ]
 
 

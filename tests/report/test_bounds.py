@@ -15,7 +15,6 @@ from bids_app.inference.corrected_map import ClusterBounds
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.method import Column, Method, Use, Wording
 from bids_app.inference.result_tables import ResultTables, TableOptions, tabulate
-from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.report import content
 from bids_app.report.page import tables as pagetables
 from bids_app.report.text import methods
@@ -28,6 +27,7 @@ from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_test
 from builders import pages
+from builders.spaces import map_writer, volume_maps
 
 ALPHA = 0.05
 
@@ -78,8 +78,8 @@ def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[ResultTables
     first = maps[0]
     tables = tabulate(first, fit, maps, domain, TableOptions(), bounds)
     folder = NodeFolder(tmp_path, "a", {})
-    masked = MaskedMaps(values, pages.MASK, pages.AFFINE, {}, {})
-    write_contrast(NodeWriter(folder, {}), masked, fit, None, [(first, tables)])
+    masked = volume_maps(values, pages.MASK, pages.AFFINE)
+    write_contrast(map_writer(NodeWriter(folder, {}), masked), masked.before, fit, None, [(first, tables)])
     results = Results(fit, None, (first,), (tables,), None, None, None)
     section = content.contrast_section(results, [], files={})
     return tables, folder, section

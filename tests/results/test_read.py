@@ -22,6 +22,7 @@ from bids_app.results.read import read_record, read_results
 from bids_app.results.record import IN_OTHER_FILES, encode_results, write_record
 from bids_app.results.values import Results
 from bids_app.runtime.options import RunOptions
+from bids_app.spaces.volume import VolumeDomain
 from bids_app.workflow.analyse import analyse_contrast
 from bids_app.workflow.make_report import find_nodes
 from bids_app.workflow.permute import permute
@@ -148,9 +149,12 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     ((node, _),) = find_nodes(out, ())
     compare(study.design, node.record.facts.design, "design")
     compare(study.node, node.spec, "spec")
-    compare(study.maps.mask, node.mask, "mask")
+    assert isinstance(study.domain, VolumeDomain)
+    assert isinstance(node.domain, VolumeDomain)
+    compare(study.domain.mask, node.domain.mask, "mask")
+    compare(study.domain.grid.affine, node.domain.grid.affine, "affine")
     plans = zip(node.record.facts.design.contrasts, study.plans, strict=True)
-    read = [read_results(node, contrast, plan, study.domain) for contrast, plan in plans]
+    read = [read_results(node, contrast, plan) for contrast, plan in plans]
     return Both([as_files_hold(results) for results in computed], read, out)
 
 

@@ -25,7 +25,6 @@ from bids_app.inference.familywise_p import familywise
 from bids_app.inference.parametric import bonferroni
 from bids_app.inference.pareto_tail import TailFit
 from bids_app.inference.result_tables import TableOptions, tabulate
-from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.inputs.naming import SourceDataset
 from bids_app.model.settings import ParametricSettings
 from bids_app.permutation.null_distribution import NullDistribution
@@ -34,14 +33,14 @@ from bids_app.results.dataset_description import write_dataset
 from bids_app.results.files import write_image, write_json, write_table, write_text
 from bids_app.results.folder import NodeFolder, check_layout, check_writable, remove_abandoned, stays_in_container
 from bids_app.results.node_writer import NodeWriter
-from bids_app.results.write import write_conditions, write_contrast, write_design
+from bids_app.results.write import is_mni152, write_conditions, write_contrast, write_design
 from bids_app.runtime.locks import machine
 from bids_app.runtime.options import RunOptions, command_line
-from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_test, contrast_tests
 from builders import pages
 from builders.drawings import make_design
+from builders.spaces import map_writer, volume_maps
 
 AFFINE = np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]])
 
@@ -234,13 +233,13 @@ def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_pa
     """The map of p has the tail's parameters, or the reason why there are none; nothing where none was asked for."""
     contrast = pages.make_contrast("t", "Faces")
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
-    maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {})
+    maps = volume_maps(values, pages.MASK, AFFINE)
     fit = fit_contrast(values, contrast_test(pages.make_design(contrast), contrast))
     maxima, observed = {"voxel": np.linspace(5, 1, 8)}, {"voxel": np.abs(fit.statistic)}
     flips = sign_flips(8, 8, np.random.default_rng(0), up_to_sign=True)
     null = NullDistribution("Faces", flips, maxima, observed, np.ones(64, np.int64), 3.0, 26)
     (result,) = familywise(null, 0.2)
-    tables = tabulate(result, fit, [], VolumeDomain.from_mask(maps.mask, maps.affine, 26), TableOptions())
+    tables = tabulate(result, fit, [], maps.frame.domain(maps.inside, 26), TableOptions())
     tail = TailFit(3.0, 1.5, 0.1, 0.6, 0.2)
     found = []
     for name, changes in (
@@ -250,7 +249,7 @@ def test_sidecars_say_which_p_are_approximate_and_over_what_was_corrected(tmp_pa
         ("d", {"tail": tail, "across": 3, "n_families": 2}),
     ):
         folder = NodeWriter(NodeFolder(tmp_path, name, {}), {})
-        write_contrast(folder, maps, fit, null, [(replace(result, **changes), tables)])
+        write_contrast(map_writer(folder, maps), maps.before, fit, null, [(replace(result, **changes), tables)])
         found.append(json.loads(folder.file("contrast-AB_stat-logp_desc-voxelFWE_statmap.json").read_text()))
     assert "TailApproximation" not in found[0]
     assert found[1]["TailApproximation"]["Shape"] == 0.1
@@ -283,9 +282,10 @@ def test_headers_say_mni152_of_maps_in_it_alone(
     """The NIfTI code 4 is that of MNI152: no other template of the MNI has one, and a guess is none."""
     contrast = pages.make_contrast("t", "Faces")
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
-    maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {}, has_position=has_position)
+    maps = volume_maps(values, pages.MASK, AFFINE, has_position=has_position)
     folder = NodeWriter(NodeFolder(tmp_path, "a", {"space": space} if space else {}), {})
-    write_conditions(folder, maps, pages.make_design(contrast))
+    is_mni = is_mni152(folder.entities, has_position=has_position)
+    write_conditions(map_writer(folder, maps, is_mni=is_mni), maps, pages.make_design(contrast))
     header = nib.load(next(folder.paths.path.glob("*condition-B_stat-mean_statmap.nii.gz"))).header
     assert (int(header["sform_code"]), int(header["qform_code"])) == (code, code)
 
@@ -296,11 +296,11 @@ def test_effect_sizes_and_condition_means_are_written_as_maps(tmp_path: Path, te
     contrast = pages.make_contrast(test, "Faces")
     design = pages.make_design(contrast)
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
-    maps = MaskedMaps(values, pages.MASK, AFFINE, {}, {})
+    maps = volume_maps(values, pages.MASK, AFFINE)
     folder = NodeWriter(NodeFolder(tmp_path, "a", {}), {})
     fit = fit_contrast(values, contrast_test(design, contrast))
-    write_contrast(folder, maps, fit, None, [])
-    write_conditions(folder, maps, design)
+    write_contrast(map_writer(folder, maps), maps.before, fit, None, [])
+    write_conditions(map_writer(folder, maps), maps, design)
 
     def read(name: str) -> tuple[np.ndarray, dict[str, object]]:
         path = folder.file(f"{name}_statmap.nii.gz")
@@ -324,8 +324,14 @@ def test_hedges_g_of_means_is_not_called_that_of_differences(tmp_path: Path) -> 
     """A mean of conditions against zero, or over groups, is in standard deviations of means."""
     contrast = replace(pages.make_contrast("t", "Mean"), within=np.full((1, 3), 3**-0.5), cell_weights=np.ones((1, 3)))
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
-    maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeWriter(NodeFolder(tmp_path, "a", {}), {})
-    write_contrast(folder, maps, fit_contrast(values, contrast_test(pages.make_design(contrast), contrast)), None, [])
+    maps, folder = volume_maps(values, pages.MASK, AFFINE), NodeWriter(NodeFolder(tmp_path, "a", {}), {})
+    write_contrast(
+        map_writer(folder, maps),
+        maps.before,
+        fit_contrast(values, contrast_test(pages.make_design(contrast), contrast)),
+        None,
+        [],
+    )
     content = json.loads(folder.file("contrast-AB_stat-hedgesg_statmap.json").read_text())
     assert content["Description"].startswith("Hedges' g")
     assert "g_z" not in content["Description"]
@@ -346,12 +352,12 @@ def test_sidecars_say_what_a_result_is_about(tmp_path: Path, sided: str, method:
     contrast = replace(pages.make_contrast("t", "Faces"), sided=sided)  # type: ignore[arg-type]
     values = np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)
     values[0::3, :8] += 4
-    maps, folder = MaskedMaps(values, pages.MASK, AFFINE, {}, {}), NodeWriter(NodeFolder(tmp_path, "a", {}), {})
+    maps, folder = volume_maps(values, pages.MASK, AFFINE), NodeWriter(NodeFolder(tmp_path, "a", {}), {})
     fit = fit_contrast(values, contrast_test(pages.make_design(contrast), contrast))
-    domain = VolumeDomain.from_mask(maps.mask, maps.affine, 26)
+    domain = maps.frame.domain(maps.inside, 26)
     result = replace(bonferroni(Evidence(fit, domain), ParametricSettings(correction="bonferroni")), method=method)
     tables = tabulate(result, fit, [], domain, TableOptions())
-    write_contrast(folder, maps, fit, None, [(result, tables)])
+    write_contrast(map_writer(folder, maps), maps.before, fit, None, [(result, tables)])
     for name in (f"stat-t_desc-{method}Thresh_statmap", f"desc-{method}_clusters", f"desc-{method}_peaks"):
         content = json.loads(folder.file(f"contrast-AB_{name}.json").read_text())
         assert content.get("Interpretation") is None if said is None else said in content["Interpretation"]
@@ -365,9 +371,9 @@ def test_each_group_has_means_and_errors_beside_those_of_all(tmp_path: Path, rng
     subjects = tuple("12345")
     design = Design(np.tile(np.eye(2), (5, 1)), ("A", "B"), subjects, ("A", "B"), between, names, (), groups=groups)
     values = rng.normal(size=(10, 8)).astype(np.float32)
-    maps = MaskedMaps(values, np.ones((2, 2, 2), bool), AFFINE, {}, dict.fromkeys(subjects, 0))
+    maps = volume_maps(values, np.ones((2, 2, 2), bool), AFFINE, n_lost=dict.fromkeys(subjects, 0))
     folder = NodeWriter(NodeFolder(tmp_path, "n", {}), {})
-    write_conditions(folder, maps, design)
+    write_conditions(map_writer(folder, maps), maps, design)
     assert len(list(folder.paths.path.glob("*.nii.gz"))) == 2 * 2 * 3
     for desc, members in (("", range(5)), ("_desc-groupA", (1, 3)), ("_desc-groupB", (0, 2, 4))):
         path = folder.file(f"condition-B_stat-mean{desc}_statmap.nii.gz")

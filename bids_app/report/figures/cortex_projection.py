@@ -6,6 +6,7 @@ more than a look-up, where drawing its twenty thousand triangles anew would take
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -57,10 +58,15 @@ class Cortex:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mesh:
-    points: Floats  # (n_vertices, 3)
-    faces: NDArray[np.intp]  # (n_faces, 3)
-    depth: Floats  # (n_vertices,) sulcal
+class CorticalMesh:
+    """One hemisphere as it is drawn."""
+
+    points: Floats
+    """(n_vertices, 3)"""
+    faces: NDArray[np.intp]
+    """(n_faces, 3)"""
+    depth: Floats
+    """(n_vertices,) sulcal; zero where it is not known."""
 
 
 def load_cortex(mask: Booleans, affine: Floats) -> Cortex:
@@ -82,21 +88,34 @@ def load_cortex(mask: Booleans, affine: Floats) -> Cortex:
 @cache
 def _views() -> tuple[View, ...]:
     """Look at the inflated cortex from all sides, once per process."""
+    return views_of(inflated_meshes())
+
+
+def inflated_meshes() -> dict[str, CorticalMesh]:
+    """Return the inflated hemispheres of fsaverage5 with their sulci: left and right."""
     inflated = load_fsaverage(MESH)["inflated"]
     sulcal = load_fsaverage_data(mesh=MESH, data_type="sulcal")
-    meshes = []
+    meshes = {}
     for side in SIDES:
         part = inflated.parts[side]
         depth = np.asarray(sulcal.data.parts[side], np.float64).ravel()
-        meshes.append(_Mesh(np.asarray(part.coordinates, np.float64), np.asarray(part.faces, np.intp), depth))
-    left, right = meshes
+        meshes[side] = CorticalMesh(np.asarray(part.coordinates, np.float64), np.asarray(part.faces, np.intp), depth)
+    return meshes
+
+
+def views_of(meshes: Mapping[str, CorticalMesh]) -> tuple[View, ...]:
+    """Look at hemispheres, left, right or both: each on its side and its middle, and both from below."""
+    if len(meshes) == 1:
+        ((side, mesh),) = meshes.items()
+        return _look(mesh, side), _look(mesh, "right" if side == "left" else "left")
+    left, right = (meshes[side] for side in SIDES)
     second = len(left.points)  # the number of the right hemisphere's first vertex
     return (
         _look(left, "left"),
         _look(left, "right"),
         _look(right, "right", second),
         _look(right, "left", second),
-        _look(_side_by_side(left, right), "below"),
+        _look(side_by_side(left, right), "below"),
     )
 
 
@@ -112,7 +131,7 @@ def _voxels_below(inner: Floats, outer: Floats, mask: Booleans, affine: Floats) 
     return np.where(inside, number[clipped[..., 0], clipped[..., 1], clipped[..., 2]], -1).astype(np.int32)
 
 
-def _side_by_side(left: _Mesh, right: _Mesh) -> _Mesh:
+def side_by_side(left: CorticalMesh, right: CorticalMesh) -> CorticalMesh:
     """Put both hemispheres into one mesh, apart from each other: inflated they would overlap."""
     apart = np.array([APART / 2, 0, 0])
     points = np.concatenate(
@@ -122,10 +141,10 @@ def _side_by_side(left: _Mesh, right: _Mesh) -> _Mesh:
         ]
     )
     faces = np.concatenate([left.faces, right.faces + len(left.points)])
-    return _Mesh(points, faces, np.concatenate([left.depth, right.depth]))
+    return CorticalMesh(points, faces, np.concatenate([left.depth, right.depth]))
 
 
-def _look(mesh: _Mesh, side: str, first: int = 0) -> View:
+def _look(mesh: CorticalMesh, side: str, first: int = 0) -> View:
     """Turn the mesh into pixels; vertices are numbered from `first` on."""
     seen = mesh.points @ np.array(SEEN_FROM[side], float).T  # to the right, upwards, towards the viewer
     margin = 2.0

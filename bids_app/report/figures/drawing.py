@@ -11,7 +11,9 @@ import logging
 from concurrent.futures import BrokenExecutor
 from functools import partial
 
-from bids_app.report.figures.of_contrast import Drawn, Scene, draw_contrast
+from bids_app.report.figures import of_contrast, on_surfaces
+from bids_app.report.figures.of_contrast import Drawn, Scene
+from bids_app.report.figures.surface_canvas import SurfaceCanvas
 from bids_app.runtime.execution import Processes
 
 log = logging.getLogger("bids_app")
@@ -34,6 +36,13 @@ def count_processes(n_pictures: int, n_jobs: int, memory: float) -> int:
     if n_pictures < WORTH_IT:
         return 1
     return max(1, min(n_jobs, MOST_PROCESSES, int(SHARE_OF_MEMORY * memory / PROCESS_BYTES)))
+
+
+def draw_contrast(scene: Scene, share: tuple[int, int] = (0, 1)) -> tuple[Drawn, ...]:
+    """Draw the pictures of one contrast, or those numbered k, k + n and so on by the share (k, n)."""
+    if isinstance(scene.on, SurfaceCanvas):
+        return on_surfaces.draw_contrast(scene, share)
+    return of_contrast.draw_contrast(scene, share)
 
 
 def draw(scene: Scene, n_processes: int) -> tuple[Drawn, ...]:

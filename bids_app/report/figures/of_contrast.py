@@ -20,6 +20,7 @@ from bids_app.report.figures.charts import nulls_png
 from bids_app.report.figures.colour_scale import Scale, full_opacity
 from bids_app.report.figures.figure import Figure, Viewer, attempt, attempt_page
 from bids_app.report.figures.slices import Layer, clusters_png, sagittal_png, slices_png
+from bids_app.report.figures.surface_canvas import SurfaceCanvas
 from bids_app.report.figures.surfaces import ON_CORTEX, surface_page, surface_png
 from bids_app.report.figures.viewer import Landmark, viewer_page
 from bids_app.report.wording import (
@@ -56,12 +57,18 @@ class Scene:
     """Its corrected maps."""
     tables: Mapping[str, ResultTables]
     """Method -> clusters and peaks."""
-    canvas: Canvas
-    """Of the node."""
+    on: Canvas | SurfaceCanvas
+    """What the maps of the node are drawn on."""
     interactive: bool = False
     """Whether there are pages to look around in, too."""
     atlases: Sequence[Atlas] = ()
     """On the grid of the maps, for these pages."""
+
+    @property
+    def canvas(self) -> Canvas:
+        """What volumes are drawn on; `on_surfaces` draws the others."""
+        assert isinstance(self.on, Canvas)
+        return self.on
 
     @property
     def first(self) -> CorrectedMap | None:
@@ -113,10 +120,10 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
         if inference is scene.first and not scene.tables[inference.method].clusters.empty:
             add(f"{stem}_clusters", _cluster_pictures, inference)
     if any(each.null is not None for each in scene.inferences):
-        add("desc-null_histogram", _null_histograms)
+        add("desc-null_histogram", null_histograms)
     if scene.interactive:
         draw.append(partial(attempt_page, "viewer", partial(_volume_viewer, scene)))
-        if on_cortex and np.any(scene.canvas.cortex.on_vertices(_shown(scene)[0])):  # type: ignore[union-attr]
+        if on_cortex and np.any(scene.canvas.cortex.on_vertices(what_is_shown(scene)[0])):  # type: ignore[union-attr]
             draw.append(partial(attempt_page, "surface", partial(_surface_viewer, scene)))
     return draw
 
@@ -135,7 +142,7 @@ def _whole_map(scene: Scene) -> Figure:
     title = f"{scene.name}: {test}, not thresholded"
     return Figure(
         name=f"stat-{test}_slices",
-        png=slices_png(title, layer, cut, _scale(fit, thresholded=False), canvas),
+        png=slices_png(title, layer, cut, scale_of(fit, thresholded=False), canvas),
         caption=f"{test} at every voxel, not thresholded; small values are faint.{contour} "
         f"Cut at {_xyz(cut)}, where {'|t|' if test == 't' else 'F'} is largest.{_background_words(canvas)}",
         alt=f"Three slices through the whole {test} map of {scene.name} at {_xyz(cut)}.",
@@ -159,13 +166,13 @@ def _effect_map(scene: Scene) -> Figure:
     return Figure(
         name="stat-effect_slices" if is_t else "stat-etasq_slices",
         png=slices_png(f"{scene.name}: {what.lower()}", layer, cut, scale, canvas),
-        caption=f"{what}{unit}, not thresholded: colour shows its size{_saturated_words(values, largest)}, and "
+        caption=f"{what}{unit}, not thresholded: colour shows its size{saturated_words(values, largest)}, and "
         f"{fainter}.{contour} {SAME_DATA}{_background_words(canvas)}",
         alt=f"Three slices through the map of {what.lower()} of {scene.name} at {_xyz(cut)}.",
     )
 
 
-def _saturated_words(values: Floats, largest: float) -> str:
+def saturated_words(values: Floats, largest: float) -> str:
     """Return in words where the colours end, where some values lie beyond."""
     n_beyond = int((np.abs(values) > largest).sum())
     if not n_beyond:
@@ -184,7 +191,7 @@ def _corrected_map(scene: Scene, inference: CorrectedMap) -> Figure:
     title = f"{scene.name}: {method_words(inference)}"
     return Figure(
         name=f"desc-{inference.method}_slices",
-        png=slices_png(title, Layer(volume), cut, _scale(fit, thresholded=True), canvas, glass=glass),
+        png=slices_png(title, Layer(volume), cut, scale_of(fit, thresholded=True), canvas, glass=glass),
         caption=f"{method_words(inference)}{f' ({threshold})' if threshold else ''}, {sided_words(fit.contrast)}: "
         f"{n_voxels:,} voxel{'s survive' if n_voxels != 1 else ' survives'}. Cut at {_xyz(cut)}, the highest peak"
         f"{'; below, everything that survives, seen through the brain' if glass else ''}. "
@@ -204,7 +211,7 @@ def _peak_slices(scene: Scene, inference: CorrectedMap) -> Figure:
     listed = ", ".join(coordinate(x) for x in places)
     return Figure(
         name=f"desc-{inference.method}_peaks",
-        png=sagittal_png(title, volume, places, _scale(scene.fit, thresholded=True), scene.canvas),
+        png=sagittal_png(title, volume, places, scale_of(scene.fit, thresholded=True), scene.canvas),
         caption=f"Sagittal slices through the highest peaks, x = {listed} mm.",
         alt=f"Sagittal slices of {scene.name}, {method_words(inference)}, at x = {listed} mm.",
     )
@@ -218,7 +225,7 @@ def _surface(scene: Scene, inference: CorrectedMap) -> Figure:
     title = f"{scene.name}: {method_words(inference)}"
     return Figure(
         name=f"desc-{inference.method}_surface",
-        png=surface_png(title, values, _scale(scene.fit, thresholded=True), scene.canvas.cortex),
+        png=surface_png(title, values, scale_of(scene.fit, thresholded=True), scene.canvas.cortex),
         caption=ON_CORTEX,
         alt=f"{scene.name}, {method_words(inference)}, on the cortex seen from the sides, the middle and below: "
         f"{n_places:,} of its {len(scene.canvas.cortex.voxels):,} points survive.",
@@ -237,7 +244,7 @@ def _cluster_pictures(scene: Scene, inference: CorrectedMap) -> Figure:
     shown = f"the {len(places)} highest of {len(clusters)} clusters" if len(clusters) > len(places) else "each cluster"
     return Figure(
         name=f"desc-{inference.method}_clusters",
-        png=clusters_png(title, volume, places, _scale(scene.fit, thresholded=True), scene.canvas),
+        png=clusters_png(title, volume, places, scale_of(scene.fit, thresholded=True), scene.canvas),
         caption=f"Slices through the peak of {shown}, numbered as in the table.",
         alt=f"{scene.name}: slices through {len(places)} clusters. {'. '.join(words for words, _ in places)}.",
     )
@@ -257,7 +264,7 @@ def _height_words(row: Mapping[Any, Any], test: str) -> str:
     return ", ".join([height, *(region for region in regions if region != NO_REGION)])
 
 
-def _null_histograms(scene: Scene) -> Figure:
+def null_histograms(scene: Scene) -> Figure:
     """Draw the distribution of each maximum over the shuffles, with the observed one and the critical value."""
     contrast = scene.fit.contrast
     permuted = [each for each in scene.inferences if each.null is not None]
@@ -304,13 +311,13 @@ def _volume_viewer(scene: Scene) -> Viewer:
 
 def _surface_viewer(scene: Scene) -> Viewer:
     """Make the page with a cortex that can be turned: the primary corrected map, or all where nothing survives."""
-    values, what = _shown(scene)
+    values, what = what_is_shown(scene)
     title = f"{scene.name}: {scene.fit.contrast.test}, {what or 'not thresholded'}"
-    page = surface_page(title, values, _scale(scene.fit, thresholded=bool(what)), scene.canvas)
+    page = surface_page(title, values, scale_of(scene.fit, thresholded=bool(what)), scene.canvas)
     return Viewer("surface", page, "Turn it on the cortex (6 MB)")
 
 
-def _shown(scene: Scene) -> tuple[Floats, str]:
+def what_is_shown(scene: Scene) -> tuple[Floats, str]:
     """Return what survives in the primary map and its name, or the whole statistic and no name where nothing does."""
     first = scene.first
     if first is None or not first.significant.any():
@@ -355,7 +362,7 @@ def _peak_x(table: ResultTables) -> list[float]:
     return sorted(list(x)[:N_PEAK_SLICES])
 
 
-def _scale(fit: ContrastFit, *, thresholded: bool) -> Scale:
+def scale_of(fit: ContrastFit, *, thresholded: bool) -> Scale:
     """Colours from the largest statistic anywhere, so that all maps of the contrast share them."""
     largest = max(float(np.abs(fit.statistic).max()), 1e-6)
     contrast = fit.contrast

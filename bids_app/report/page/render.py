@@ -6,6 +6,7 @@ The page needs nothing from anywhere else.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 
@@ -13,7 +14,7 @@ import jinja2
 
 from bids_app.errors import Warned
 from bids_app.inference.catalogue import METHODS
-from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak
+from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak, in_words_of
 from bids_app.report.figures.figure import Figure
 from bids_app.report.figures.viewer import script_hash
 from bids_app.report.page.tables import clusters_table, peaks_table, place_link
@@ -35,6 +36,10 @@ from bids_app.report.wording import (
 from bids_app.statistics.kinds import KINDS
 
 MOST_PICTURES = 11_500_000  # signs that the pictures of a page may take: what can be mailed is 15 MB with all the rest
+AS_WRITTEN = (  # of a page, whatever its maps consist of
+    r"(<script.*?</script>|<style.*?</style>|<pre\b.*?</pre>|<ul class=\"sources\">.*?</ul>|"
+    r"(?:src|href|id)=\"[^\"]*\")"
+)
 MANY_CONTRASTS = 8  # beyond it, what is not of the primary correction is folded away
 
 
@@ -76,7 +81,7 @@ def render(page: Page) -> str:
     }
     script = _template("page.js")
     sections = [section for node in page.nodes for section in node.contrasts]
-    return environment.get_template("template.html").render(
+    written = environment.get_template("template.html").render(
         page=page,
         style=_template("page.css"),
         script=script,
@@ -90,6 +95,16 @@ def render(page: Page) -> str:
         cited=cited_works(page.nodes),
         bibtex=references(page.nodes),
     )
+    return _in_elements(written, page.nodes)
+
+
+def _in_elements(written: str, nodes: Sequence[NodeSection]) -> str:
+    """Return a page about voxels as one about vertices, where all its maps are on surfaces.
+
+    Scripts, styles, pictures, links, the command and the works that are cited stay as they are.
+    """
+    parts = re.split(AS_WRITTEN, written, flags=re.DOTALL)  # what stays is every second part
+    return "".join(part if number % 2 else in_words_of(nodes, part) for number, part in enumerate(parts))
 
 
 def _template(name: str) -> str:
@@ -205,7 +220,7 @@ def _ranked(nodes: Sequence[NodeSection]) -> Iterator[tuple[int, Figure]]:
                 if name.startswith(first):
                     yield {"slices": 1, "surface": 2, "clusters": 3}.get(kind, 5), figure
                 elif name.startswith("stat-"):
-                    yield 0 if name in ("stat-t_slices", "stat-F_slices") else 3, figure
+                    yield 0 if name.startswith(("stat-t_", "stat-F_")) else 3, figure
                 else:
                     yield {"histogram": 2, "slices": 4, "surface": 6}.get(kind, 7), figure
 

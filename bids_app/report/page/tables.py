@@ -27,7 +27,13 @@ HEADS = {
     "peak_effect": "effect",
     "extent_voxels": "voxels",
     "volume_mm3": "mm\N{SUPERSCRIPT THREE}",
+    "extent_vertices": "vertices",
+    "area_mm2": "mm\N{SUPERSCRIPT TWO}",
+    "hemi": "hemi",
+    "peak_vertex": "vertex",
 }
+SIZES = ("extent_voxels", "volume_mm3", "extent_vertices", "area_mm2")
+VERTEX = ("hemi", "peak_vertex")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Table:
 
 def clusters_table(result: MethodResult, section: ContrastSection) -> Table:
     """Return the clusters of a corrected map."""
-    shown = ["cluster_id", *PLACE, "extent_voxels", "volume_mm3", "cluster_mean"]
+    shown = ["cluster_id", *PLACE, *VERTEX, *SIZES, "cluster_mean"]
     shown += ["peak_statistic", "peak_z_score", "peak_effect", f"p_{result.method}", *ATLASES]
     file = section.files.get(f"desc-{result.method}_clusters.tsv", "")
     return _table(result.tables.clusters, [*shown, *columns()], (f"Clusters: {result.words}", file), section)
@@ -67,8 +73,8 @@ def clusters_table(result: MethodResult, section: ContrastSection) -> Table:
 
 def peaks_table(result: MethodResult, section: ContrastSection) -> Table:
     """Return the peaks of a corrected map."""
-    shown = ["peak_id", *PLACE, "peak_statistic", "peak_z_score", "peak_effect"]
-    shown += [f"p_{result.method}", "extent_voxels", *ATLASES]
+    shown = ["peak_id", *PLACE, *VERTEX, "peak_statistic", "peak_z_score", "peak_effect"]
+    shown += [f"p_{result.method}", "extent_voxels", "extent_vertices", *ATLASES]
     file = section.files.get(f"desc-{result.method}_peaks.tsv", "")
     return _table(result.tables.peaks, [*shown, *columns()], (f"Peaks: {result.words}", file), section)
 
@@ -132,9 +138,9 @@ def _cell(name: str, value: Any) -> Cell:  # noqa: ANN401
         return Cell(short_label(str(value)), "text", str(value), exact)
     if name.startswith("p_"):
         return Cell(format_p(float(value)), full=f"{float(value):.3g}", value=exact)
-    if name in {"cluster_id", "peak_id"}:
+    if name in {"cluster_id", "peak_id", *VERTEX}:
         return Cell(str(value), "text", value=exact)
     added = columns()
-    if name in {"extent_voxels", "volume_mm3"} or (name in added and added[name].is_whole):
+    if name in SIZES or (name in added and added[name].is_whole):
         return Cell(f"{float(value):,.0f}", value=exact)
     return Cell(decimal(float(value)), value=exact)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bids_app.console.text import joined
-from bids_app.report.content import Checks, NodeSection
+from bids_app.report.content import Checks, NodeSection, in_words_of
 from bids_app.report.text.methods_inference import inference_text
 from bids_app.report.text.methods_model import contrast_text, model_text
 from bids_app.report.text.references import REFERENCES, Reference
@@ -47,7 +47,7 @@ def methods_text(
             _check_text(node),
             _table_text(node),
         )
-        paragraphs += [part for part in parts if part]
+        paragraphs += [in_words_of((node,), part) for part in parts if part]
     return "\n\n".join(paragraphs)
 
 

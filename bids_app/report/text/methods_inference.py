@@ -87,7 +87,7 @@ def _permutation_sentences(node: NodeSection, rows: Sequence[Method]) -> list[st
 def _neighbour_sentences(node: NodeSection, rows: Sequence[Method], connectivity: int | None) -> list[str]:
     """Return how clusters were formed, and which voxels were neighbours."""
     settings = node.spec.settings.permutation
-    neighbours = f"each voxel having {connectivity} neighbours" if connectivity else "over the edges of the mesh"
+    neighbours = f"each voxel having {connectivity} neighbours" if connectivity else _mesh_words(node)
     others = [row.words.short for row in rows if "neighbours" in row.needs and not row.forms_clusters]
     if settings is not None and any(row.forms_clusters for row in rows):
         named = settings.cluster_forming_t
@@ -96,7 +96,18 @@ def _neighbour_sentences(node: NodeSection, rows: Sequence[Method], connectivity
             level = f"a statistic of {named:g}"
         formed = f"Clusters were formed at {level}, {neighbours}."
         return [formed, *([f"{joined(others)} used the same neighbours."] if others else [])]
+    if not connectivity:
+        return [f"{joined(others)} went {_mesh_words(node)}."] if others else []
     return [f"For {joined(others)} each voxel had {connectivity} neighbours."] if others else []
+
+
+def _mesh_words(node: NodeSection) -> str:
+    """Return what neighbours and sizes are on surfaces."""
+    meshes = " and ".join(dict.fromkeys(node.facts.surface.meshes)) if node.facts.surface else "the mesh"
+    return (
+        f"over the edges of the triangles ({meshes}), the two hemispheres apart; sizes are areas, where a vertex has a "
+        "third of the area of each of its triangles"
+    )
 
 
 def _statistic_sentences(node: NodeSection, rows: Sequence[Method]) -> list[str]:

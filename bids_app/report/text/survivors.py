@@ -15,7 +15,11 @@ MAX_NAMES = 3
 
 def outcomes(nodes: Sequence[NodeSection]) -> list[Outcome]:
     """Return for every contrast what each correction left, or what came closest."""
-    return [_outcome(section, _named(section, node, nodes)) for node in nodes for section in node.contrasts]
+    return [
+        _outcome(section, _named(section, node, nodes), node.facts.element)
+        for node in nodes
+        for section in node.contrasts
+    ]
 
 
 def warning_lines(nodes: Sequence[NodeSection]) -> list[str]:
@@ -49,7 +53,7 @@ def _named(section: ContrastSection, node: NodeSection, nodes: Sequence[NodeSect
     return f"{section.contrast.name} ({node.spec.name})" if len(nodes) > 1 else section.contrast.name
 
 
-def _outcome(section: ContrastSection, name: str) -> Outcome:
+def _outcome(section: ContrastSection, name: str, element: str) -> Outcome:
     survivals = []
     for result in section.results:
         where, said = result.peak or result.closest, ""
@@ -59,4 +63,4 @@ def _outcome(section: ContrastSection, name: str) -> Outcome:
         survivals.append(
             Survival(METHODS[result.method].words.short, result.words, result.n_voxels, result.n_clusters, said)
         )
-    return Outcome(name, section.statistic, tuple(survivals))
+    return Outcome(name, section.statistic, tuple(survivals), element)
