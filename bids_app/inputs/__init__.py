@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "find_images": ["Found", "NOT_UTF8"],
         "formulas": ["formula_columns", "spellings"],
         "handed_over": ["labels_of_pattern", "Offer", "offer_maps", "sessions_as_conditions"],
+        "hemispheres": ["pair_by_name"],
         "load_maps": ["as_image", "keep_voxels"],
         "map_patterns": ["find_by_patterns", "PatternMatch", "to_expression"],
         "map_reader": ["BeforeModel", "MaskedMaps"],
