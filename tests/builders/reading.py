@@ -132,6 +132,10 @@ class _Node:
 
     def read(self) -> None:
         self.check_names()
+        in_design = {str(name).partition(".")[0] for name in self.x}
+        in_design |= {*self.block.get("Between", []), *self.block.get("Covariates", [])}
+        if in_design & {*self.group_by} - {"contrast"}:
+            raise Refused("ModelError")  # with a model for each of its labels, a column does not vary
         keys = self.offered()
         parts: list[tuple[str, list[Map]]] = [(self.node["Name"], keys)]
         for name in [each for each in self.group_by if each != "contrast"]:
@@ -389,7 +393,11 @@ class _Node:
             names = of_x if listed is None else [str(n) for n in listed if n not in (1, "1", "intercept")]
             names = [n for n in names if not self.per_condition or n in self.known_columns()]
             effects = [name for name in names if name in between.factors]
-            wants_mean = self.per_condition and (listed is None or len(names) < len(listed))
+            # without a list each name in X is tested, of which the mean is one only where 1 stands in X
+            of_mean = (
+                any(name in (1, "1", "intercept") for name in self.x) if listed is None else len(names) < len(listed)
+            )
+            wants_mean = self.per_condition and of_mean
             found += [("", "t", ["1"], np.ones((1, 1)))] if wants_mean else []
             stated = {name for name, *_ in found}  # what is written out goes before a dummy of its name
             found += [
