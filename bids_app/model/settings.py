@@ -17,6 +17,7 @@ Sided = Literal["two", "positive", "negative"]
 ErrorTerm = Literal["partitioned", "pooled"]
 Sphericity = Literal["none", "greenhouse-geisser", "huynh-feldt", "multivariate"]
 Enhancement = Literal["voxel", "cluster-size", "cluster-mass", "tfce"]
+EVERY_STATISTIC: tuple[Enhancement, ...] = ("voxel", "cluster-size", "cluster-mass", "tfce")
 Correction = Literal["uncorrected", "bonferroni", "fdr"]
 AtlasName = Literal["aal", "desikan_killiany", "harvard_oxford"]
 
@@ -112,12 +113,7 @@ class PermutationSettings(Settings):
 
     n: Annotated[int, Field(ge=1)] = 5000
     """Number of permutations, including the observed one; fewer if fewer are distinct."""
-    statistics: Annotated[tuple[Enhancement, ...], Field(min_length=1), _distinct()] = (
-        "voxel",
-        "cluster-size",
-        "cluster-mass",
-        "tfce",
-    )
+    statistics: Annotated[tuple[Enhancement, ...], Field(min_length=1), _distinct()] = EVERY_STATISTIC
     """Statistics whose maximum over the mask is taken; each is corrected separately."""
     cluster_forming_p: Annotated[float, Field(gt=0, le=0.05)] = 0.001
     """Cluster-forming threshold, as an uncorrected one-tailed p-value of t or F."""
