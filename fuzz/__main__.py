@@ -31,6 +31,7 @@ from fuzz.runner import app, run
 from fuzz.study import Sandbox, write_study
 
 Task = Callable[[], Verdict]
+SECONDS_TO_END = 10.0  # for threads, on a machine that is busy with other things
 
 
 def main() -> int:
@@ -77,6 +78,10 @@ def prepare(folder: Path) -> Prepared:
     warm = plain.copy(folder / "warm")
     if app(warm.command("--quiet"))():
         raise SystemExit("the app does not run on the study that nobody changed")
+    # the last thread of the app may take a moment to end after it has handed over its result
+    end = time.monotonic() + SECONDS_TO_END
+    while _n_threads() > 1 and time.monotonic() < end:
+        time.sleep(0.01)
     if _n_threads() > 1:
         raise SystemExit("the app has left threads behind, so that no process can be forked from this one")
     finished = plain.copy(folder / "finished")

@@ -22,7 +22,19 @@ MAX_PATH, MAX_NAME = 4000, 255  # bytes: limits of file systems, less the names 
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises `UsageError`, because argparse itself would exit with 2."""
+    """A parser that raises `UsageError`, because argparse itself would exit with 2; its texts are broken as written."""
+
+    def __init__(self, prog: str, usage: str, description: str, epilog: str) -> None:
+        """Take the texts; `add_information_options` adds the help among the options on messages."""
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with what was expected."""

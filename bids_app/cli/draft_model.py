@@ -105,9 +105,6 @@ def _build_parser() -> Parser:
         usage="%(prog)s BIDS_DIR [--within NAME=LEVEL,LEVEL,... --cell PATTERN] [options] > model.json",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
     )
     parser.add_argument("bids_dir", metavar="BIDS_DIR", type=path_argument, help="dataset with the first-level maps")
     group = parser.add_argument_group("the model")

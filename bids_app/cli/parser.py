@@ -44,9 +44,6 @@ def build_parser(*, needs_model: bool = True, needs_dataset: bool = True) -> Par
         usage="%(prog)s BIDS_DIR OUTPUT_DIR group --model FILE [options]",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
     )
     if needs_dataset:
         parser.add_argument(

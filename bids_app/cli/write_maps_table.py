@@ -96,9 +96,6 @@ def _build_parser() -> Parser:
         usage="%(prog)s ROOT PATTERN [PATTERN ...] [options] > maps.tsv",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
     )
     parser.add_argument("root", metavar="ROOT", type=path_argument, help="folder that the patterns start from")
     parser.add_argument(

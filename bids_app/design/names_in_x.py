@@ -8,7 +8,7 @@ themselves, and what Transformations or a Formula have computed is used as it is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,14 +46,14 @@ class Known:
         return () if self.participants is None else tuple(map(str, self.participants.table.columns))
 
 
-@dataclass(slots=True)
-class _Sorted:
+@dataclass(frozen=True, slots=True)
+class _Roles:
     """The columns in X by their role."""
 
-    factors: list[str] = field(default_factory=list)
-    covariates: list[str] = field(default_factory=list)
-    cells: list[str] = field(default_factory=list)
-    regressors: list[str] = field(default_factory=list)
+    factors: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+    regressors: tuple[str, ...] = ()
 
 
 def settle_names(node: NodeSpec, known: Known) -> NodeSpec:
@@ -90,8 +90,8 @@ def settle_names(node: NodeSpec, known: Known) -> NodeSpec:
         node,
         conditions=tuple(conditions),
         columns=(),
-        cells=tuple(roles.cells),
-        regressors=tuple(roles.regressors),
+        cells=roles.cells,
+        regressors=roles.regressors,
         contrasts=tuple(
             replace(spec, columns=_respelt(spec.columns, known.formula))
             for spec in _settled_contrasts(node, known, conditions, columns, roles)
@@ -133,9 +133,8 @@ def _check_not_misspelled(name: str, node: NodeSpec, known: Known) -> None:
         return
     if near := nearest(name, known.columns):
         raise ModelError(
-            f"{node.where}.Model.X: {shown(name)} is neither a condition of the maps nor a column of "
-            "participants.tsv; did "
-            f"you mean the column {shown(near)}? Conditions found: {listed(known.conditions)}."
+            f"{node.where}.Model.X: {shown(name)} is neither a condition of the maps nor a column of participants.tsv; "
+            f"did you mean the column {shown(near)}? Conditions found: {listed(known.conditions)}."
         )
 
 
@@ -167,8 +166,8 @@ def _own_level(name: str, known: Known) -> tuple[str, str] | None:
 
 def _check_columns_exist(node: NodeSpec, columns: Sequence[str], known: Known) -> None:
     """Refuse names that are no column; a condition among them is told how its map is tested."""
-    for name in columns:
-        if _is_column(name, known) or name in known.formula or known.formula:
+    for name in () if known.formula else columns:
+        if _is_column(name, known):
             continue
         where = f"{node.where}.Model.X"
         if labels_of_pattern(name, known.conditions):
@@ -188,18 +187,15 @@ def _check_columns_exist(node: NodeSpec, columns: Sequence[str], known: Known) -
                 f"{where}: the column {shown(column)} of {known.participants.source} has no level {shown(level)}"
                 f"{suggestion(level, levels)}"
             )
-        near = next((other for other in known.columns if other.casefold() == name.casefold()), None) or nearest(
-            name, known.columns
+        raise ModelError(
+            f"{where}: {known.participants.source} has no column {shown(name)}{suggestion(name, known.columns)}"
         )
-        hint = f"did you mean {shown(near)}?" if near else f"its columns are {listed(list(known.columns))}"
-        raise ModelError(f"{where}: {known.participants.source} has no column {shown(name)}; {hint}")
 
 
-def _roles(node: NodeSpec, known: Known, columns: Sequence[str]) -> _Sorted:
+def _roles(node: NodeSpec, known: Known, columns: Sequence[str]) -> _Roles:
     """Return the columns by their role."""
-    roles = _Sorted()
     if not columns:
-        return roles
+        return _Roles()
     assert known.participants is not None  # every column has been found in it
     participants, subjects = known.participants, known.subjects
     indicators = {name: found for name in columns if name not in known.formula and (found := _own_level(name, known))}
@@ -213,45 +209,47 @@ def _roles(node: NodeSpec, known: Known, columns: Sequence[str]) -> _Sorted:
             f"cannot be told apart. For a factorial design name the columns themselves ({listed(whole)}); or leave one "
             "level of each out, and put 1 in X."
         )
-    roles.factors += [name for name in whole if name not in node.settings.between]
+    factors = [name for name in whole if name not in node.settings.between]
+    covariates: list[str] = []
+    regressors: list[str] = []
     for name in columns:
         if name in indicators:
             if indicators[name][0] not in {*whole, *node.settings.between}:  # otherwise it is a group's column already
-                roles.regressors.append(name)
+                regressors.append(name)
         elif name in known.computed or name in known.formula:
-            roles.regressors.append(name)
-        elif name in known.factors:
-            roles.factors.append(name)
-        elif is_numeric(participants, name, subjects):
-            roles.covariates.append(name)
+            regressors.append(name)
+        elif name in known.factors or not is_numeric(participants, name, subjects):
+            factors.append(name)
         else:
-            roles.factors.append(name)
-    if not node.has_intercept and not (roles.factors or node.settings.between):
-        _find_cells(node, known, roles)
-    return roles
+            covariates.append(name)
+    has_mean = node.has_intercept or factors or node.settings.between
+    cells = () if has_mean else _cells(node, known, [*regressors, *covariates])
+    return _Roles(
+        factors=tuple(factors),
+        covariates=tuple(name for name in covariates if name not in cells),
+        cells=cells,
+        regressors=tuple(name for name in regressors if name not in cells),
+    )
 
 
-def _find_cells(node: NodeSpec, known: Known, roles: _Sorted) -> None:
-    """Find the columns that divide the subjects into groups, in a model without intercept."""
-    assert known.participants is not None
-    values = {name: _numbers(name, known) for name in (*roles.regressors, *roles.covariates)}
+def _cells(node: NodeSpec, known: Known, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that divide the subjects into groups, in a model without intercept."""
+    values = {name: _numbers(name, known) for name in columns}
     binary = [name for name, numbers in values.items() if {*numbers.tolist()} <= {0.0, 1.0}]
     total, cells = np.zeros(len(known.subjects)), list[str]()
     for name in binary:  # the first that divide the subjects; another division is of columns beside it
         if np.any(values[name]) and not np.any(values[name] * total):
             total, cells = total + values[name], [*cells, name]
-    if not np.all(total == 1):
-        what = f"{listed(list(values))} {'do' if len(values) > 1 else 'does'} not divide the subjects into groups"
-        if binary and (astray := [name for name, n in zip(known.subjects, total, strict=True) if n != 1]):
-            who = listed([f"sub-{subject}" for subject in astray])
-            what = f"the columns of 0 and 1 ({listed(binary)}) do not put {who} into exactly one group"
-        raise ModelError(
-            f"{node.where}.Model: has no intercept, and {what}. Put 1 in X (0 + out of the Formula), or give a column "
-            "of 0 and 1 for each group."
-        )
-    roles.cells += cells
-    roles.regressors = [name for name in roles.regressors if name not in cells]
-    roles.covariates = [name for name in roles.covariates if name not in cells]
+    if np.all(total == 1):
+        return tuple(cells)
+    what = f"{listed(columns)} {'do' if len(columns) > 1 else 'does'} not divide the subjects into groups"
+    if binary:
+        who = listed([f"sub-{name}" for name, n in zip(known.subjects, total, strict=True) if n != 1])
+        what = f"the columns of 0 and 1 ({listed(binary)}) do not put {who} into exactly one group"
+    raise ModelError(
+        f"{node.where}.Model: has no intercept, and {what}. Put 1 in X (0 + out of the Formula), or give a column of 0 "
+        "and 1 for each group."
+    )
 
 
 def _numbers(name: str, known: Known) -> Floats:
@@ -261,7 +259,7 @@ def _numbers(name: str, known: Known) -> Floats:
 
 
 def _settled_contrasts(
-    node: NodeSpec, known: Known, conditions: Sequence[str], columns: Sequence[str], roles: _Sorted
+    node: NodeSpec, known: Known, conditions: Sequence[str], columns: Sequence[str], roles: _Roles
 ) -> Iterator[ContrastSpec]:
     """Yield the contrasts, with columns where the file could only suppose conditions."""
     patterns = [name for name in node.conditions if name not in conditions and set(name) & WILDCARDS]
@@ -312,7 +310,7 @@ def _with_labels(spec: ContrastSpec, conditions: Sequence[str], patterns: Sequen
     return replace(spec, conditions=tuple(names))
 
 
-def _with_effects(node: NodeSpec, settings: GroupLevelSettings, roles: _Sorted, dummies: set[str]) -> NodeSpec:
+def _with_effects(node: NodeSpec, settings: GroupLevelSettings, roles: _Roles, dummies: set[str]) -> NodeSpec:
     """Return the node with the effects to test; columns that X alone names are tested by what the node writes out.
 
     Without a contrast of it, each of their effects is tested; so is a factor that a dummy contrast names.

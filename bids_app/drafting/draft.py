@@ -26,7 +26,7 @@ from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, kn
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.handed_over import sessions_as_conditions
 from bids_app.inputs.hemispheres import pair_by_name
-from bids_app.inputs.naming import ESTIMATES, MEASURES, ImageFile, tally
+from bids_app.inputs.naming import ESTIMATES, MEASURES, ImageFile, conditions_of, tally
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.lenient_forms import TOOL
 from bids_app.model.read_model import read_model
@@ -55,7 +55,7 @@ class Inventory:
     @property
     def conditions(self) -> tuple[str, ...]:
         """Conditions of the maps, in natural order."""
-        return tuple(sorted({image.condition for image in self.maps if image.condition}, key=natural))
+        return tuple(conditions_of(self.maps))
 
     @property
     def lines(self) -> tuple[str, ...]:

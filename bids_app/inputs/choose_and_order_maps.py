@@ -43,7 +43,7 @@ from bids_app.inputs.missing_and_duplicate_maps import (
     incomplete_message,
     unused_notes,
 )
-from bids_app.inputs.naming import ImageFile, SourceDataset, is_volume, space_of
+from bids_app.inputs.naming import ImageFile, SourceDataset, conditions_of, is_volume, space_of
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.settings import factor_cells
 from bids_app.model.specification import ModelSpec, NodeSpec
@@ -203,7 +203,7 @@ def _one_subject(node: NodeSpec, subject: str) -> str:
 
 def _match_conditions(node: NodeSpec, maps: Sequence[ImageFile]) -> dict[str, str]:
     """Return the label in the file names of each condition of the model, in the model's order."""
-    present = sorted({image.condition for image in maps if image.condition is not None}, key=natural)
+    present = conditions_of(maps)
     names = _wanted(node, present) or tuple(present)
     candidates = {name: _candidates(name, present, names) for name in names}
     unknown = [name for name, labels in candidates.items() if not labels]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from bids_app.console.text import joined, listed_in_order, natural, nearest
 from bids_app.errors import DataError, ModelError, NothingMatchedError, Warned
@@ -28,6 +29,7 @@ class Filter:
     source: str  # option or key in the model, for messages
     entity: str
     values: tuple[str, ...] | None  # None: the entity must be absent; ("*",): any label
+    of: Literal["input", "select", "part", "user"] = "user"  # Input, Select, GroupBy; or an option, file or edge
     passes_absent: bool = False  # whether images without the entity pass too
     measures: tuple[str, ...] = ()  # those of the values that are measures, added because the model names them
 
@@ -50,13 +52,13 @@ def model_filters(
     Input says what went into the first level, so that a map of which the first level left an entity out of the name
     is not refused for that: several runs have become one map.
     """
-    part = [Filter(f"{node.where}.GroupBy", *labels) for labels in node.part]
+    part = [Filter(f"{node.where}.GroupBy", *labels, of="part") for labels in node.part]
     if selection.maps_table:
         return part, []
     known = known_entities(found)
     json_path = f"{node.where}.Model.Software.grouplevel.Select"
-    select = [Filter(json_path, *labels) for labels in node.settings.select.items()]
-    wanted = [Filter("Input", *labels) for labels in model.input.items()]
+    select = [Filter(json_path, *labels, of="select") for labels in node.settings.select.items()]
+    wanted = [Filter("Input", *labels, of="input") for labels in model.input.items()]
     for each in [*wanted, *select]:
         check_entity(each.entity, each.source, known, ModelError)
     applied: list[Filter] = []
@@ -96,7 +98,7 @@ def with_measures(node: NodeSpec, maps: Sequence[ImageFile], filters: Sequence[F
     effects = ("effect",) if of_effects else ()
     return [
         replace(each, values=(*effects, *named), measures=tuple(named))
-        if named and each.entity == "stat" and each.values == ("effect",) and each.source.endswith("Select")
+        if named and each.entity == "stat" and each.values == ("effect",) and each.of == "select"
         else each
         for each in filters
     ]

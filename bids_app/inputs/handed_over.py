@@ -29,7 +29,7 @@ from bids_app.inputs.filters import (
 )
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.hemispheres import pair_by_name
-from bids_app.inputs.naming import ImageFile, tally
+from bids_app.inputs.naming import ImageFile, conditions_of, tally
 from bids_app.inputs.selection import Query, Selection
 from bids_app.model.graph import Source
 from bids_app.model.read_transformations import WILDCARDS
@@ -51,13 +51,13 @@ class Offer:
     def of_part(self, maps: Sequence[ImageFile]) -> Sequence[ImageFile]:
         """Return those of some maps that belong to the part of GroupBy; the others are in a model of their own."""
         for criterion in self.filters:
-            maps = keep(maps, criterion) if criterion.source.endswith(".GroupBy") else maps
+            maps = keep(maps, criterion) if criterion.of == "part" else maps
         return maps
 
     @property
     def conditions(self) -> tuple[str, ...]:
         """Labels of the conditions, in natural order."""
-        return tuple(sorted({image.condition for image in self.maps if image.condition is not None}, key=natural))
+        return tuple(conditions_of(self.maps))
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def offer_maps(
     filters = tuple(with_measures(node, found.maps, asked_for))
     maps: Sequence[ImageFile] = narrow(found.maps, filters)
     if node.sources and not selection.maps_table:
-        asked = {each.entity for each in filters if each.source != "Input"}
+        asked = {each.entity for each in filters if each.of != "input"}
         maps, said = _handed_over(maps, node, asked, known_entities(found))
         notes += said
     if node.dummies:
@@ -144,8 +144,8 @@ def _along(
     edge = [Filter(source.where, "condition" if e == "contrast" else e, labels) for e, labels in source.filters]
     for criterion in edge:
         check_entity(criterion.entity, criterion.source, known, ModelError)
-    filtered = {each.entity for each in edge}
-    if not filtered & {"condition"} and source.contrasts is not None and not asked & {"condition", "contrast"}:
+    chooses = any(each.entity == "condition" for each in edge)
+    if not chooses and source.contrasts is not None and not asked & {"condition", "contrast"}:
         own, said = _of_contrasts(source, own, node)
         notes += said
     left = list(narrow(own, edge))
@@ -181,7 +181,7 @@ def _of_contrasts(source: Source, maps: Sequence[ImageFile], node: NodeSpec) -> 
     assert source.contrasts is not None
     if node.conditions or node.dummies:
         return list(maps), []
-    present = sorted({image.condition for image in maps if image.condition}, key=natural)
+    present = conditions_of(maps)
     handed = {label for name in source.contrasts for label in labels_of_pattern(name, present)}
     own = [image for image in maps if image.condition in handed]
     if not own:
@@ -230,7 +230,7 @@ def _of_level(
             what = f"without a {entity}" if wants_label else f"of a single {entity}"
             notes.append(f"{n_passed} maps {what} are passed over: {source.node} is of level {source.level}")
         left = kept
-    if source.level != "Run" and (n_averaged := _most_of_cell(left, "run")) > 1:
+    if source.level != "Run" and (n_averaged := _most_runs(left)) > 1:
         what = "fixed-effects " if source.kind == "meta" else ""
         lacking = "Select passes over the" if "node" in asked else "the input holds no"
         notes.append(
@@ -247,18 +247,18 @@ def _place(image: ImageFile, entity: str) -> tuple[str | None, ...]:
     return image.subject, image.condition, image.label("session") if entity == "run" else None
 
 
-def _most_of_cell(maps: Sequence[ImageFile], entity: str) -> int:
-    """Return the largest number of labels of an entity that a subject has of a condition."""
+def _most_runs(maps: Sequence[ImageFile]) -> int:
+    """Return the largest number of runs that a subject has of a condition."""
     labels: dict[tuple[str, str | None], set[str]] = {}
     for image in maps:
-        if (label := image.label(entity)) is not None:
+        if (label := image.label("run")) is not None:
             labels.setdefault((image.subject, image.condition), set()).add(label)
     return max(map(len, labels.values()), default=0)
 
 
 def _of_conditions(maps: Sequence[ImageFile], names: Sequence[str], where: str) -> list[ImageFile]:
     """Return the maps of the conditions that are named; each must have some."""
-    present = sorted({image.condition for image in maps if image.condition}, key=natural)
+    present = conditions_of(maps)
     meant = {name: labels_of_pattern(name, present) for name in names}
     if unknown := [name for name, labels in meant.items() if not labels]:
         raise ModelError(

@@ -13,7 +13,6 @@ from typing import TextIO
 from bids_app.errors import DataError, NothingMatchedError, UsageError
 from bids_app.inputs.tsv import MAX_BYTES, read_tsv
 
-STANDARD_INPUT = Path("-")
 REQUIRED = ("participant_id", "condition", "path")
 OPTIONAL = {"session": "ses-", "run": "run-", "volume": "", "hemi": "hemi-"}  # with the prefix that a cell may have
 ABSENT = ("", "n/a")

@@ -224,6 +224,11 @@ def _measure(suffix: str, stat: str | None) -> str | None:
     return stat if suffix == "boldmap" or stat.casefold() in MEASURES else None
 
 
+def conditions_of(images: Iterable[ImageFile]) -> list[str]:
+    """Return the conditions of images, each once, in natural order."""
+    return sorted({image.condition for image in images if image.condition is not None}, key=natural)
+
+
 def tally(images: Iterable[ImageFile], entity: str) -> str:
     """Return how many images have each label of an entity, as text for a message."""
     counts = Counter(image.label(entity) for image in images)

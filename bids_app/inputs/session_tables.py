@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from bids_app.console.text import listed, shown
-from bids_app.errors import DataError, MissingPathError
+from bids_app.errors import DataError, MissingPathError, Warned
 from bids_app.inputs.columns import Participants, in_columns, subjects_of
 from bids_app.inputs.keyed_rows import KeyedRows, read_keyed
 
 KEY = "session_id"
 ONE_ROW = "Keep one row per session."
 MAX_FILES = 3  # named in a message
+
+
+def with_columns_of_sessions(
+    participants: Participants, sessions: Mapping[str, str | None], names: Sequence[str]
+) -> Participants:
+    """Return the table of participants with the columns that it lacks and the tables of sessions beside it have.
+
+    Parameters
+    ----------
+    participants : Participants
+    sessions : subject -> session of all its maps; None for a map without one, of which no table tells
+    names : columns that are wanted; what no table of sessions has is left to the table of participants to tell
+
+    Raises
+    ------
+    MissingPathError, DataError
+        As for `columns_of_sessions`.
+    """
+    root = participants.source.parent
+    known = {subject: label for subject, label in sessions.items() if label is not None}
+    tables = [path for subject in known if (path := _path(root, subject)).exists()]
+    lacking = [name for name in names if {name, name.partition(".")[0]}.isdisjoint(participants.table.columns)]
+    if not lacking or not tables or len(known) < len(sessions):
+        return participants
+    there = {column for path in tables for column in read_keyed(path, KEY, "ses-", ONE_ROW).columns}
+    # of a level, such as mood.low, the column
+    wanted = list(dict.fromkeys(each for name in lacking for each in (name, name.partition(".")[0]) if each in there))
+    if not wanted:
+        return participants
+    found = columns_of_sessions(root, known, wanted)
+    table = participants.table.join(found.table)
+    places = {
+        label: "; ".join(filter(None, (participants.places.get(label), found.places.get(label))))
+        for label in participants.table.index
+    }
+    note = Warned(f"{listed(wanted)}: from the sessions of the maps, {found.source}")
+    notes = (*participants.notes, *found.notes, note)
+    return replace(participants, table=table.where(table.notna(), None), places=places, notes=notes)
+
+
+def _path(root: Path, subject: str) -> Path:
+    """Return where the table of a subject's sessions is."""
+    return root / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
 
 
 def columns_of_sessions(root: Path, sessions: Mapping[str, str], names: Sequence[str]) -> Participants:
@@ -41,7 +85,7 @@ def columns_of_sessions(root: Path, sessions: Mapping[str, str], names: Sequence
         has rows of one session that differ.
     """
     wanted = {subject.removeprefix("sub-"): session.removeprefix("ses-") for subject, session in sessions.items()}
-    paths = {label: root / f"sub-{label}" / f"sub-{label}_sessions.tsv" for label in wanted}
+    paths = {label: _path(root, label) for label in wanted}
     _check_present(paths, names)
     tables = {label: read_keyed(path, KEY, "ses-", ONE_ROW) for label, path in paths.items()}
     for label, session in wanted.items():

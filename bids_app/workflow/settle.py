@@ -19,7 +19,7 @@ from bids_app.inputs.handed_over import Offer, labels_of_pattern, offer_maps
 from bids_app.inputs.participants import find_participants, with_zeros
 from bids_app.inputs.parts import is_entity, parts_of
 from bids_app.inputs.selection import Query, Selection, read_filter_file
-from bids_app.inputs.session_tables import columns_of_sessions
+from bids_app.inputs.session_tables import with_columns_of_sessions
 from bids_app.inputs.transformations import transform, with_column
 from bids_app.model.as_run import as_run
 from bids_app.model.specification import ModelSpec, NodeSpec, participant_columns
@@ -138,23 +138,10 @@ def _settle(
 
 
 def _with_sessions(participants: Participants | None, node: NodeSpec, offer: Offer) -> Participants | None:
-    """Return the table with columns of sessions.tsv that it lacks, where each subject's maps are of one session."""
-    sessions = {image.subject: image.label("session") for image in offer.maps}
-    if participants is None or len({(image.subject, image.label("session")) for image in offer.maps}) > len(sessions):
+    """Return the table with the columns that only sessions.tsv has, where each subject's maps are of one session."""
+    pairs = {(image.subject, image.label("session")) for image in offer.maps}
+    if participants is None or len(pairs) > len(offer.subjects):
         return participants
     inputs = [name for instruction in node.transformations for name in instruction.inputs]
-    wanted = dict.fromkeys([*participant_columns(node.settings), *node.columns, *inputs])
-    lacking = [name for name in wanted if {name, name.partition(".")[0]}.isdisjoint(participants.table.columns)]
-    of_subject = {subject: label for subject, label in sessions.items() if label is not None}
-    root = participants.source.parent
-    there = any((root / f"sub-{subject}" / f"sub-{subject}_sessions.tsv").exists() for subject in of_subject)
-    if not lacking or not there or len(of_subject) < len(sessions):
-        return participants
-    table = columns_of_sessions(root, of_subject, lacking)
-    joined = participants.table.join(table.table)
-    note = Warned(f"{listed(lacking)}: from the sessions of the maps, {table.source}")
-    return replace(
-        participants,
-        table=joined.where(joined.notna(), None),
-        notes=(*participants.notes, *table.notes, note),
-    )
+    wanted = dict.fromkeys([*participant_columns(node.settings), *node.columns, *node.conditions, *inputs])
+    return with_columns_of_sessions(participants, dict(pairs), [*wanted])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bids_app.errors import DataError, MissingPathError, Warned
 from bids_app.inputs.columns import Participants, levels_column, numeric_column
-from bids_app.inputs.session_tables import columns_of_sessions
+from bids_app.inputs.session_tables import columns_of_sessions, with_columns_of_sessions
 
 HEAD = "session_id\tacq_time\tmood\tdose\n"
 FIRST = HEAD + "ses-pre\t2020-01-01T10:00:00\t3\tlow\nses-post\t2020-03-01T10:00:00\t5\thigh\n"
@@ -88,3 +89,52 @@ def test_a_row_twice_counts_once_and_is_a_warning(tmp_path: Path) -> None:
     assert isinstance(note, Warned)
     assert "ses-pre (lines 2, 3)" in note
     assert found.table["mood"].tolist() == ["1"]
+
+
+# Beside the table of participants
+
+
+def people(root: Path, columns: dict[str, list[str | None]]) -> Participants:
+    """A table of two participants in the dataset."""
+    table = pd.DataFrame(columns, index=pd.Index(["01", "02"]), dtype=object)
+    return Participants(root / "participants.tsv", table, places={"01": "line 2", "02": "line 3"})
+
+
+def test_what_participants_lack_comes_from_the_sessions_of_the_maps(tmp_path: Path) -> None:
+    """With a warning; a column of both tables is that of participants.tsv."""
+    given = people(dataset(tmp_path), {"dose": ["a", "b"]})
+    found = with_columns_of_sessions(given, {"01": "pre", "02": "post"}, ["dose", "mood"])
+    assert levels_column(found, "dose", ("01", "02")) == ("a", "b")
+    assert numeric_column(found, "mood", ("01", "02")).tolist() == [3.0, 7.5]
+    assert [note for note in found.notes if isinstance(note, Warned)] == [
+        f"mood: from the sessions of the maps, {tmp_path / 'sub-*' / 'sub-*_sessions.tsv'}"
+    ]
+    of_level = with_columns_of_sessions(people(tmp_path, {"age": ["1", "2"]}), {"01": "pre", "02": "pre"}, ["dose.low"])
+    assert levels_column(of_level, "dose", ("01", "02")) == ("low", "high")
+
+
+def test_a_cell_that_is_wrong_is_located_in_the_table_of_sessions(tmp_path: Path) -> None:
+    root = dataset(tmp_path, s03=HEAD + "ses-pre\tn/a\t4,5\tlow\n")
+    table = pd.DataFrame({"age": ["1", "2"]}, index=pd.Index(["01", "03"]), dtype=object)
+    found = with_columns_of_sessions(
+        Participants(root / "participants.tsv", table), {"01": "pre", "03": "pre"}, ["mood"]
+    )
+    with pytest.raises(DataError, match=r'sub-03 \("4,5", sub-03/sub-03_sessions\.tsv, line 2\)'):
+        numeric_column(found, "mood", ("01", "03"))
+
+
+@pytest.mark.parametrize(
+    ("sessions", "names"),
+    [
+        ({"01": "pre", "02": "pre"}, ["dsoe"]),
+        ({"01": "pre", "02": "pre"}, ["age"]),
+        ({"01": "pre", "02": None}, ["mood"]),
+    ],
+    ids=["in no table", "in the participants'", "a map without session"],
+)
+def test_what_no_session_tells_is_left_to_the_participants(
+    sessions: dict[str, str | None], names: list[str], tmp_path: Path
+) -> None:
+    """A misspelled column is then told with what participants.tsv has."""
+    given = people(dataset(tmp_path), {"age": ["20", "30"]})
+    assert with_columns_of_sessions(given, sessions, names) is given

@@ -15,8 +15,8 @@ from bids_app.model.read_model import read_model
 from bids_app.runtime.options import RunOptions
 from bids_app.workflow import settle
 from bids_app.workflow.prepare import select_from
-from builders.models import document, node
-from builders.trees import Map, fit_all, random_maps, write_tree
+from builders.models import contrast, document, node
+from builders.trees import Map, fit_all, least_squares, random_maps, values_of, write_tree
 
 
 def lay_out(dataset: Path, table: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -85,3 +85,29 @@ def test_the_note_on_averaged_runs_says_why_they_are_used(tmp_path: Path, rng: n
     del last["Model"]["Software"]["grouplevel"]["Select"]
     said = "\n".join(fit_all(write_tree(tmp_path / "e", of_runs), document(*nodes, last, Input={})).warnings)
     assert "the input holds no maps of the" in said
+
+
+def test_a_covariate_of_each_session_comes_from_the_tables_of_sessions(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """A model for each session, with the mood of that day; participants.tsv has the age."""
+    subjects = [f"{i:02d}" for i in range(1, 9)]
+    keys = {session: Map("01", "faces", session=session) for session in ("pre", "post")}
+    maps = random_maps([replace(key, subject=subject) for key in keys.values() for subject in subjects], rng)
+    root = write_tree(tmp_path / "d", maps, {"participant_id": [f"sub-{s}" for s in subjects], "age": list(range(8))})
+    mood = {session: rng.permutation(8).astype(float) for session in keys}
+    for row, subject in enumerate(subjects):
+        lines = [f"ses-{session}\t{mood[session][row]:g}" for session in keys]
+        table = "\n".join(["session_id\tmood", *lines]) + "\n"
+        (root / f"sub-{subject}" / f"sub-{subject}_sessions.tsv").write_text(table, encoding="utf-8")
+    made = node([1, "mood", "age"], {"Permutation": None}, group_by=["contrast", "session"])
+    made["Contrasts"] = [contrast("mood", "t", ["mood"], [1])]
+    fits = fit_all(root, document(made, Input={}))
+    for session, key in keys.items():
+        x = np.column_stack([np.ones(8), mood[session], np.arange(8.0)])
+        t, df = least_squares(values_of(maps, subjects, key), x, [0, 1, 0])
+        tested = fits.of[f"group.{session}", "moodInFaces"]
+        # single precision of the maps, some hundred times in a t of few subjects
+        np.testing.assert_allclose(tested.statistic, t, rtol=1e-4, atol=1e-5)
+        assert tested.df[-1] == df == 5
+    assert any("mood: from the sessions of the maps" in warning for warning in fits.warnings)

@@ -37,7 +37,8 @@ def overview_words(node: NodeSection) -> str:
     hits = [section.contrast.name for section, result in results if result.n_voxels]
     none = [section for section, result in results if not result.n_voxels]
     if not hits:
-        return f"{tested} Nothing survives{by}{how} in any of them{_elsewhere(none)}"
+        among = " in any of them" if len(none) > 1 else " in it"
+        return f"{tested} Nothing survives{by}{how}{among}{_elsewhere(none)}"
     if not none:
         return f"{tested} Something survives{by}{how} in {_all(len(hits))}."
     return (

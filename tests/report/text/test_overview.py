@@ -34,6 +34,7 @@ def test_where_nothing_survives_anywhere_that_is_said(nothing: content.ContrastS
     """Also that another correction leaves something, and that this is no result; the uncorrected one does not count."""
     words = overview_words(make_node(nothing, named(nothing, "Other")))
     assert words.endswith("Nothing survives by voxel-wise FWE, p ≤ 0.05 (sign-flips of whole subjects) in any of them.")
+    assert overview_words(make_node(nothing)).endswith("p ≤ 0.05 (sign-flips of whole subjects) in it.")
     results = tuple(replace(each, n_voxels=int(each.method != "voxelFWE")) for each in nothing.results)
     words = overview_words(make_node(replace(nothing, results=results)))
     assert "other corrections leave something (Cluster size (FWE), Bonferroni)" in words
