@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "atlases": ["Atlas", "label_cluster", "label_peak", "load_atlases", "space_has_atlases"],
         "clusters": ["cluster_values", "label_components", "list_maxima"],
         "domain": ["SpatialDomain"],
+        "grayordinate_domain": ["GrayordinateDomain", "Part"],
+        "grayordinates": ["Grayordinates", "read_dscalar", "write_dscalar"],
         "image_files": ["compress", "image_bytes", "open_image", "UNREADABLE"],
         "image_pairs": ["AfniHeader", "image_parts", "is_afni", "is_pair", "read_afni_header", "volume_number"],
         "smoothing": ["fwhm_in_voxels", "MaskSmoother"],
