@@ -102,7 +102,7 @@ def min_p(
     Parameters
     ----------
     maxima : of each part, (n_shuffles,); the same shuffles in the same order, row 0 observed
-    observed : of each part, (n_elements,); at or below 0 an element has p = 1
+    observed : of each part, (n_elements,); 0, which every maximum reaches, has p = 1
     alpha : level of the p over the parts
     tolerance : relative; values this near to each other tie
     n_families : by whose number p is multiplied
@@ -122,7 +122,6 @@ def min_p(
         own = _ranks(values, reference, tolerance)
         p = np.minimum(1.0, n_families * np.searchsorted(smallest, own, side="right") / n_shuffles)
         p_within = np.minimum(1.0, n_families * own / n_shuffles)
-        p[values <= 0] = p_within[values <= 0] = 1.0
         critical = critical_value(reference, last / n_shuffles) if last > 0 else None
         parts.append(PartOfCorrection(p_within, p, p <= alpha, critical))
     return OverParts(tuple(parts), np.min(ranks, axis=0) / n_shuffles, alpha, n_families)

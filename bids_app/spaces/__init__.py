@@ -15,6 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "grayordinates": ["Grayordinates", "read_dscalar", "write_dscalar"],
         "image_files": ["compress", "image_bytes", "open_image", "UNREADABLE"],
         "image_pairs": ["AfniHeader", "image_parts", "is_afni", "is_pair", "read_afni_header", "volume_number"],
+        "parcel_means": ["average_by_label", "ParcelMeans", "regions_of"],
+        "parcels": ["ParcelDomain", "Parcels", "read_parcel_table", "read_pscalar", "table_text"],
         "smoothing": ["fwhm_in_voxels", "MaskSmoother"],
         "tfce": ["check_exponents", "DEFAULT_EXPONENTS", "enhance", "largest_tfce", "Scratch", "scratch_for"],
         "topology": ["LatticeTopology", "Topology"],

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bids_app.arrays import Booleans, Floats, Integers, Longs
 from bids_app.errors import DataError
 from bids_app.spaces.adjacency import Adjacency
+from bids_app.spaces.cifti_files import ENDINGS
 from bids_app.spaces.graph import GraphDomain
 from bids_app.spaces.grayordinates import VOLUME_PART, BrainModel, Grayordinates, read_dscalar, write_dscalar
 from bids_app.spaces.topology import GraphTopology, LatticeTopology
@@ -139,7 +140,7 @@ class GrayordinateDomain(GraphDomain):
         """Write one map as CIFTI, called like the file."""
         whole = np.full(self.inside.shape, outside, values.dtype)
         whole[self.inside] = values
-        write_dscalar(path, {path.name.removesuffix(".dscalar.nii"): whole}, self.rows)
+        write_dscalar(path, {path.name.partition(ENDINGS["grayordinates"])[0]: whole}, self.rows)
 
 
 def _surface_part(model: BrainModel, meshes: Mapping[str, Mesh], kept: Booleans) -> GraphDomain:
