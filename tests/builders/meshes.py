@@ -1,4 +1,4 @@
-"""Meshes: a subdivided icosahedron, and fsaverage5 as nilearn ships it."""
+"""Meshes: a subdivided icosahedron, fsaverage5 as nilearn ships it, and smooth maps on them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from scipy import sparse
+
+from bids_app.spaces.topology import GraphTopology
 
 GOLDEN = (1 + 5**0.5) / 2
 CORNERS = np.array(
@@ -67,3 +70,15 @@ def fsaverage5() -> tuple[Triangles, Triangles]:
         points = (np.asarray(white.coordinates, float) + np.asarray(pial.coordinates, float)) / 2
         found.append(Triangles(points, np.asarray(white.faces, np.int32)))
     return found[0], found[1]
+
+
+def smoothed(values: np.ndarray, graph: GraphTopology, n_times: int) -> np.ndarray:
+    """Return maps, (..., n_elements), averaged over each element and its neighbours so many times, with an SD of 1."""
+    n = graph.n_elements
+    neighbours = sparse.csr_matrix((np.ones(graph.indices.size), graph.indices, graph.indptr), (n, n))
+    weights = neighbours + sparse.eye(n)
+    weights = sparse.diags(1 / np.asarray(weights.sum(axis=1)).ravel()) @ weights
+    maps = values.reshape(-1, n).T
+    for _ in range(n_times):
+        maps = weights @ maps
+    return (maps.T / maps.std()).reshape(values.shape)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import sparse
 
 from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.topology import GraphTopology, LatticeTopology
@@ -44,15 +43,3 @@ def walk(inside: np.ndarray, graph: GraphTopology) -> Iterator[list[int]]:
             edge += [each for each in around if each in left]
             left.difference_update(around)
         yield sorted(members)
-
-
-def smoothed(values: np.ndarray, graph: GraphTopology, n_times: int) -> np.ndarray:
-    """Return maps, (..., n_elements), averaged over each element and its neighbours so many times, with an SD of 1."""
-    n = graph.n_elements
-    neighbours = sparse.csr_matrix((np.ones(graph.indices.size), graph.indices, graph.indptr), (n, n))
-    weights = neighbours + sparse.eye(n)
-    weights = sparse.diags(1 / np.asarray(weights.sum(axis=1)).ravel()) @ weights
-    maps = values.reshape(-1, n).T
-    for _ in range(n_times):
-        maps = weights @ maps
-    return (maps.T / maps.std()).reshape(values.shape)

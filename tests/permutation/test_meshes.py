@@ -1,4 +1,4 @@
-"""The null distribution on meshes: all 64 flips of six maps, by scipy's components and by MNE."""
+"""The null distribution on meshes and over parcels: all 64 flips of six maps, by loops, by scipy and by MNE."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from scipy.sparse.csgraph import connected_components
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
+from bids_app.inference.familywise_p import own_family, ranked
 from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.graph import GraphDomain
+from bids_app.spaces.parcels import ParcelDomain, Parcels
 from bids_app.spaces.tfce import enhance
 from bids_app.spaces.tree_kernels import Exponents
 from bids_app.statistics.kinds import contrast_test
-from builders.meshes import Triangles, fsaverage5, icosahedron
-from builders.spaces import smoothed
+from builders.meshes import Triangles, fsaverage5, icosahedron, smoothed
 
 N_SUBJECTS, FORMING_T = 6, 2.0
 OF_SURFACES = Exponents(1.0, 2.0)
@@ -137,3 +138,26 @@ def test_cluster_p_equal_mnes(rng: np.random.Generator) -> None:
         (size,) = set(null.observed["clusterSize"][members].tolist())
         assert size == members.sum()
         assert (null.maxima["clusterSize"] >= size).mean() == pytest.approx(p)
+
+
+def test_familywise_p_over_parcels_by_loops_over_all_flips(rng: np.random.Generator) -> None:
+    """The largest t over the parcels in each flip, and how many flips reach a parcel's t; no parcel joins another."""
+    domain = ParcelDomain.from_parcels(Parcels(tuple(f"parcel {number}" for number in range(30))))
+    values = rng.standard_normal((N_SUBJECTS, 30)).astype(np.float32)
+    values[:, 4] += 5.0
+    null = by_engine(values, domain, "positive")
+    maxima = []
+    for flip in product((1, -1), repeat=N_SUBJECTS):
+        t = []
+        for parcel in range(30):
+            scores = [sign * float(value) for sign, value in zip(flip, values[:, parcel], strict=True)]
+            mean = sum(scores) / N_SUBJECTS
+            variance = sum((score - mean) ** 2 for score in scores) / (N_SUBJECTS - 1)
+            t.append(mean / (variance / N_SUBJECTS) ** 0.5)
+        maxima.append(max(t))
+        if min(flip) == 1:
+            observed = t
+    expected = [sum(other >= value - 1e-5 * max(abs(value), 1) for other in maxima) / 64 for value in observed]
+    assert ranked(null, own_family(null), "voxel", 0.05).p.tolist() == expected
+    assert expected[4] == min(expected) < 0.1
+    assert set(null.observed["clusterSize"].tolist()) <= {0.0, 1.0}

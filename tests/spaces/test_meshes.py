@@ -22,8 +22,7 @@ from bids_app.spaces.tfce import enhance
 from bids_app.spaces.topology import GraphTopology
 from bids_app.spaces.tree_kernels import Exponents
 from builders import cifti
-from builders.meshes import Triangles, fsaverage5, icosahedron
-from builders.spaces import smoothed
+from builders.meshes import Triangles, fsaverage5, icosahedron, smoothed
 
 OF_SURFACES = Exponents(1.0, 2.0)
 MESHES = ["icosahedron", "left", "right"]
