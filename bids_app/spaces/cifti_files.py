@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.parsers.expat import ExpatError
 
+import nibabel as nib
 import numpy as np
 from nibabel.cifti2.cifti2 import (
     Cifti2Header,
@@ -40,6 +41,7 @@ Kind = Literal["grayordinates", "parcels"]
 # What nibabel raises on a damaged header, besides what all images do
 DAMAGED = (*UNREADABLE, Cifti2HeaderError, ExpatError, AttributeError, AssertionError, RecursionError)
 
+HEADER_BYTES = 540  # of NIfTI-2
 INDEX_OF: dict[Kind, str] = {"grayordinates": "CIFTI_INDEX_TYPE_BRAIN_MODELS", "parcels": "CIFTI_INDEX_TYPE_PARCELS"}
 ENDINGS: dict[Kind, str] = {"grayordinates": ".dscalar.nii", "parcels": ".pscalar.nii"}
 _INTENTS: dict[Kind, str] = {
@@ -86,12 +88,10 @@ def read_cifti(path: Path, kind: Kind, chosen: int | str | None = None, most_byt
     most_bytes = 5e5 * usable_memory_mb() if most_bytes is None else most_bytes
     try:
         content = _content(path, most_bytes)
+        _check_length(content)
         image = Cifti2Image.from_bytes(content)
         header: Cifti2Header = image.header
         _check_indices(path, header, kind)
-        n_asked = math.prod(int(length) for length in image.shape) * image.get_data_dtype().itemsize
-        if n_asked > len(content):
-            raise ValueError(f"its header asks for {n_asked:,} bytes, and there are {len(content):,}")
         names = [str(each.map_name) for each in header.matrix.get_index_map(0).named_maps]
         row = _row(path, names, chosen)
         data = np.asarray(image.dataobj[row : row + 1])[0]
@@ -147,6 +147,15 @@ def _content(path: Path, most_bytes: float) -> bytes:
             "map is that large, give more memory (--mem-mb)."
         )
     return path.read_bytes()
+
+
+def _check_length(content: bytes) -> None:
+    """Raise ValueError where the header asks for more than there is: nibabel would allocate it before it looks."""
+    header = nib.Nifti2Header(content[:HEADER_BYTES], check=False)
+    n_values = math.prod(int(length) for length in header.get_data_shape())
+    n_asked = int(header["vox_offset"]) + n_values * header.get_data_dtype().itemsize
+    if not 0 <= n_asked <= len(content):
+        raise ValueError(f"its header asks for {n_asked:,} bytes, and there are {len(content):,}")
 
 
 def _check_indices(path: Path, header: Any, kind: Kind) -> None:  # noqa: ANN401

@@ -255,6 +255,16 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:
             read_dscalar(missing)
 
 
+def test_a_header_that_asks_for_more_than_there_is_allocates_nothing(tmp_path: Path) -> None:
+    """2^40 values in the sixth dimension, which is the bytes 64 to 71 of a NIfTI-2 header."""
+    path = cifti.save(tmp_path / "a.dscalar.nii", np.ones((1, 220), np.float32), cifti.brain())
+    content = path.read_bytes()
+    assert int.from_bytes(content[64:72], "little") == 220
+    path.write_bytes(content[:64] + (1 << 40).to_bytes(8, "little") + content[72:])
+    with pytest.raises(DataError, match=r"its header asks for 4,398,0.* bytes, and there are"):
+        read_dscalar(path)
+
+
 @pytest.mark.parametrize(
     ("turn", "words"),
     [
