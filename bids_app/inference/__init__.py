@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "evidence": ["Evidence", "Family"],
         "familywise_p": ["familywise", "joint_family", "own_family", "uncorrected_p"],
         "method": ["Method", "Use"],
+        "over_parts": ["correct_over_parts", "OverParts"],
         "pareto_tail": ["APPROXIMATE_BELOW", "smallest_p"],
         "result_tables": [
             "Closest",

@@ -62,12 +62,12 @@ def joint_family(nulls: Sequence[NullDistribution], tail: Literal["gpd"] | None,
     if not nulls:
         raise ValueError("a family of contrasts is empty; expected at least one null distribution")
     for other in nulls[1:]:
-        _check_same_family(nulls[0], other)
+        check_same_family(nulls[0], other)
     joint = {key: np.max([null.maxima[key] for null in nulls], axis=0) for key in nulls[0].maxima}
     return Family(joint, _fit_tails(nulls[0], joint, tail), len(nulls), n_families)
 
 
-def _check_same_family(first: NullDistribution, other: NullDistribution) -> None:
+def check_same_family(first: NullDistribution, other: NullDistribution) -> None:
     """Refuse to take row-wise maxima over rows that are not the same permutation."""
     names = f"{first.contrast_name} and {other.contrast_name}"
     a, b = first.shuffles, other.shuffles

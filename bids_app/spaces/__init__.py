@@ -12,9 +12,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "clusters": ["cluster_values", "label_components", "list_maxima"],
         "domain": ["Element", "Piece", "SpatialDomain"],
         "frame": ["Frame", "MapData", "MapPlace", "VolumeFrame"],
+        "grayordinate_domain": ["GrayordinateDomain", "Part"],
+        "grayordinates": ["Grayordinates", "read_dscalar", "write_dscalar"],
         "image_files": ["compress", "image_bytes", "open_image", "UNREADABLE"],
         "image_pairs": ["AfniHeader", "image_parts", "is_afni", "is_pair", "read_afni_header", "volume_number"],
         "map_files": ["read_map"],
+        "parcel_means": ["average_by_label", "ParcelMeans", "regions_of"],
+        "parcels": ["ParcelDomain", "Parcels", "read_parcel_table", "read_pscalar", "table_text"],
         "smoothing": ["fwhm_in_voxels", "MaskSmoother"],
         "surface": [
             "BUILT_IN",

@@ -19,11 +19,21 @@ from bids_app.arrays import Floats, Integers, Longs
 from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.topology import Topology
 
-Element = Literal["voxel", "vertex", "parcel"]
+Element = Literal["voxel", "vertex", "parcel", "grayordinate"]
 SizeUnit = Literal["mm3", "mm2", "1"]
 
-PLURALS: dict[Element, str] = {"voxel": "voxels", "vertex": "vertices", "parcel": "parcels"}
-ENDINGS: dict[Element, str] = {"voxel": ".nii.gz", "vertex": ".func.gii", "parcel": ".tsv"}
+PLURALS: dict[Element, str] = {
+    "voxel": "voxels",
+    "vertex": "vertices",
+    "parcel": "parcels",
+    "grayordinate": "grayordinates",
+}
+ENDINGS: dict[Element, str] = {
+    "voxel": ".nii.gz",
+    "vertex": ".func.gii",
+    "parcel": ".tsv",
+    "grayordinate": ".dscalar.nii",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
