@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "handed_over": ["labels_of_pattern", "Offer", "offer_maps", "sessions_as_conditions"],
         "hemispheres": ["pair_by_name"],
         "load_maps": ["as_image", "keep_voxels"],
+        "map_kinds": ["without_copies"],
         "map_patterns": ["find_by_patterns", "PatternMatch", "to_expression"],
         "map_reader": ["BeforeModel", "MaskedMaps"],
         "maps_rows": ["read_rows", "read_standard_input"],

@@ -26,7 +26,7 @@ from bids_app.inputs.filters import (
 )
 from bids_app.inputs.find_images import Found, search_datasets
 from bids_app.inputs.handed_over import Offer, labels_of_pattern, offer_maps
-from bids_app.inputs.hemispheres import check_surfaces
+from bids_app.inputs.map_kinds import check_one_kind
 from bids_app.inputs.maps_table import read_maps_table
 from bids_app.inputs.missing_and_duplicate_maps import (
     absence_notes,
@@ -159,7 +159,7 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     chosen = [image for image in kept if image.condition in labels.values()]
     cut_notes = [] if selection.maps_table else check_whole(chosen)
     check_shared(chosen, "space", "Choose one with --space.")
-    check_surfaces(chosen)
+    check_one_kind(chosen)
     check_shared(chosen, "res", 'Choose one with "Select": {"res": [...]} in Model.Software.grouplevel.')
     subjects = sorted({*offer.subjects, *selection.subjects} - offer.left_out, key=natural)
     if len(subjects) < 2:

@@ -23,9 +23,9 @@ from bids_app.inputs.naming import (
     ENTITIES_FILE,
     ImageFile,
     SourceDataset,
-    is_map_file,
     is_surface,
     is_volume,
+    kind_of,
     read_name,
 )
 from bids_app.inputs.selection import Selection
@@ -44,12 +44,12 @@ class Found:
 
     datasets: tuple[SourceDataset, ...]
     maps: tuple[ImageFile, ...]
-    others: tuple[ImageFile, ...]  # the other NIfTI and GIFTI files, masks among them
+    others: tuple[ImageFile, ...]  # the other images, masks among them
     notes: tuple[str, ...]
 
 
 def search_datasets(selection: Selection) -> Found:
-    """Return every NIfTI file and map of a hemisphere of the derivatives, or of BIDS_DIR if none are named.
+    """Return every file that may hold a map, of the derivatives, or of BIDS_DIR if none are named.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def search_datasets(selection: Selection) -> Found:
     for dataset in datasets:
         paths, warned = _index(dataset.root)
         notes += [*_description_notes(dataset), *warned]
-        surfaces += [read_name(dataset, path) for path in paths if not is_map_file(path)]
-        readable = [read_name(dataset, path) for path in paths if is_map_file(path)]
+        surfaces += [read_name(dataset, path) for path in paths if kind_of(path) is None]
+        readable = [read_name(dataset, path) for path in paths if kind_of(path)]
         images += _declare_space(readable, selection.space)
     maps = tuple(image for image in images if image.is_map)
     if not maps:
@@ -237,8 +237,9 @@ def _no_maps(
     where = ", ".join(map(str, roots))
     if n_surfaces := sum(image.is_map for image in surfaces):
         return NothingMatchedError(
-            f"No first-level map that can be read in {where}. {n_surfaces} CIFTI maps found: grayordinates cannot be "
-            "analysed. Give maps in a volume space (NIfTI), or of hemispheres (GIFTI)."
+            f"No first-level map that can be read in {where}. {n_surfaces} files with names of maps are series or "
+            "labels of CIFTI, or meshes. Expected .nii or .nii.gz, .func.gii or .shape.gii, .dscalar.nii or "
+            ".pscalar.nii."
         )
     start = f"No first-level map in {where} ({_counts(images, surfaces)})."
     if n_spm := sum(SPM_NAME.search(image.relative_path) is not None for image in images):
@@ -285,7 +286,7 @@ def _datasets_with_maps(root: Path) -> Iterator[Path]:
         dataset = next((parent for parent in around if (parent / DESCRIPTION).is_file()), root)
         if dataset in known:
             continue
-        if any(_is_map(place / name, dataset) for name in names if is_map_file(name) and not name.startswith(".")):
+        if any(_is_map(place / name, dataset) for name in names if kind_of(name) and not name.startswith(".")):
             known.add(dataset)
             yield dataset
 

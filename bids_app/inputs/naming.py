@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bids_app.console.text import listed, natural
 
@@ -32,6 +32,14 @@ SURFACES = re.compile(rf"({CIFTI}|(\.[a-z]+)?\.gii)(\.gz)?$", re.I)
 # Maps of one hemisphere, among the files of surfaces: not its mesh, its labels or a time series
 HEMISPHERE_MAPS = (".gii", ".func.gii", ".shape.gii", ".gii.gz", ".func.gii.gz", ".shape.gii.gz")
 FREESURFER_MAPS = (".mgh", ".mgz")  # of a volume, or of a hemisphere where that is said
+GRAYORDINATES, PARCELS = ".dscalar.nii", ".pscalar.nii"  # maps by name, in CIFTI
+Kind = Literal["volume", "surface", "grayordinates", "parcels"]
+KIND_WORDS: dict[Kind, str] = {
+    "volume": "volumes",
+    "surface": "on surfaces",
+    "grayordinates": "of grayordinates",
+    "parcels": "of parcels",
+}
 VOLUMES = re.compile(r"\.nii(\.gz)?$", re.I)
 PAIR = re.compile(r"([0-9a-zA-Z]+)-(.+)")
 # Entities that no key of a name stands for: they are found otherwise, or mean something else in a filter.
@@ -73,8 +81,13 @@ class ImageFile:
     @property
     def is_on_surface(self) -> bool:
         """Whether it is a map of a hemisphere or of both."""
+        return self.kind == "surface"
+
+    @property
+    def kind(self) -> Kind:
+        """What its values stand for; FreeSurfer's files hold a volume unless a hemisphere is said."""
         of_freesurfer = "hemi" in self.entities and self.path.name.lower().endswith(FREESURFER_MAPS)
-        return bool(self.hemispheres) or is_hemisphere_map(self.path.name) or of_freesurfer
+        return "surface" if self.hemispheres or of_freesurfer else kind_of(self.path.name) or "volume"
 
     @property
     def files(self) -> tuple[HemisphereFile, ...]:
@@ -156,9 +169,16 @@ def is_hemisphere_map(path: str) -> bool:
     return found is not None and found.group().casefold() in HEMISPHERE_MAPS
 
 
-def is_map_file(path: str) -> bool:
-    """Return whether maps are read from such files: volumes, and hemispheres."""
-    return is_volume(path) or is_hemisphere_map(path)
+def kind_of(path: str) -> Kind | None:
+    """Return what the values of a file stand for, by its name; None where no map is read from such files."""
+    name = path.casefold()
+    if name.endswith(GRAYORDINATES):
+        return "grayordinates"
+    if name.endswith(PARCELS):
+        return "parcels"
+    if is_hemisphere_map(path):
+        return "surface"
+    return "volume" if is_volume(path) else None
 
 
 def is_volume(path: str) -> bool:
