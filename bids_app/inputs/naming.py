@@ -239,7 +239,7 @@ def _what_it_shows(entities: Mapping[str, str]) -> str | None:
 
 def _measure(suffix: str, stat: str | None) -> str | None:
     """Return the measure that a map shows, by its suffix or its statistic; None if it shows something else."""
-    if stat is None or stat in STAT_SUFFIXES:
+    if stat is None or stat in STAT_SUFFIXES or stat.casefold() == "coverage":  # the share of a parcel with data
         return None
     return stat if suffix == "boldmap" or stat.casefold() in MEASURES else None
 
