@@ -132,7 +132,7 @@ def fit_all(root: Path, document: Mapping[str, Any], **options: Any) -> Fits:  #
     warnings = [note for note in model.notes if isinstance(note, Warned)]
     for node, inputs, design in laid:
         maps = load_maps(inputs, inputs.masks)
-        assert maps.mask.all(), "all voxels of the maps that tests write hold data"
+        assert maps.inside.all(), "all voxels of the maps that tests write hold data"
         for test in contrast_tests(design):
             fit = fit_contrast(maps.values, test, with_size=False)
             assert (node.name, test.name) not in of, "a contrast of a node is tested once"

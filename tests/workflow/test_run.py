@@ -23,7 +23,7 @@ from scipy import stats
 from bids_app.cli.analyse import main
 from bids_app.console.text import file_label
 from bids_app.demo.study import write_study
-from bids_app.results import files, node_writer
+from bids_app.results import files, map_files, node_writer
 from bids_app.spaces.tfce import enhance
 from bids_app.spaces.topology import LatticeTopology
 
@@ -609,7 +609,7 @@ def test_a_file_of_a_node_is_listed_before_it_is_written(
             unlisted.extend(names - set(listed))
         return replacing(path)
 
-    for module in (files, node_writer):
+    for module in (files, map_files, node_writer):
         monkeypatch.setattr(module, "replacing", watching)
     run(study[0], tmp_path / "out", study[1])
     assert unlisted == []
