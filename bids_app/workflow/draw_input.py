@@ -18,6 +18,7 @@ from bids_app.design.contrast_test import ContrastTest
 from bids_app.inputs.load_maps import as_image
 from bids_app.report.figures.background import Canvas
 from bids_app.report.figures.figure import Figure, attempt, attempt_page
+from bids_app.report.figures.grayordinate_canvas import GrayordinateCanvas
 from bids_app.report.figures.nilearn_report import Maps, draw_report, memory_needed
 from bids_app.report.figures.of_node import draw_mosaics
 from bids_app.report.figures.surface_canvas import SurfaceCanvas, draw_lacking, draw_subjects
@@ -27,7 +28,7 @@ from bids_app.results.values import NodeFacts, Picture
 from bids_app.spaces.frame import VolumeFrame
 from bids_app.spaces.volume import read_image
 from bids_app.statistics.subsets import in_subjects, subject_effects, with_scores
-from bids_app.workflow.draw_node import load_node_canvas, save_figure
+from bids_app.workflow.draw_node import NodeCanvas, load_node_canvas, save_figure
 from bids_app.workflow.prepare import Study
 
 log = logging.getLogger("bids_app")
@@ -67,10 +68,12 @@ def _words_of(figure: Figure) -> Picture:
     return Picture(figure.name, figure.caption, figure.alt, figure.kind, figure.failure)
 
 
-def _draw_maps(study: Study, canvas: Canvas | SurfaceCanvas) -> tuple[Figure, ...]:
+def _draw_maps(study: Study, canvas: NodeCanvas) -> tuple[Figure, ...]:
     """Draw the subjects side by side, and where voxels are lacking."""
     if isinstance(canvas, SurfaceCanvas):
         return _draw_surfaces(study, canvas)
+    if isinstance(canvas, GrayordinateCanvas):
+        return _draw_grayordinates(study, canvas)
     frame, least = study.maps.frame, study.node.settings.voxel_coverage
     assert isinstance(frame, VolumeFrame)
     n_subjects = len(study.design.subjects)
@@ -130,6 +133,37 @@ def _draw_surfaces(study: Study, canvas: SurfaceCanvas) -> tuple[Figure, ...]:
 
     found = attempt("coverage", lacking)
     return (attempt("subjects", draw), *([found] if found else []))
+
+
+def _draw_grayordinates(study: Study, canvas: GrayordinateCanvas) -> tuple[Figure, ...]:
+    """Draw the first contrast in each subject, on the cortex and in the volume part."""
+    first, caption = _first_contrast(study)
+    surface, volume, drawn = canvas.surface, canvas.volume, []
+
+    def on_cortex() -> Figure:
+        assert surface is not None
+        assert isinstance(surface.on, SurfaceCanvas)
+        rows = ((subject, row[surface.elements]) for subject, row in _effects(study, first))
+        return draw_subjects(rows, surface.on, title=first.name, caption=caption)
+
+    def in_volume() -> Figure:
+        assert volume is not None
+        assert isinstance(volume.on, Canvas)
+        frame = VolumeFrame.of(volume.on.mask.shape, volume.on.affine)
+        images = (
+            (subject, as_image(row[volume.elements], frame, volume.on.mask.ravel()))
+            for subject, row in _effects(study, first)
+        )
+        more.extend(draw_mosaics(images, volume.on, name="subjects_volume", title=first.name, caption=caption))
+        return more[0]
+
+    more: list[Figure] = []
+    if surface:
+        drawn.append(attempt("subjects", on_cortex))
+    if volume:
+        found = attempt("subjects_volume", in_volume)
+        drawn += more or [found]
+    return tuple(drawn)
 
 
 def _first_contrast(study: Study) -> tuple[ContrastTest, str]:
