@@ -26,7 +26,7 @@ from bids_app.spaces.atlases import Atlas, load_atlases
 from bids_app.spaces.domain import SpatialDomain
 from bids_app.spaces.grayordinate_domain import GrayordinateDomain
 from bids_app.spaces.surface import SurfaceDomain
-from bids_app.spaces.volume import VolumeDomain
+from bids_app.spaces.volume import Grid, VolumeDomain
 
 log = logging.getLogger("bids_app")
 
@@ -62,6 +62,7 @@ def open_sheet(
     """
     settings = node.settings
     used = settings.report.atlases if facts.uses_mni and settings.report.interactive else ()
+    grid = _grid_in_mni(facts, domain)
     n_methods = len(settings.parametric) + (len(settings.permutation.statistics) if settings.permutation else 0)
     n_pictures = 3 * n_methods * len(facts.design.contrasts)
     return Sheet(
@@ -70,8 +71,16 @@ def open_sheet(
         load_node_canvas(facts, domain),
         folder,
         count_processes(n_pictures, *limits),
-        load_atlases(used, domain.grid.shape, domain.grid.affine) if isinstance(domain, VolumeDomain) else (),
+        load_atlases(used, grid.shape, grid.affine) if grid else (),
     )
+
+
+def _grid_in_mni(facts: NodeFacts, domain: SpatialDomain) -> Grid | None:
+    """Return the grid of voxels whose regions can be named: of volumes, and of grayordinates that are in MNI."""
+    if isinstance(domain, VolumeDomain):
+        return domain.grid
+    is_known = facts.grayordinates is not None and facts.grayordinates.in_mni152
+    return domain.rows.grid if isinstance(domain, GrayordinateDomain) and is_known else None
 
 
 def load_node_canvas(facts: NodeFacts, domain: SpatialDomain) -> NodeCanvas:

@@ -61,7 +61,8 @@ def _grayordinates_with_meshes(
     notes: list[str] = [note] if note else []
     if sides:
         meshes = _read(given) if given else _built_in(frame, frame.n_vertices.values(), space)
-        frame = frame.with_meshes(meshes, in_mni305=is_of_fsaverage(space) or not given)
+        fits = _fits(in_mni152(np.concatenate([mesh.points for mesh in meshes])))
+        frame = frame.with_meshes(meshes, in_mni305=fits and (is_of_fsaverage(space) or not given))
         notes += _mesh_notes(frame, space, given, sides)
     elif given:
         raise UsageError(f"--surface: {given[0][1]} is a mesh, and the maps are of voxels only. Leave the option out.")
@@ -81,7 +82,7 @@ def _volume_in_mni(frame: GrayordinateFrame, space: str | None) -> tuple[bool, s
     if not fits or not (of_hcp or (space is None and grid.same_as(MNI_GRID))):
         return False, ""
     why = f"as the grayordinates of {space} are defined" if of_hcp else "whose grid they have"
-    return True, Warned(f"the voxels of the volume part are assumed to be in MNI152NLin6Asym, {why}")
+    return True, Warned(f"the volume voxels are assumed to be in MNI152NLin6Asym, {why}")
 
 
 def _read(given: Sequence[tuple[str, Path]]) -> tuple[Mesh, ...]:

@@ -293,7 +293,8 @@ def test_the_report_tells_of_the_parts_and_is_made_again_alike(result: Result) -
     assert "could not be drawn" not in page
     assert "grayordinates in the mask" in page
     assert "parts with units of their own: CORTEX_LEFT (areas), CORTEX_RIGHT (areas) and VOLUME (volume voxels)" in page
-    assert "Westfall &amp; Young, 1993" in page
+    assert page.count("Winkler, Webster, et al., 2016") == 1
+    assert "doi:10.1002/hbm.23115" in page
     assert "E = 1, H = 2 on surfaces and E = 0.5, H = 2 in the volume" in page
     figures = {path.name for path in (result.folder / "figures").iterdir()}
     for name in ("stat-t_surface.png", "stat-t_slices.png", "surface.html", "viewer.html"):
@@ -402,6 +403,25 @@ def test_an_interrupted_run_carries_on_to_the_same_bytes(
     assert 0 < len(n_batches) < 4  # of four batches of 16, some were done
     found, before = Result(tmp_path / "out").content(), result.content()
     assert {n: c for n, c in found.items() if "/" not in n} == {n: c for n, c in before.items() if "/" not in n}
+
+
+@pytest.mark.parametrize("part", ["CORTEX_RIGHT", "VOLUME"])
+def test_what_a_subject_lacks_leaves_the_mask_and_is_drawn(part: str, tmp_path: Path) -> None:
+    """Seven rows of one subject are NaN: nobody is tested there, the page says how many they are."""
+    axis, values = brain(), make_values(brain())
+    rows = np.flatnonzero(part_of_rows(axis) == part)[:7]
+    values[2, rows] = np.nan
+    dataset = write_study(tmp_path / "in", {"A": values}, axis)
+    assert (
+        run(dataset, tmp_path / "out", "--model", str(model(tmp_path / "m.json", Permutation=None)), *meshes(tmp_path))
+        == 0
+    )
+    found = Result(tmp_path / "out")
+    assert np.flatnonzero(found.map("desc-analysis_mask") == 0).tolist() == rows.tolist()
+    assert found.sidecar("desc-analysis_mask")["GrayordinatesMissingBySubject"] == {"sub-03": 7}
+    page = (found.out / "report.html").read_text()
+    assert ("7 vertices that some subject" if part != "VOLUME" else "7 volume voxels that some subject") in page
+    assert "could not be drawn" not in page
 
 
 @pytest.mark.parametrize(("axis", "sides", "unit"), [(volume(), "", "voxels"), (surface("L"), "L", "mm2")])

@@ -46,12 +46,15 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
 
 
 def _of_volume_part(draw: Callable[[], Drawn]) -> Drawn:
-    """Draw a picture whose words count voxels, and say that they are those of the volume part."""
+    """Draw a picture or a page of the volume part; null distributions are those of all parts."""
     drawn = draw()
-    if not isinstance(drawn, Figure) or drawn.name == "desc-null_histogram":
-        return drawn
-    caption, alt = (OF_VOXELS.sub(r"volume voxel\1", words) for words in (drawn.caption, drawn.alt))
-    return replace(drawn, caption=caption, alt=alt)
+    return about_volume_part(drawn) if isinstance(drawn, Figure) and drawn.name != "desc-null_histogram" else drawn
+
+
+def about_volume_part(figure: Figure) -> Figure:
+    """Return a picture whose words count voxels with words that say that they are those of the volume part."""
+    caption, alt = (OF_VOXELS.sub(r"volume voxel\1", words) for words in (figure.caption, figure.alt))
+    return replace(figure, caption=caption, alt=alt)
 
 
 def _part(scene: Scene, part: PartCanvas, *, draws_nulls: bool = True) -> Scene:

@@ -139,7 +139,7 @@ def _part_sentences(shuffling: Shuffling, rows: Sequence[Method]) -> list[str]:
     return [
         f"The maps consist of parts with units of their own: {parts}. {over}All else was ranked among the maxima "
         "of its part, and the smallest p over the parts was corrected by its own distribution over the same "
-        "permutations (Westfall & Young, 1993)."
+        "permutations (the minimum p of Westfall and Young; Winkler, Webster, et al., 2016)."
     ]
 
 
