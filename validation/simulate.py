@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.inference.familywise_p import familywise, uncorrected_p
+from bids_app.inference.familywise_p import uncorrected_p
+from bids_app.inference.over_parts import familywise
 from bids_app.permutation.enhancements import KEYS, Enhancements, choose_enhancements
 from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles, null_space

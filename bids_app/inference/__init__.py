@@ -10,9 +10,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "catalogue": ["by_permutation", "columns", "correct", "METHODS"],
         "corrected_map": ["CorrectedMap"],
         "evidence": ["Evidence", "Family"],
-        "familywise_p": ["familywise", "joint_family", "own_family", "uncorrected_p"],
+        "familywise_p": ["critical_value", "joint_family", "own_family", "uncorrected_p"],
         "method": ["Method", "Use"],
-        "over_parts": ["correct_over_parts", "OverParts"],
+        "over_parts": ["correct_over_parts", "familywise", "OverParts", "smallest_p"],
         "pareto_tail": ["APPROXIMATE_BELOW", "smallest_p"],
         "result_tables": [
             "Closest",

@@ -14,18 +14,17 @@ doi 10.1002/hbm.23115 (min p over the permutations of brain images).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bids_app.arrays import Booleans, Floats
-from bids_app.inference.evidence import Family
-from bids_app.inference.familywise_p import check_same_family, critical_value, own_family, rank_p
+from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.evidence import Evidence, Family
+from bids_app.inference.familywise_p import critical_value, own_family, rank_p, ranked, tie_tolerance
+from bids_app.model.settings import PermutationSettings
 from bids_app.permutation.null_distribution import TIE_TOLERANCE, NullDistribution
-
-# Sums of areas in another order differ by rounding; whole numbers below a billion are compared as they are
-SIZE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,40 +53,98 @@ class OverParts:
     """Families of contrasts by whose number p was multiplied."""
 
 
-def correct_over_parts(
-    nulls: Sequence[NullDistribution], statistic: str, alpha: float, families: Sequence[Family] | None = None
-) -> OverParts:
+def by_maximum(statistic: str) -> Callable[[Evidence, PermutationSettings], CorrectedMap]:
+    """Return the correction by the maximum of a statistic of the null distribution: voxel, clusterSize and so on."""
+
+    def apply(evidence: Evidence, asked: PermutationSettings) -> CorrectedMap:
+        assert evidence.null is not None
+        assert evidence.family is not None
+        return corrected(evidence.null, evidence.family, statistic, asked.alpha)
+
+    return apply
+
+
+def familywise(null: NullDistribution, alpha: float, family: Family | None = None) -> tuple[CorrectedMap, ...]:
+    """Return the corrected map of everything that was maximised: one for each statistic of the null distribution.
+
+    Parameters
+    ----------
+    null : NullDistribution
+    alpha : float
+    family : whose maxima the contrast is ranked among; None: its own
+    """
+    used = family or own_family(null)
+    return tuple(corrected(null, used, statistic, alpha) for statistic in null.observed)
+
+
+def corrected(null: NullDistribution, family: Family, statistic: str, alpha: float) -> CorrectedMap:
+    """Return the corrected map of one statistic: by its maximum, or over the parts where they have units of their own.
+
+    Parameters
+    ----------
+    null : of the contrast
+    family : whose maxima its statistics are ranked among
+    statistic : key of `null.observed`; that of single voxels has no unit, and one maximum over all parts
+    alpha : level of the familywise p
+    """
+    if not null.parts or statistic == "voxel":
+        return ranked(null, family, statistic, alpha)
+    over = correct_over_parts(null, family, statistic, alpha)
+    p = np.ones(null.observed[statistic].size)
+    for part, of_part in zip(null.parts, over.parts, strict=True):
+        p[part.members] = of_part.p
+    p[null.observed[statistic] <= 0] = 1.0  # in no cluster, or on the side that is not tested
+    no_tail = family.tails.get(statistic, "")
+    return CorrectedMap(
+        method=f"{statistic}FWE",
+        p=p,
+        alpha=alpha,
+        significant=p <= alpha,
+        threshold=None,
+        extent=0,
+        null=null,
+        no_tail=no_tail if isinstance(no_tail, str) else "",
+        across=family.across,
+        n_families=family.n_families,
+        thresholds={part.name: each.critical for part, each in zip(null.parts, over.parts, strict=True)},
+    )
+
+
+def correct_over_parts(null: NullDistribution, family: Family, statistic: str, alpha: float) -> OverParts:
     """Return the correction over parts of one statistic of a contrast.
 
     Parameters
     ----------
-    nulls : of the contrast in each part, over the same shuffles
-    statistic : clusterSize, clusterMass or tfce; the voxels' statistic has no unit of its own, and one maximum
+    null : of the contrast, with the maxima of each part
+    family : whose maxima these are ranked among
+    statistic : clusterSize, clusterMass or tfce
     alpha : level of the familywise p
-    families : of each part, whose maxima its statistics are ranked among; None: those of the contrast alone
 
     Raises
     ------
     ValueError
-        Where there is no part, where the shuffles of parts differ, or for a statistic that all parts share.
+        Where there are no parts, or for the voxels' statistic, which has one maximum over all parts.
     """
     if statistic == "voxel":
         raise ValueError("the voxels' statistic is corrected by its maximum over all parts, not by the smallest p")
-    if not nulls:
-        raise ValueError("there is no part; expected at least one null distribution")
-    for other in nulls[1:]:
-        check_same_family(nulls[0], other)
-    families = [own_family(null) for null in nulls] if families is None else families
-    n_families = {family.n_families for family in families}
-    if len(families) != len(nulls) or len(n_families) > 1:
-        raise ValueError(f"{len(families)} families of {len(nulls)} parts; expected one kind for each part")
+    if not null.parts:
+        raise ValueError("all elements have one unit; expected a null distribution with parts")
     return min_p(
-        [family.maxima[statistic] for family in families],
-        [null.observed[statistic] for null in nulls],
+        [family.maxima[part.column(statistic)] for part in null.parts],
+        [null.observed[statistic][part.members] for part in null.parts],
         alpha,
-        SIZE_TOLERANCE if statistic == "clusterSize" else TIE_TOLERANCE,
-        n_families.pop(),
+        tie_tolerance(statistic),
+        family.n_families,
     )
+
+
+def smallest_p(null: NullDistribution) -> dict[str, Floats]:
+    """Return what is ranked where parts have units of their own: statistic -> (n_shuffles,) smallest p over the parts.
+
+    It is empty where all elements have one unit.
+    """
+    statistics = [key for key in null.observed if key != "voxel"] if null.parts else []
+    return {key: correct_over_parts(null, own_family(null), key, 1.0).smallest for key in statistics}
 
 
 def min_p(

@@ -21,11 +21,12 @@ from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
 from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.atlases import Atlas, label_cluster, label_peak
 from bids_app.spaces.clusters import label_components
-from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.domain import PLURALS, SpatialDomain
 from bids_app.statistics.fit import ContrastFit
 
 DISTANCE_TOLERANCE = 1e-6  # mm: the rounding of an affine must not decide whether a peak is far enough
 N_PEAKS = 5  # that are looked at closely: means of conditions, influence of single subjects
+NOT_KNOWN = "n/a"  # in place of a label, where atlases do not know the place
 PLACE = ["peak_x", "peak_y", "peak_z"]
 SIZE_COLUMNS = {"mm3": "volume_mm3", "mm2": "area_mm2"}  # elements without a size of their own are counted only
 
@@ -37,6 +38,7 @@ COLUMNS: dict[str, str] = {
     "peak_y": "y coordinate of the peak voxel, in mm.",
     "peak_z": "z coordinate of the peak voxel, in mm.",
     "peak_element": "Number of the peak's element in its map, from 0.",
+    "structure": "Brain model of CIFTI that the peak belongs to.",
     "hemi": "Hemisphere of the peak vertex, L or R.",
     "peak_vertex": "Number of the peak vertex in its hemisphere, from 0.",
     "cluster_mean": f"Mean of the statistic (t or F) over the voxels of the cluster. {_CHOSEN_FOR_HEIGHT}",
@@ -178,7 +180,8 @@ def closest_element(
     element = int(np.lexsort((-height, inference.p))[0])
     place = np.full(3, np.nan) if domain.xyz_mm is None else domain.xyz_mm[element]
     x, y, z = (float(value) for value in place)
-    label = label_peak(atlases[0], place) if atlases and domain.xyz_mm is not None else ""
+    is_known = bool(atlases) and domain.xyz_mm is not None and bool(domain.known_places(np.array([element]))[0])
+    label = label_peak(atlases[0], place) if is_known else ""
     return Closest((x, y, z), float(fit.statistic[element]), float(inference.p[element]), label)
 
 
@@ -309,12 +312,16 @@ class _Values:
 
     def sizes(self, clusters: Sequence[_Cluster]) -> dict[str, NDArray[Any]]:
         """Return the sizes of clusters, as numbers of elements and in the unit of the domain."""
-        columns: dict[str, NDArray[Any]] = {
-            f"extent_{self.domain.plural}": np.array([cluster.members.size for cluster in clusters], np.int64)
-        }
-        if self.domain.size_unit in SIZE_COLUMNS:
-            measures = [self.domain.measure(cluster.members) for cluster in clusters]
-            columns[SIZE_COLUMNS[self.domain.size_unit]] = np.array(measures, np.float64)
+        columns: dict[str, NDArray[Any]] = {}
+        counts = np.array([cluster.members.size for cluster in clusters], np.int64)
+        sizes = np.array([self.domain.measure(cluster.members) for cluster in clusters], np.float64)
+        measure = self.domain.measure_of(np.array([cluster.peaks[0] for cluster in clusters], np.intp))
+        for number, (element, unit) in enumerate(self.domain.measures):
+            own = measure == number
+            only = len(self.domain.measures) == 1
+            columns[f"extent_{PLURALS[element]}"] = counts if only else np.where(own, counts, np.nan)
+            if unit in SIZE_COLUMNS:
+                columns[SIZE_COLUMNS[unit]] = sizes if only else np.where(own, sizes, np.nan)
         return columns
 
     def at(self, peaks: NDArray[np.intp]) -> dict[str, Floats]:
@@ -336,9 +343,11 @@ def _cluster_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
         **values.sizes(clusters),
         **values.at(peaks),
     }
+    placed = list(zip(clusters, values.domain.known_places(peaks), strict=True))
     for atlas in values.atlases:
         voxels = _atlas_voxels(atlas, values.domain)
-        columns[atlas.name] = _texts([label_cluster(atlas, voxels[cluster.members]) for cluster in clusters])
+        labels = (label_cluster(atlas, voxels[each.members]) if known else NOT_KNOWN for each, known in placed)
+        columns[atlas.name] = _texts([*labels])
     return pd.DataFrame(columns)
 
 
@@ -355,8 +364,10 @@ def _peak_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
         **{name: np.repeat(column, n_peaks) for name, column in values.sizes(clusters).items()},
     }
     if values.domain.xyz_mm is not None:
+        placed = list(zip(values.domain.xyz_mm[peaks], values.domain.known_places(peaks), strict=True))
         for atlas in values.atlases:
-            columns[atlas.name] = _texts([label_peak(atlas, values.domain.xyz_mm[peak]) for peak in peaks])
+            labels = (label_peak(atlas, place) if known else NOT_KNOWN for place, known in placed)
+            columns[atlas.name] = _texts([*labels])
     return pd.DataFrame(columns)
 
 

@@ -260,7 +260,7 @@ def _check_asked(first: MapData, mask_paths: Sequence[Path], before: BeforeModel
     if before.fwhm_mm:
         raise DataError(
             f"Smoothing: {what}, and only volumes are smoothed here. Smooth the maps along the surface before (for "
-            "example with wb_command -metric-smoothing or mri_surf2surf --fwhm), and take Smoothing out of the model."
+            f"example with {_smoothers(first)}), and take Smoothing out of the model."
         )
     if mask_paths:
         raise DataError(
@@ -269,12 +269,19 @@ def _check_asked(first: MapData, mask_paths: Sequence[Path], before: BeforeModel
         )
 
 
+def _smoothers(first: MapData) -> str:
+    """Return programs that smooth maps of a kind."""
+    if first.frame.element == "grayordinate":
+        return "wb_command -cifti-smoothing"
+    return "wb_command -metric-smoothing or mri_surf2surf --fwhm"
+
+
 def _check_paths_differ(table: pd.DataFrame) -> None:
     """Raise DataError if one file is used for two maps, by which a subject would count twice or a difference vanish.
 
     Volumes of a file are maps of their own; a pair is one file, by the name of either half.
     """
-    owners: dict[tuple[Path, int | None], list[str]] = {}
+    owners: dict[tuple[Path, int | str | None], list[str]] = {}
     for subject, condition, row in zip(table["subject"], table["condition"], places(table), strict=True):
         for path, number in ((path, place.volume) for place in row for path in place.files):
             owners.setdefault((image_parts(path.absolute())[0], number), []).append(f"sub-{subject} {condition}")

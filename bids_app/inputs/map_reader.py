@@ -75,8 +75,8 @@ class MapFile:
     has_position: bool
     looks_like: str
     """What it holds, if its values do not look like estimates; otherwise empty."""
-    volume: int | None = None
-    """Its number in a file that holds several."""
+    volume: int | str | None = None
+    """Its number, or its name, in a file that holds several."""
 
     @property
     def content(self) -> str:

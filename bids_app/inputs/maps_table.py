@@ -18,6 +18,7 @@ from bids_app.inputs.selection import Selection
 from bids_app.spaces.image_pairs import AfniHeader, is_afni, read_afni_header, volume_number
 
 MAX_CHARACTERS = 200  # of a path in a message
+NAMED_MAPS = ("grayordinates", "parcels")  # kinds whose files give their maps names
 OF_THE_SUBJECT = ("ORIG", "ACPC")  # spaces of AFNI in which every brain keeps its own shape
 
 
@@ -114,7 +115,11 @@ def _with_header(
             f"--maps: {table.name}, line {line}: {_short(image.path)} has {header.n_volumes} sub-bricks. Name one, by "
             f"its label or number, in the column volume: {listed(labels)}."
         )
-    volume = volume_number(image.path, text, header) if text and (header or not is_afni(image.path)) else None
+    volume: int | str | None = None
+    if image.kind in NAMED_MAPS:
+        volume = int(text) if text.isdecimal() else text or None
+    elif text and (header or not is_afni(image.path)):
+        volume = volume_number(image.path, text, header)
     return replace(image, volume=volume, space=image.space or declared_space or (header.space if header else None))
 
 

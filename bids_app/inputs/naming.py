@@ -75,7 +75,7 @@ class ImageFile:
     condition: str | None
     stat: str | None
     space: str | None  # from the name, with its cohort; if the name has none, as declared by --space
-    volume: int | None = None  # its number in a file that holds several, from 0
+    volume: int | str | None = None  # its number in a file that holds several, from 0; in CIFTI also its name
     hemispheres: tuple[HemisphereFile, ...] = ()  # of a map on surfaces, left before right; path is the first of them
 
     @property

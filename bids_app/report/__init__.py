@@ -15,6 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "figures.of_contrast": ["primary", "Scene"],
         "figures.of_node": ["draw_contrasts", "draw_correlation", "draw_design", "draw_mosaics"],
         "figures.peak_means": ["draw_peak_means", "MeansAtPeaks"],
+        "figures.grayordinate_canvas": ["grayordinate_canvas", "GrayordinateCanvas"],
+        "figures.on_grayordinates": ["about_volume_part"],
         "figures.surface_canvas": ["draw_lacking", "draw_subjects", "surface_canvas", "SurfaceCanvas"],
         "page.render": ["render"],
         "text.findings": ["contrast_checks", "draw_coverage"],

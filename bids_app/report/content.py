@@ -20,6 +20,7 @@ from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.pareto_tail import smallest_p
 from bids_app.inference.result_tables import Closest, ResultTables
 from bids_app.model.specification import NodeSpec
+from bids_app.permutation.enhancements import EnhancedPart
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.report.figures.peak_means import MeansAtPeaks
 from bids_app.report.wording import (
@@ -86,6 +87,8 @@ class Shuffling:
     """No p-value can be smaller."""
     exponents: Exponents
     """Of TFCE."""
+    parts: tuple[EnhancedPart, ...] = ()
+    """Parts with units of their own, each ranked apart."""
 
     @property
     def words(self) -> str:
@@ -334,6 +337,7 @@ def _shuffling(permuted: Sequence[CorrectedMap]) -> Shuffling | None:
         null.connectivity,
         min(1.0, n_families * least),
         null.exponents,
+        null.parts,
     )
 
 
@@ -348,7 +352,7 @@ def _method_result(inference: CorrectedMap, fit: ContrastFit, tables: ResultTabl
         n_positive=int((significant & (fit.statistic > 0)).sum()),
         n_clusters=len(tables.clusters) + tables.n_left_out,
         threshold=threshold_words(inference, fit),
-        can_pass=inference.null is None or inference.threshold is not None,
+        can_pass=inference.can_pass,
         peak=_top_peak(inference.method, tables),
         tables=tables,
         closest=None if tables.closest is None else _peak(tables.closest),

@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "read": ["NodeRecord", "read_domain", "read_picture", "read_record", "read_results", "SavedNode"],
         "record": ["encode_results", "remove_record", "write_record", "write_run_record"],
         "sidecars": ["is_within"],
-        "values": ["NodeFacts", "Picture", "Results", "RunFacts", "SurfaceFacts"],
+        "values": ["GrayordinateFacts", "NodeFacts", "Picture", "Results", "RunFacts", "SurfaceFacts"],
         "write": ["is_mni152", "write_conditions", "write_contrast", "write_design", "write_inputs"],
     },
 )

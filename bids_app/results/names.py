@@ -24,7 +24,7 @@ RUN_RECORD = re.compile(r"report_node-[0-9A-Za-z]+\.json")
 # What a name in the output consists of, and how the names end that a node's folder and its figures are given
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 _PLAIN = re.compile(r"[0-9A-Za-z+]+(?:[-_.][0-9A-Za-z+]+)*")
-_ENDINGS = {"": (".nii.gz", ".gii", ".tsv", ".tsv.gz", ".json"), "figures": (".png", ".html", ".json")}
+_ENDINGS = {"": (".nii.gz", ".gii", ".dscalar.nii", ".tsv", ".tsv.gz", ".json"), "figures": (".png", ".html", ".json")}
 
 
 def plain_label(label: str) -> str:

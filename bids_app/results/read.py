@@ -36,11 +36,13 @@ from bids_app.results.json_record import Json, Loaders, decode
 from bids_app.results.map_files import MapFolder, damaged, read_bytes, reading
 from bids_app.results.names import MESH, map_names, run_record
 from bids_app.results.record import ANALYSIS, FORMAT, find_run_record
-from bids_app.results.values import NodeFacts, Picture, Results, RunFacts
+from bids_app.results.values import GrayordinateFacts, NodeFacts, Picture, Results, RunFacts, SurfaceFacts
 from bids_app.spaces.atlas_catalogue import ATLASES
-from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.domain import ENDINGS, SpatialDomain
 from bids_app.spaces.frame import VolumeFrame
-from bids_app.spaces.surface import SurfaceFrame
+from bids_app.spaces.grayordinate_frame import GrayordinateFrame
+from bids_app.spaces.grayordinates import read_dscalar
+from bids_app.spaces.surface import Mesh, SurfaceFrame
 from bids_app.spaces.surface_files import read_mesh
 from bids_app.spaces.volume import read_volume
 from bids_app.statistics.fit import ContrastFit
@@ -48,7 +50,7 @@ from bids_app.statistics.fit import ContrastFit
 # What a record that is none of ours raises; names in it that lead elsewhere count as damage too
 UNDECODED = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, OutputError, zlib.error)
 
-TEXTS = ("peak_id", "hemi", *ATLASES)  # columns of tables
+TEXTS = ("peak_id", "structure", "hemi", *ATLASES)  # columns of tables
 WHOLE_NUMBERS = ("cluster_id", "extent_voxels", "extent_vertices", "extent_parcels", "peak_vertex", "peak_element")
 
 
@@ -163,16 +165,31 @@ def read_domain(folder: NodeFolder, facts: NodeFacts, connectivity: int) -> Spat
         volume = reading(folder.file("desc-analysis_mask.nii.gz"), read_volume)
         frame = VolumeFrame.of(volume.data.shape, facts.affine)
         return frame.domain(volume.data.ravel() > 0, connectivity)
+    if facts.grayordinates is not None:
+        return _read_grayordinates(folder, facts.grayordinates, connectivity)
     if facts.surface is None:
         raise damaged(folder.record, ValueError("it names neither a grid nor surfaces"))
-    about = facts.surface
-    paths = [folder.file(MESH, hemi=side) for side in about.sides]
-    found = [reading(path, partial(read_mesh, side=side)) for side, path in zip(about.sides, paths, strict=True)]
-    meshes = [replace(mesh, source=words) for mesh, words in zip(found, about.meshes, strict=True)]
+    about, meshes = facts.surface, _read_meshes(folder, facts.surface)
     bare = SurfaceFrame(about.sides, tuple(mesh.n_vertices for mesh in meshes))
     surfaces = bare.with_meshes(meshes, in_mni305=about.in_mni305)
     everything = surfaces.domain(np.ones(surfaces.n_rows, np.bool_))
     return surfaces.domain(MapFolder(folder, everything).read("desc-analysis_mask") > 0)
+
+
+def _read_meshes(folder: NodeFolder, about: SurfaceFacts) -> list[Mesh]:
+    """Read the meshes that a run wrote beside its maps."""
+    paths = [folder.file(MESH, hemi=side) for side in about.sides]
+    found = [reading(path, partial(read_mesh, side=side)) for side, path in zip(about.sides, paths, strict=True)]
+    return [replace(mesh, source=words) for mesh, words in zip(found, about.meshes, strict=True)]
+
+
+def _read_grayordinates(folder: NodeFolder, about: GrayordinateFacts, connectivity: int) -> SpatialDomain:
+    """Make the domain of grayordinates again: the rows are those of the file of the analysis mask."""
+    inside, rows = reading(folder.file(f"desc-analysis_mask{ENDINGS['grayordinate']}"), read_dscalar)
+    frame = replace(GrayordinateFrame(rows), in_mni152=about.in_mni152)
+    if about.surfaces.sides:
+        frame = frame.with_meshes(_read_meshes(folder, about.surfaces), in_mni305=about.surfaces.in_mni305)
+    return frame.domain(inside.values > 0, connectivity)
 
 
 def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None) -> Results:
@@ -242,6 +259,7 @@ def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistri
         "maxima": {str(key): table[key].to_numpy(np.float64) for key in table},
         "observed": {},
         "exponents": plan.enhancements.exponents,
+        "parts": plan.enhancements.parts if len(plan.enhancements.parts) > 1 else (),
         "n_exceeding": np.rint(_p_of(logp) * plan.shuffles.n_shuffles).astype(np.int64),
     }
     null: NullDistribution = decode(NullDistribution, kept, {NullDistribution: lambda _: given})
@@ -291,7 +309,11 @@ def _table(path: Path) -> pd.DataFrame:
             raise ValueError("it ends in the middle of a line")
         # as text first: parsers of numbers differ in the last digit; and a region may be called NA
         table = pd.read_csv(io.BytesIO(text), sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False)
-        return table.assign(**{str(name): _numbers(str(name), table[name]) for name in table if name not in TEXTS})
+        read = {str(name): _numbers(str(name), table[name]) for name in table if name not in TEXTS}
+        absent = {
+            name: table[name].fillna("n/a") for name in TEXTS if name in table
+        }  # of grayordinates, some have none
+        return table.assign(**read, **absent)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise damaged(path, error) from error
 
@@ -299,7 +321,7 @@ def _table(path: Path) -> pd.DataFrame:
 def _numbers(name: str, column: pd.Series[str]) -> NDArray[Any]:
     values = np.array([float(entry) for entry in column], np.float64)
     is_whole = name in WHOLE_NUMBERS or any(column.is_whole and column.name == name for column in columns().values())
-    return values.astype(np.int64) if is_whole else values
+    return values.astype(np.int64) if is_whole and not np.isnan(values).any() else values
 
 
 def _parsed(path: Path) -> Json:

@@ -101,6 +101,16 @@ class SurfaceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class GrayordinateFacts:
+    """What maps of grayordinates lie on; which rows they have is in their files."""
+
+    surfaces: SurfaceFacts
+    """Of no hemisphere where all are voxels."""
+    in_mni152: bool
+    """Whether the voxels are in the millimetres of MNI152."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What the page shows of a node besides its contrasts."""
 
@@ -111,7 +121,7 @@ class NodeFacts:
     design: Design
     inputs: InputSummary
     affine: NDArray[np.float64] | None
-    """(4, 4) voxel index to mm; None for maps on surfaces."""
+    """(4, 4) voxel index to mm; None for maps that are no volumes."""
     uses_mni: bool
     """Whether labels and MNI background are used."""
     space_note: str
@@ -125,8 +135,12 @@ class NodeFacts:
     """Whether nilearn's own report, which only the input has, is there: figures/nilearn.html."""
     surface: SurfaceFacts | None = field(default=None, metadata=IF_PRESENT)
     """What the hemispheres are; None for volumes."""
+    grayordinates: GrayordinateFacts | None = field(default=None, metadata=IF_PRESENT)
+    """What grayordinates lie on; None for other maps."""
 
     @property
     def element(self) -> Element:
         """What the maps consist of."""
+        if self.grayordinates:
+            return "grayordinate"
         return "vertex" if self.surface else "voxel"

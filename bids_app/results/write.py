@@ -16,6 +16,7 @@ from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.familywise_p import uncorrected_p
+from bids_app.inference.over_parts import smallest_p
 from bids_app.inference.result_tables import ResultTables, described
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.map_reader import BeforeModel, MaskedMaps
@@ -37,11 +38,13 @@ from bids_app.results.sidecars import (
     about_method,
     about_shuffles,
     about_tail,
+    exponents_words,
     n_possible_words,
     of_effect_size,
 )
+from bids_app.spaces.grayordinate_domain import GrayordinateDomain
 from bids_app.spaces.image_pairs import is_pair
-from bids_app.spaces.surface import SurfaceDomain
+from bids_app.spaces.surface import Mesh, SurfaceDomain
 from bids_app.spaces.surface_files import mesh_bytes
 from bids_app.statistics.condition_means import (
     Group,
@@ -101,12 +104,14 @@ def write_inputs(out: MapWriter, inputs: InputMaps, maps: MaskedMaps, tests: Seq
     content |= {f"{several}MissingBySubject": lost} if lost else {}
     out.write("desc-analysis_mask", np.ones(out.domain.n_elements, np.uint8), content)
     if isinstance(out.domain, SurfaceDomain):
-        _write_meshes(out, out.domain)
+        _write_meshes(out, out.domain.frame.meshes)
+    if isinstance(out.domain, GrayordinateDomain):
+        _write_meshes(out, out.domain.meshes)
 
 
-def _write_meshes(out: MapWriter, domain: SurfaceDomain) -> None:
+def _write_meshes(out: MapWriter, meshes: Sequence[Mesh]) -> None:
     """Write the meshes that gave neighbours and areas, by which results can be looked at and the report made again."""
-    for mesh in domain.frame.meshes:
+    for mesh in meshes:
         path = out.folder.keep(out.folder.file(MESH, hemi=mesh.side))
         with replacing(path) as temporary:
             temporary.write_bytes(mesh_bytes(mesh))
@@ -273,8 +278,7 @@ def write_contrast(
             of = "t, signed like t" if fit.contrast.test == "t" else "the positive part of the z of F"
             if fit.contrast.test == "t" and as_z:
                 of = "the z of t, signed like t"
-            e, h = null.exponents
-            content = {"Description": f"Threshold-free cluster enhancement of {of}, E {e:g}, H {h:g}"}
+            content = {"Description": f"Threshold-free cluster enhancement of {of}, {exponents_words(null)}"}
             write("stat-tfce", side * null.observed["tfce"], content | about_shuffles(null) | about_connectivity(null))
     for inference, tables in results:
         of_method = about_method(inference, fit)
@@ -316,7 +320,7 @@ def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
 
 def _write_null(out: MapWriter, stem: str, null: NullDistribution, about: Json, *, as_z: bool) -> None:
     path = out.folder.keep(out.folder.file(f"{stem}_desc-null_maxima.tsv.gz"))
-    write_table(path, pd.DataFrame(null.maxima))
+    write_table(path, pd.DataFrame(null.maxima | smallest_p(null)))
     columns = {
         "voxel": "Largest statistic of the shuffle towards the tested side",
         "clusterSize": "Voxels of its largest cluster",
@@ -330,6 +334,12 @@ def _write_null(out: MapWriter, stem: str, null: NullDistribution, about: Json, 
     used = {name: text for name, text in columns.items() if name in null.maxima}
     if out.domain.size_unit in AREAS and "clusterSize" in used:
         used["clusterSize"] = f"Size of its largest cluster, in {out.domain.size_unit}"
+    for name in smallest_p(null):
+        for part in null.parts:
+            unit_of = f"in {part.unit}" if part.unit in AREAS else "in volume voxels"
+            what = f"Size of its largest cluster, {unit_of}" if name == "clusterSize" else columns[name]
+            used[part.column(name)] = f"{what}, in the part {part.name}"
+        used[name] = "Smallest p over the parts, each among the maxima of its part: by its rank p is corrected"
     out.sidecar(path, description | _described(used) | about | about_shuffles(null) | about_forming(null))
 
 

@@ -25,8 +25,8 @@ class MapPlace(NamedTuple):
 
     path: Path
     """The first of its files, by which messages name it."""
-    volume: int | None = None
-    """Its number in files that hold several, from 0."""
+    volume: int | str | None = None
+    """Its number in files that hold several, from 0; in CIFTI its name too."""
     hemispheres: tuple[tuple[str, Path], ...] = ()
     """L, R and their files; empty unless it is a map on surfaces."""
 

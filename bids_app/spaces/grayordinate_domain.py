@@ -9,9 +9,9 @@ voxels are counted, as they are in volumes. No edge leads from one part to anoth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,16 @@ from bids_app.arrays import Booleans, Floats, Integers, Longs
 from bids_app.errors import DataError
 from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.cifti_files import ENDINGS
+from bids_app.spaces.domain import Element, Part, SizeUnit
 from bids_app.spaces.graph import GraphDomain
 from bids_app.spaces.grayordinates import VOLUME_PART, BrainModel, Grayordinates, read_dscalar, write_dscalar
+from bids_app.spaces.surface import Mesh as SurfaceMesh
 from bids_app.spaces.topology import GraphTopology, LatticeTopology
 from bids_app.spaces.volume import Grid
 
 HEMISPHERES = {"CORTEX_LEFT": "L", "CORTEX_RIGHT": "R"}  # as --surface names them
+OF_VERTICES: tuple[Element, SizeUnit] = ("vertex", "mm2")
+OF_VOXELS: tuple[Element, SizeUnit] = ("voxel", "mm3")
 CONNECTIVITY = 26
 """Neighbours of a voxel: over faces, edges and corners."""
 
@@ -45,18 +49,6 @@ class Mesh(Protocol):
         """Return the area of each vertex, (n_vertices,) mm2."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The elements that share a unit."""
-
-    name: str
-    """CORTEX_LEFT, CORTEX_RIGHT or another surface; `VOLUME_PART`."""
-    members: Longs
-    """(n,) elements of the whole domain."""
-    domain: GraphDomain
-    """Of these elements alone."""
-
-
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class GrayordinateDomain(GraphDomain):
     """The grayordinates of an analysis mask, with neighbours inside their part only.
@@ -67,6 +59,12 @@ class GrayordinateDomain(GraphDomain):
     rows: Grayordinates
     """Of a file, those that are not inside among them."""
     parts: tuple[Part, ...]
+    lattice_connectivity: int = CONNECTIVITY
+    """Neighbours of a voxel, 6, 18 or 26."""
+    meshes: tuple[SurfaceMesh, ...] = ()
+    """Of the hemispheres."""
+    placed: Booleans | None = None
+    """(n_elements,) whose places are known to be those of MNI152; None: all or none."""
 
     @classmethod
     def from_meshes(
@@ -106,17 +104,71 @@ class GrayordinateDomain(GraphDomain):
                 own = _surface_part(surfaces[name], meshes, kept)
             parts.append(Part(name, number[members[kept]], own))
         whole = _joined(parts, rows.grid, int(inside.sum()))
+        one = parts[0] if len(parts) == 1 else None
+        in_volume: SizeUnit = "mm3" if one and one.name == VOLUME_PART else "1"
         return cls(
             topology=GraphTopology(whole.graph.indptr, whole.graph.indices, whole.counted),
             graph=whole.graph,
             sizes=whole.sizes,
-            size_unit="1",  # of all together; each part has its own
+            size_unit="mm2" if one and one.name != VOLUME_PART else in_volume,  # 1: each part has its own
             element="grayordinate",
             xyz_mm=whole.xyz_mm,
             inside=inside,
             rows=rows,
             parts=tuple(parts),
+            lattice_connectivity=connectivity,
         )
+
+    @property
+    def connectivity(self) -> int | None:
+        """Neighbours of a voxel, where all elements are voxels; None where there are surfaces."""
+        return self.lattice_connectivity if self.measures == (OF_VOXELS,) else None
+
+    @property
+    def ranked_parts(self) -> tuple[Part, ...]:
+        """Its parts, where there are several."""
+        return self.parts if len(self.parts) > 1 else ()
+
+    def known_places(self, elements: NDArray[np.integer]) -> Booleans:
+        """Return of which elements the atlases know the places, (n,): of vertices, of voxels, or of both."""
+        return np.ones(elements.shape, np.bool_) if self.placed is None else self.placed[elements]
+
+    @property
+    def measures(self) -> tuple[tuple[Element, SizeUnit], ...]:
+        """Vertices with areas, voxels with volumes, as far as there are any."""
+        volume = any(part.name == VOLUME_PART for part in self.parts)
+        surface = any(part.name != VOLUME_PART for part in self.parts)
+        return (*([OF_VERTICES] if surface else []), *([OF_VOXELS] if volume else []))
+
+    def measure_of(self, elements: NDArray[np.integer]) -> Integers:
+        """Return which of the `measures` is that of each element, (n,)."""
+        is_voxel = self.rows.number_of_vertex()[self.inside][elements] < 0
+        return np.asarray(is_voxel & (len(self.measures) > 1), np.int32)
+
+    def names_of(self, elements: NDArray[np.integer]) -> dict[str, NDArray[np.generic]]:
+        """Return the structure of each element; of a vertex its hemisphere and its number there, from 0."""
+        rows = np.flatnonzero(self.inside)[elements]
+        structure = self.rows.structures()[rows]
+        hemisphere = np.array([HEMISPHERES.get(name, "n/a") for name in structure], object)
+        vertex = self.rows.number_of_vertex()[rows]
+        if len(self.measures) > 1 or self.measures == (OF_VOXELS,):
+            number: NDArray[np.generic] = np.where(vertex < 0, np.nan, vertex)
+        else:
+            number = vertex
+        return {"structure": structure, "hemi": hemisphere, "peak_vertex": number}
+
+    def fingerprint(self) -> tuple[NDArray[Any], ...]:
+        """Return neighbours and sizes, and where there are several parts, the elements of each."""
+        return (*self.topology, *(part.members for part in self.ranked_parts))
+
+    def on_grid(self, shape: tuple[int, ...], affine: Floats) -> Longs:
+        """Return the voxel (i, j, k) of a grid that each element lies in, (n_elements, 3); -1 where it is unknown."""
+        if self.placed is None:
+            return GraphDomain.on_grid(self, shape, affine)
+        assert self.xyz_mm is not None
+        centre = affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
+        known = replace(self, xyz_mm=np.where(self.placed[:, None], self.xyz_mm, centre), placed=None)
+        return np.where(self.placed[:, None], known.on_grid(shape, affine), -1)
 
     def describe(self) -> dict[str, object]:
         """Return what the parts are and how many pairs of elements are neighbours."""
@@ -199,7 +251,7 @@ class _Whole(NamedTuple):
 def _joined(parts: list[Part], grid: Grid | None, n: int) -> _Whole:
     """Return the parts as one graph."""
     members = np.concatenate([np.empty(0, np.int64), *(part.members for part in parts)])
-    graph = _reordered(Adjacency.union([part.domain.graph for part in parts]), np.argsort(members))
+    graph = _reordered(Adjacency.union([part.domain.adjacency for part in parts]), np.argsort(members))
     whole = _Whole(graph, np.empty(n), np.empty(n), np.empty((n, 3)))
     for part in parts:
         mm3 = grid.voxel_volume_mm3 if grid is not None and part.name == VOLUME_PART else 1.0

@@ -168,6 +168,16 @@ class Grayordinates:
             found.setdefault(part, []).append(start + np.arange(len(model.index)))
         return {part: np.concatenate(rows) for part, rows in found.items() if sum(map(len, rows))}
 
+    def structures(self) -> NDArray[np.object_]:
+        """Return the structure of each row, (n_rows,)."""
+        names = np.array([model.structure for model in self.models], object)
+        return np.repeat(names, [len(model.index) for model in self.models])
+
+    def number_of_vertex(self) -> Longs:
+        """Return the vertex that each row is in the mesh of its structure, (n_rows,); -1 for a voxel."""
+        numbers = [model.index if model.is_surface else np.full(len(model.index), -1) for model in self.models]
+        return np.concatenate([np.empty(0, np.int64), *numbers])
+
     def difference(self, other: Grayordinates) -> str:
         """Return the first difference of the rows of another file, in words; empty where there is none."""
         for mine, its in zip(self.models, other.models, strict=False):

@@ -148,7 +148,7 @@ def _parsed(path: Path, parse: Callable[[], Any]) -> Any:  # noqa: ANN401
 def _rows(path: Path, side: str, content: bytes, place: MapPlace) -> Floats:
     """Return the values of a hemisphere, (n_vertices,)."""
     if path.name.lower().endswith(MGH):
-        return _mgh_rows(path, content, place.volume)
+        return _mgh_rows(path, content, None if place.volume is None else int(place.volume))
     image = _gifti(path, side, content)
     arrays = [array for array in image.darrays if array.data is not None]
     if any(array.intent in _codes(ARRAYS_OF_MESHES) for array in arrays):
@@ -159,7 +159,7 @@ def _rows(path: Path, side: str, content: bytes, place: MapPlace) -> Floats:
             f"{path}: holds {len(arrays)} data arrays ({named or 'none'}); expected one map. Write a file for each, or "
             "list the maps in a table for --maps and give the array's number in its column volume."
         )
-    number = place.volume or 0
+    number = int(place.volume or 0)
     if number >= len(arrays):
         raise DataError(f"{path}: there is no data array {number}: the file has {len(arrays)}, from 0 on.")
     return _one_a_vertex(path, np.asarray(arrays[number].data))

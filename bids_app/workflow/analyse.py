@@ -26,11 +26,12 @@ from bids_app.results.json_record import Json
 from bids_app.results.map_files import MapWriter
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.record import encode_results, remove_record, write_record, write_run_record
-from bids_app.results.values import NodeFacts, Results, RunFacts, SurfaceFacts
+from bids_app.results.values import GrayordinateFacts, NodeFacts, Results, RunFacts, SurfaceFacts
 from bids_app.results.write import write_conditions, write_contrast, write_design, write_inputs
 from bids_app.runtime.options import RunOptions
 from bids_app.spaces.domain import SpatialDomain
 from bids_app.spaces.frame import VolumeFrame
+from bids_app.spaces.grayordinate_frame import GrayordinateFrame
 from bids_app.spaces.surface import SurfaceFrame
 from bids_app.statistics.condition_means import left_out, peak_means
 from bids_app.statistics.diagnostics import diagnose
@@ -174,12 +175,20 @@ def _node_facts(study: Study, run: RunFacts) -> NodeFacts:
             *left_out(study.design),
         ),
         surface=_surface_facts(frame) if isinstance(frame, SurfaceFrame) else None,
+        grayordinates=_grayordinate_facts(frame) if isinstance(frame, GrayordinateFrame) else None,
     )
 
 
 def _surface_facts(frame: SurfaceFrame) -> SurfaceFacts:
     """Return what the record tells of hemispheres."""
     return SurfaceFacts(frame.sides, tuple(mesh.source for mesh in frame.meshes), frame.in_mni305)
+
+
+def _grayordinate_facts(frame: GrayordinateFrame) -> GrayordinateFacts:
+    """Return what the record tells of grayordinates."""
+    sides = tuple(mesh.side for mesh in frame.meshes)
+    surfaces = SurfaceFacts(sides, tuple(mesh.source for mesh in frame.meshes), frame.in_mni305)
+    return GrayordinateFacts(surfaces, frame.in_mni152)
 
 
 def _with_pictures(study: Study, facts: NodeFacts, folder: NodeWriter, options: RunOptions) -> NodeFacts:

@@ -13,6 +13,7 @@ from bids_app.report.content import Checks, ContrastSection, NodeSection, contra
 from bids_app.report.figures.background import Canvas, load_canvas
 from bids_app.report.figures.drawing import count_processes, draw
 from bids_app.report.figures.figure import Figure, Viewer, attempt
+from bids_app.report.figures.grayordinate_canvas import GrayordinateCanvas, grayordinate_canvas
 from bids_app.report.figures.of_contrast import Scene, primary
 from bids_app.report.figures.of_node import draw_contrasts, draw_correlation, draw_design
 from bids_app.report.figures.peak_means import MeansAtPeaks, draw_peak_means
@@ -23,10 +24,13 @@ from bids_app.results.read import read_picture
 from bids_app.results.values import NodeFacts, Results
 from bids_app.spaces.atlases import Atlas, load_atlases
 from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.grayordinate_domain import GrayordinateDomain
 from bids_app.spaces.surface import SurfaceDomain
-from bids_app.spaces.volume import VolumeDomain
+from bids_app.spaces.volume import Grid, VolumeDomain
 
 log = logging.getLogger("bids_app")
+
+NodeCanvas = Canvas | SurfaceCanvas | GrayordinateCanvas
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Sheet:
 
     node: NodeSpec
     facts: NodeFacts
-    canvas: Canvas | SurfaceCanvas
+    canvas: NodeCanvas
     folder: NodeWriter
     n_processes: int = 1
     """That draw."""
@@ -58,6 +62,7 @@ def open_sheet(
     """
     settings = node.settings
     used = settings.report.atlases if facts.uses_mni and settings.report.interactive else ()
+    grid = _grid_in_mni(facts, domain)
     n_methods = len(settings.parametric) + (len(settings.permutation.statistics) if settings.permutation else 0)
     n_pictures = 3 * n_methods * len(facts.design.contrasts)
     return Sheet(
@@ -66,11 +71,19 @@ def open_sheet(
         load_node_canvas(facts, domain),
         folder,
         count_processes(n_pictures, *limits),
-        load_atlases(used, domain.grid.shape, domain.grid.affine) if isinstance(domain, VolumeDomain) else (),
+        load_atlases(used, grid.shape, grid.affine) if grid else (),
     )
 
 
-def load_node_canvas(facts: NodeFacts, domain: SpatialDomain) -> Canvas | SurfaceCanvas:
+def _grid_in_mni(facts: NodeFacts, domain: SpatialDomain) -> Grid | None:
+    """Return the grid of voxels whose regions can be named: of volumes, and of grayordinates that are in MNI."""
+    if isinstance(domain, VolumeDomain):
+        return domain.grid
+    is_known = facts.grayordinates is not None and facts.grayordinates.in_mni152
+    return domain.rows.grid if isinstance(domain, GrayordinateDomain) and is_known else None
+
+
+def load_node_canvas(facts: NodeFacts, domain: SpatialDomain) -> NodeCanvas:
     """Return what a node's figures are drawn on: background and outlines, or the cortex.
 
     Parameters
@@ -80,6 +93,10 @@ def load_node_canvas(facts: NodeFacts, domain: SpatialDomain) -> Canvas | Surfac
     """
     if isinstance(domain, SurfaceDomain):
         return surface_canvas(domain)
+    if isinstance(domain, GrayordinateDomain):
+        in_mni = facts.grayordinates is not None and facts.grayordinates.in_mni152
+        mean = None if facts.background is None else facts.background.astype(np.float64)
+        return grayordinate_canvas(domain, mean, use_mni=in_mni)
     if not isinstance(domain, VolumeDomain):
         raise TypeError(f"there are no figures of {domain.plural}")
     return load_canvas(

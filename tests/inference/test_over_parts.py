@@ -12,11 +12,12 @@ import pytest
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.evidence import Family
-from bids_app.inference.familywise_p import own_family, ranked
-from bids_app.inference.over_parts import OverParts, correct_over_parts, min_p
+from bids_app.inference.familywise_p import own_family, ranked, tie_tolerance
+from bids_app.inference.over_parts import OverParts, correct_over_parts, familywise, min_p
 from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
+from bids_app.spaces.domain import SpatialDomain
 from bids_app.spaces.grayordinate_domain import GrayordinateDomain
 from bids_app.spaces.grayordinates import VOLUME_PART, BrainModel, Grayordinates
 from bids_app.spaces.tree_kernels import Exponents
@@ -67,18 +68,18 @@ def study(n_subjects: int, sided: str) -> tuple[Design, Contrast]:
     return Design(intercept, ("a",), subjects, ("a",), intercept, ("intercept",), (contrast,)), contrast
 
 
-def nulls_of(values: np.ndarray, domain: GrayordinateDomain, sided: str) -> list[NullDistribution]:
-    """Each part by the engine, over all flips."""
+def null_of(values: np.ndarray, domain: SpatialDomain, sided: str) -> NullDistribution:
+    """Return all flips by the engine; parts of a domain have maxima of their own."""
     test = contrast_test(*study(len(values), sided))
     shuffles = make_shuffles(test, 2 ** len(values), seed=0)
-    found = []
-    for part in domain.parts:
-        exponents = OF_VOLUMES if part.name == VOLUME_PART else OF_SURFACES
-        forming = (0.001, FORMING_T)
-        names = ("voxel", "cluster-size", "cluster-mass", "tfce")
-        enhancements = choose_enhancements(names, part.domain, test, forming, exponents=exponents)
-        found.append(null_distribution(values[:, part.members], test, shuffles, enhancements, Work()))
-    return found
+    names = ("voxel", "cluster-size", "cluster-mass", "tfce")
+    enhancements = choose_enhancements(names, domain, test, (0.001, FORMING_T), exponents=None)
+    return null_distribution(values, test, shuffles, enhancements, Work())
+
+
+def alone_over_parts(null: NullDistribution, key: str) -> OverParts:
+    """Correct a contrast that stands alone."""
+    return correct_over_parts(null, own_family(null), key, 0.05)
 
 
 def naive_statistics(t: np.ndarray, domain: GrayordinateDomain, part: int) -> dict[str, np.ndarray]:
@@ -118,14 +119,14 @@ def test_brute_force_over_all_flips_of_six_maps(sided: str, maps: np.ndarray) ->
         sides = [t] if sided == "positive" else [t, -t]
         parts = [[naive_statistics(side, domain, part) for side in sides] for part in range(3)]
         rows.append([{key: sum(side[key] for side in of_part) for key in STATISTICS} for of_part in parts])
-    nulls = nulls_of(maps, domain, sided)
+    null = null_of(maps, domain, sided)
     for key in STATISTICS:
         maxima = [[max(row[part][key]) for row in rows] for part in range(3)]
         in_part = [
             [sum(other >= value * (1 - 1e-5) for other in maxima[part]) for value in maxima[part]] for part in range(3)
         ]
         smallest = [min(in_part[part][flip] for part in range(3)) for flip in range(len(flips))]
-        found = correct_over_parts(nulls, key, 0.05)
+        found = alone_over_parts(null, key)
         assert np.sort(found.smallest * len(flips)).tolist() == sorted(smallest)
         assert found.smallest[0] * len(flips) == smallest[0]
         for part in range(3):
@@ -159,9 +160,11 @@ def test_it_lies_between_the_p_of_the_part_and_bonferronis(rng: np.random.Genera
 
 
 def test_one_part_alone_has_its_ordinary_p(maps: np.ndarray) -> None:
-    for null in nulls_of(maps, small_brain(), "two"):
+    for each in small_brain().parts:
+        null = null_of(maps[:, each.members], each.domain, "two")
+        assert not null.parts
         for key in STATISTICS:
-            (part,) = correct_over_parts([null], key, 0.05).parts
+            (part,) = min_p([null.maxima[key]], [null.observed[key]], 0.05, tie_tolerance(key)).parts
             ordinary = ranked(null, own_family(null), key, 0.05)
             assert np.array_equal(part.p, ordinary.p)
             assert np.array_equal(part.p_within, ordinary.p)
@@ -231,9 +234,9 @@ def test_false_positives_over_all_parts_from_maps_of_noise(rng: np.random.Genera
     n_found = dict.fromkeys(STATISTICS, 0)
     n_within = dict.fromkeys(STATISTICS, 0)
     for _ in range(400):
-        nulls = nulls_of(rng.standard_normal((8, domain.n_elements)).astype(np.float32), domain, "two")
+        null = null_of(rng.standard_normal((8, domain.n_elements)).astype(np.float32), domain, "two")
         for key in STATISTICS:
-            parts = correct_over_parts(nulls, key, 0.05).parts
+            parts = alone_over_parts(null, key).parts
             n_found[key] += min(part.p.min() for part in parts) <= 0.05
             n_within[key] += min(part.p_within.min() for part in parts) <= 0.05
     for key in STATISTICS:
@@ -243,11 +246,15 @@ def test_false_positives_over_all_parts_from_maps_of_noise(rng: np.random.Genera
 
 def test_contrasts_corrected_together_are_ranked_among_their_joint_maxima(maps: np.ndarray) -> None:
     """Two families of contrasts: p is doubled, and 1 at most."""
-    nulls = nulls_of(maps, small_brain(), "positive")
-    alone = correct_over_parts(nulls, "tfce", 0.05)
-    joint = [Family({"tfce": 2 * null.maxima["tfce"]}, across=2, n_families=2) for null in nulls]
-    together = correct_over_parts(nulls, "tfce", 0.05, joint)
-    expected = min_p([f.maxima["tfce"] for f in joint], [null.observed["tfce"] for null in nulls], 0.05)
+    null = null_of(maps, small_brain(), "positive")
+    alone = alone_over_parts(null, "tfce")
+    joint = Family({name: 2 * maxima for name, maxima in null.maxima.items()}, across=2, n_families=2)
+    together = correct_over_parts(null, joint, "tfce", 0.05)
+    expected = min_p(
+        [joint.maxima[f"tfce_{part.name}"] for part in null.parts],
+        [null.observed["tfce"][part.members] for part in null.parts],
+        0.05,
+    )
     for part, own, before in zip(together.parts, expected.parts, alone.parts, strict=True):
         assert np.array_equal(part.p, np.minimum(1, 2 * own.p))
         assert np.all(part.p >= before.p)
@@ -261,15 +268,48 @@ def test_elements_in_no_cluster_have_a_p_of_one() -> None:
         assert part.p_within.tolist() == [1.0] * part.p.size
 
 
-def test_parts_of_other_shuffles_are_refused(maps: np.ndarray) -> None:
-    nulls = nulls_of(maps, small_brain(), "positive")
-    with pytest.raises(ValueError, match="the shuffles of a and a differ"):
-        correct_over_parts([nulls[0], *nulls_of(maps, small_brain(), "two")], "tfce", 0.05)
-    with pytest.raises(ValueError, match="there is no part"):
-        correct_over_parts([], "tfce", 0.05)
+def test_maxima_of_parts_are_those_of_the_parts_alone(maps: np.ndarray) -> None:
+    """Bit for bit; the voxels' statistic has one maximum, and each part the exponents for its unit."""
+    domain = small_brain()
+    null = null_of(maps, domain, "two")
+    alone = [null_of(maps[:, part.members], part.domain, "two") for part in domain.parts]
+    assert [part.unit for part in null.parts] == ["mm2", "mm2", "1"]
+    assert [part.exponents for part in null.parts] == [OF_SURFACES, OF_SURFACES, OF_VOLUMES]
+    assert np.array_equal(null.maxima["voxel"], np.max([each.maxima["voxel"] for each in alone], axis=0))
+    for part, own in zip(null.parts, alone, strict=True):
+        for key in STATISTICS:
+            assert np.array_equal(null.maxima[f"{key}_{part.name}"], own.maxima[key])
+            assert np.array_equal(null.observed[key][part.members], own.observed[key])
+
+
+def test_a_corrected_map_has_the_p_and_the_critical_value_of_each_part(maps: np.ndarray) -> None:
+    null = null_of(maps, small_brain(), "positive")
+    for found in familywise(null, 0.2):
+        if found.method == "voxelFWE":
+            assert found.thresholds is None
+            continue
+        expected = correct_over_parts(null, own_family(null), found.method.removesuffix("FWE"), 0.2)
+        assert found.threshold is None
+        for part, own in zip(null.parts, expected.parts, strict=True):
+            assert np.array_equal(found.p[part.members], own.p)
+            assert found.thresholds[part.name] == own.critical
+
+
+def test_no_tail_is_fitted_to_the_smallest_p(maps: np.ndarray) -> None:
+    null = null_of(maps, small_brain(), "positive")
+    tails = own_family(null, "gpd").tails
+    assert "enumerated" in tails["voxel"]
+    assert {tails[key] for key in STATISTICS} == {"what is ranked is the smallest p over parts"}
+
+
+def test_what_has_no_parts_is_refused(maps: np.ndarray) -> None:
+    brain = small_brain()
+    null = null_of(maps, brain, "positive")
     with pytest.raises(ValueError, match="corrected by its maximum over all parts"):
-        correct_over_parts(nulls, "voxel", 0.05)
-    with pytest.raises(ValueError, match="2 families of 3 parts"):
-        correct_over_parts(nulls, "tfce", 0.05, [own_family(null) for null in nulls[:2]])
+        correct_over_parts(null, own_family(null), "voxel", 0.05)
+    left = brain.parts[0]
+    alone = null_of(maps[:, left.members], left.domain, "positive")
+    with pytest.raises(ValueError, match="all elements have one unit"):
+        correct_over_parts(alone, own_family(alone), "tfce", 0.05)
     with pytest.raises(ValueError, match="do not fit"):
         min_p([np.zeros(8), np.zeros(9)], [np.zeros(1), np.zeros(1)], 0.05)

@@ -50,7 +50,7 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
         if inference.significant.any():
             name = f"desc-{inference.method}_surface"
             draw.append(partial(attempt, name, partial(_corrected_map, scene, inference)))
-    if any(each.null is not None for each in scene.inferences):
+    if scene.draws_nulls and any(each.null is not None for each in scene.inferences):
         draw.append(partial(attempt, "desc-null_histogram", partial(null_histograms, scene)))
     if scene.interactive:
         draw.append(partial(attempt_page, "surface", partial(_page, scene)))
@@ -82,7 +82,7 @@ def _whole_map(scene: Scene) -> Figure:
     title = f"{scene.name}: {test}, not thresholded"
     return Figure(
         name=f"stat-{test}_surface",
-        png=_picture(scene, title, fit.statistic, scale_of(fit, thresholded=False)),
+        png=_picture(scene, title, fit.statistic, scale_of(scene.scaled_by, thresholded=False)),
         caption=f"{test} at every vertex, not thresholded; small values are faint. Seen is "
         f"{_views_words(_canvas(scene))}.",
         alt=f"The whole {test} map of {scene.name} on the cortex.",
@@ -114,9 +114,10 @@ def _corrected_map(scene: Scene, inference: CorrectedMap) -> Figure:
     survive = "vertices survive" if n_vertices != 1 else "vertex survives"
     values = np.where(inference.significant, fit.statistic, 0.0)
     words = METHODS[inference.method].words.interpretation(fit.contrast)
+    scale = scale_of(scene.scaled_by, thresholded=True)
     return Figure(
         name=f"desc-{inference.method}_surface",
-        png=_picture(scene, f"{scene.name}: {method_words(inference)}", values, scale_of(fit, thresholded=True)),
+        png=_picture(scene, f"{scene.name}: {method_words(inference)}", values, scale),
         caption=f"{method_words(inference)}{f' ({threshold})' if threshold else ''}, {sided_words(fit.contrast)}: "
         f"{n_vertices:,} {survive}. {' '.join(filter(None, (words, SAME_DATA)))}",
         alt=f"{scene.name}, {method_words(inference)}: {n_vertices:,} {survive}, on the cortex.",
@@ -129,6 +130,6 @@ def _page(scene: Scene) -> Viewer:
     title = in_elements(f"{scene.name}: {scene.fit.contrast.test}, {what or 'not thresholded'}", "vertex")
     canvas = _canvas(scene)
     page = hemispheres_page(
-        title, canvas.on_vertices(values), scale_of(scene.fit, thresholded=bool(what)), canvas.meshes
+        title, canvas.on_vertices(values), scale_of(scene.scaled_by, thresholded=bool(what)), canvas.meshes
     )
     return Viewer("surface", page, "Turn it on the cortex")

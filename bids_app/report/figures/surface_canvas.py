@@ -20,7 +20,7 @@ from bids_app.report.figures.cortex_projection import (
 from bids_app.report.figures.figure import Figure
 from bids_app.report.figures.style import map_png, map_sheet
 from bids_app.report.figures.surfaces import painted, surface_png
-from bids_app.spaces.surface import BUILT_IN, HEMISPHERES, SurfaceDomain
+from bids_app.spaces.surface import BUILT_IN, HEMISPHERES, Mesh, SurfaceDomain
 
 MOST_SUBJECTS = 60
 SMALL = 3  # pixels of a view for each that a picture of all subjects shows
@@ -53,16 +53,21 @@ class SurfaceCanvas:
 
 def surface_canvas(domain: SurfaceDomain) -> SurfaceCanvas:
     """Return the canvas of a domain: fsaverage5 inflated, other meshes as they are given."""
-    frame = domain.frame
-    if all(mesh.source.startswith(BUILT_IN) for mesh in frame.meshes):
+    return canvas_of_meshes(domain.frame.meshes, domain.inside)
+
+
+def canvas_of_meshes(given: Sequence[Mesh], inside: Booleans) -> SurfaceCanvas:
+    """Return the canvas of meshes, left before right, of whose vertices, (n_rows,), some are inside."""
+    if all(mesh.source.startswith(BUILT_IN) for mesh in given):
         inflated = inflated_meshes()
-        meshes = {HEMISPHERES[side]: inflated[HEMISPHERES[side]] for side in frame.sides}
-        return SurfaceCanvas(domain.inside, meshes, views_of(meshes), f"{BUILT_IN}, inflated")
+        meshes = {HEMISPHERES[mesh.side]: inflated[HEMISPHERES[mesh.side]] for mesh in given}
+        return SurfaceCanvas(inside, meshes, views_of(meshes), f"{BUILT_IN}, inflated")
     meshes = {
         HEMISPHERES[mesh.side]: CorticalMesh(mesh.points, mesh.faces.astype(np.intp), np.zeros(mesh.n_vertices))
-        for mesh in frame.meshes
+        for mesh in given
     }
-    return SurfaceCanvas(domain.inside, meshes, views_of(meshes), f"the mesh that was given, {frame.mesh_words}")
+    words = " and ".join(dict.fromkeys(mesh.source for mesh in given))
+    return SurfaceCanvas(inside, meshes, views_of(meshes), f"the mesh that was given, {words}")
 
 
 def draw_subjects(maps: Iterable[tuple[str, Floats]], canvas: SurfaceCanvas, *, title: str, caption: str) -> Figure:

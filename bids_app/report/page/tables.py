@@ -13,7 +13,7 @@ from bids_app.inference.catalogue import columns
 from bids_app.inference.result_tables import described
 from bids_app.report.content import ContrastSection, MethodResult
 from bids_app.report.figures.viewer import place_hash
-from bids_app.report.wording import decimal, format_p, place_words, short_label
+from bids_app.report.wording import NO_REGION, decimal, format_p, place_words, short_label
 from bids_app.spaces.atlas_catalogue import ATLASES
 
 MAX_ROWS = 50  # of a table on the page; the file has them all
@@ -29,11 +29,14 @@ HEADS = {
     "volume_mm3": "mm\N{SUPERSCRIPT THREE}",
     "extent_vertices": "vertices",
     "area_mm2": "mm\N{SUPERSCRIPT TWO}",
+    "structure": "structure",
     "hemi": "hemi",
     "peak_vertex": "vertex",
 }
+ABSENT = "n/a"
+VOLUME_VOXELS = "volume voxels"  # head of the sizes of clusters of grayordinates that are in the volume
 SIZES = ("extent_voxels", "volume_mm3", "extent_vertices", "area_mm2")
-VERTEX = ("hemi", "peak_vertex")
+VERTEX = ("structure", "hemi", "peak_vertex")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def _table(table: pd.DataFrame, wanted: Sequence[str], about: tuple[str, str], s
     heads = []
     for name in names:
         if name not in PLACE:
-            text = _head(name)
+            text = VOLUME_VOXELS if name == SIZES[0] and VERTEX[0] in names else _head(name)
             if name in {"peak_statistic", "cluster_mean"}:
                 text = section.contrast.test if name == "peak_statistic" else f"mean {section.contrast.test}"
             heads.append(Cell(text, "text" if name in ATLASES else "number", described(name), name))
@@ -119,7 +122,8 @@ def _row(values: dict[str, Any], section: ContrastSection) -> tuple[Cell, ...]:
         if name == PLACE[0]:
             xyz = [float(values[axis]) for axis in PLACE]
             exact = "\t".join(file_text(values[axis]) for axis in PLACE)
-            cells.append(Cell(place_words(xyz), "text", value=exact, link=place_link(section, xyz)))
+            link = place_link(section, xyz) if values.get("hemi", ABSENT) == ABSENT else ""  # the viewer has no cortex
+            cells.append(Cell(place_words(xyz), "text", value=exact, link=link))
         elif name not in PLACE:
             cells.append(_cell(name, value))
     return tuple(cells)
@@ -132,6 +136,12 @@ def file_text(value: Any) -> str:  # noqa: ANN401
     return str(value)
 
 
+def _name(value: Any) -> str:  # noqa: ANN401
+    """Return a name or a number that counts nothing; a dash where there is none."""
+    text = f"{value:.0f}" if isinstance(value, float) else str(value)
+    return NO_REGION if text in {"nan", ABSENT} else text
+
+
 def _cell(name: str, value: Any) -> Cell:  # noqa: ANN401
     exact = file_text(value)
     if name in ATLASES:
@@ -139,8 +149,10 @@ def _cell(name: str, value: Any) -> Cell:  # noqa: ANN401
     if name.startswith("p_"):
         return Cell(format_p(float(value)), full=f"{float(value):.3g}", value=exact)
     if name in {"cluster_id", "peak_id", *VERTEX}:
-        return Cell(str(value), "text", value=exact)
+        return Cell(_name(value), "text", value=exact)
     added = columns()
+    if exact == ABSENT:
+        return Cell(NO_REGION, value=exact)
     if name in SIZES or (name in added and added[name].is_whole):
         return Cell(f"{float(value):,.0f}", value=exact)
     return Cell(decimal(float(value)), value=exact)
