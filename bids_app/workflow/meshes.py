@@ -13,6 +13,7 @@ from bids_app.errors import DataError, UsageError, Warned
 from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.spaces.atlases import space_has_atlases
 from bids_app.spaces.frame import Frame, VolumeFrame
+from bids_app.spaces.parcel_maps import ParcelFrame
 from bids_app.spaces.surface import BUILT_IN, Mesh, SurfaceFrame, built_in_meshes, in_mni152, is_of_fsaverage
 from bids_app.spaces.surface_files import read_mesh
 from bids_app.spaces.volume import Grid
@@ -40,7 +41,8 @@ def with_meshes(maps: MaskedMaps, space: str | None, given: Sequence[tuple[str, 
     frame = maps.frame
     if not isinstance(frame, SurfaceFrame):
         if given:
-            raise UsageError(f"--surface: {given[0][1]} is a mesh, and the maps are volumes. Leave the option out.")
+            what = "volumes" if isinstance(frame, VolumeFrame) else f"of {frame.plural}"
+            raise UsageError(f"--surface: {given[0][1]} is a mesh, and the maps are {what}. Leave the option out.")
         return maps
     meshes = tuple(read_mesh(path, side) for side, path in given) if given else _built_in(frame, space)
     placed = frame.with_meshes(meshes, in_mni305=is_of_fsaverage(space) or not given)
@@ -80,6 +82,8 @@ def _areas(frame: SurfaceFrame) -> str:
 def known_places(maps: MaskedMaps, space: str | None) -> tuple[bool, str]:
     """Return whether places are known in MNI152, for atlas labels and background, and the sentence on it."""
     frame = maps.frame
+    if isinstance(frame, ParcelFrame) and frame.regions is None:
+        return False, "Parcels have names in place of coordinates: no atlas is asked for their labels."
     if not isinstance(frame, SurfaceFrame):
         return space_has_atlases(space, has_position=maps.has_position)
     if not frame.in_mni305:

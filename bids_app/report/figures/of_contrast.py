@@ -19,6 +19,7 @@ from bids_app.report.figures.background import Canvas, Volume, highest, masked_v
 from bids_app.report.figures.charts import nulls_png
 from bids_app.report.figures.colour_scale import Scale, full_opacity
 from bids_app.report.figures.figure import Figure, Viewer, attempt, attempt_page
+from bids_app.report.figures.parcel_canvas import ParcelCanvas
 from bids_app.report.figures.slices import Layer, clusters_png, sagittal_png, slices_png
 from bids_app.report.figures.surface_canvas import SurfaceCanvas
 from bids_app.report.figures.surfaces import ON_CORTEX, surface_page, surface_png
@@ -57,16 +58,18 @@ class Scene:
     """Its corrected maps."""
     tables: Mapping[str, ResultTables]
     """Method -> clusters and peaks."""
-    on: Canvas | SurfaceCanvas
+    on: Canvas | SurfaceCanvas | ParcelCanvas
     """What the maps of the node are drawn on."""
     interactive: bool = False
     """Whether there are pages to look around in, too."""
     atlases: Sequence[Atlas] = ()
     """On the grid of the maps, for these pages."""
+    parcels: pd.DataFrame | None = None
+    """All numbers parcel by parcel; None for other elements."""
 
     @property
     def canvas(self) -> Canvas:
-        """What volumes are drawn on; `on_surfaces` draws the others."""
+        """What volumes are drawn on; `on_surfaces` and `on_parcels` draw the others."""
         assert isinstance(self.on, Canvas)
         return self.on
 
