@@ -632,3 +632,20 @@ def test_a_drafted_model_runs_on_parcels(tmp_path: Path, capsys: pytest.CaptureF
     assert json.loads(drafted)["Nodes"][0]["Model"]["Software"]["grouplevel"]["Permutation"]["Statistics"] == ["voxel"]
     (tmp_path / "m.json").write_text(drafted)
     assert run(dataset, tmp_path / "out", "--model", tmp_path / "m.json", "--dry-run") == 0
+
+
+def test_a_page_of_voxels_and_parcels_calls_each_by_its_name(tmp_path: Path) -> None:
+    """Two nodes of the same volumes, one of them averaged."""
+    dataset = write_volumes(tmp_path / "in", {"A": make_volumes()})
+    document = json.loads(one_sample(tmp_path / "m.json", Permutation=None, Report={"Interactive": False}).read_text())
+    other = json.loads(json.dumps(document["Nodes"][0])) | {"Name": "parcels"}
+    other["Model"]["Software"]["grouplevel"]["Parcels"] = write_atlas(tmp_path)
+    document["Nodes"].append(other)
+    (tmp_path / "m.json").write_text(json.dumps(document))
+    assert run(dataset, tmp_path / "out", "--model", tmp_path / "m.json") == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "1 contrast of 6 subjects, in 213 voxels." in page
+    assert "1 contrast of 6 subjects, in 3 parcels." in page
+    assert "<!--of" not in page
+    assert "Surviving voxels (clusters) by contrast" in page
+    assert "Surviving parcels by contrast" in page

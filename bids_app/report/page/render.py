@@ -88,6 +88,7 @@ def render(page: Page) -> str:
         script=script,
         script_hash=script_hash(script),
         many=len(sections) > MANY_CONTRASTS,
+        several_elements=len({node.facts.element for node in page.nodes}) > 1,
         nothing_anywhere=bool(sections)
         and not any(result.n_voxels for section in sections for result in section.results),
         nodes=page.nodes,
@@ -100,10 +101,24 @@ def render(page: Page) -> str:
 
 
 def _in_elements(written: str, nodes: Sequence[NodeSection]) -> str:
-    """Return a page about voxels as one about vertices or parcels, where all its maps are of these.
+    """Return a page about voxels as one about vertices or parcels, where its maps are of these.
 
-    Scripts, styles, pictures, links, the command and the works that are cited stay as they are.
+    Nodes that differ in this are marked. Scripts, styles, pictures, links, the command and the works that are cited
+    stay as they are.
     """
+    of_element: dict[str, NodeSection] = {node.facts.element: node for node in nodes}
+    if len(of_element) == 1:
+        return _in_words_of(nodes, written)
+    head, *marked = re.split(r"<!--of (\w+)-->\n?", written)
+    found = [head]
+    for mark, part in zip(marked[::2], marked[1::2], strict=True):
+        node = of_element.get(mark)
+        found.append(_in_words_of((node,), part) if node else part)
+    return "".join(found)
+
+
+def _in_words_of(nodes: Sequence[NodeSection], written: str) -> str:
+    """Return a part of a page in the words of nodes of one kind."""
     parts = re.split(AS_WRITTEN, written, flags=re.DOTALL)  # what stays is every second part
     return "".join(part if number % 2 else in_words_of(nodes, part) for number, part in enumerate(parts))
 
