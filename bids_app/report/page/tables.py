@@ -143,6 +143,8 @@ def _parcel_cell(name: str, value: Any) -> Cell:  # noqa: ANN401
         return Cell(str(value), "text", value=exact)
     if name.startswith("p_"):
         return Cell(format_p(float(value)), full=f"{float(value):.3g}", value=exact)
+    if np.isnan(value):
+        return Cell("n/a", value=exact)
     if name in {"df", "df_effect"}:
         return Cell(f"{float(value):.4g}", value=exact)
     small = name in {"effect", "standard_error", *(f"effect_{limit}" for limit in LIMITS)} and 0 < abs(value) < 0.1
