@@ -30,6 +30,7 @@ from bids_app.inputs.map_kinds import without_copies
 from bids_app.inputs.naming import ESTIMATES, MEASURES, ImageFile, conditions_of, tally
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.lenient_forms import TOOL
+from bids_app.model.of_parcels import with_defaults_of_parcels
 from bids_app.model.read_model import read_model
 from bids_app.model.settings import FactorSettings, GroupLevelSettings, factor_cells
 
@@ -185,6 +186,8 @@ def first_model(
         pattern = find_pattern(factors, inventory.conditions)
         notes.append(f"--cell: {pattern} matches the conditions found and is used")
     settings = _settings(_select(inventory), factors, pattern, has_sessions=inventory.has_sessions)
+    if {image.kind for image in inventory.maps} == {"parcels"}:
+        settings, _ = with_defaults_of_parcels(settings)
     if factors:
         labels = check_cells(settings, inventory.conditions)
     else:

@@ -8,7 +8,7 @@ is for the writers of files and pages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ DISTANCE_TOLERANCE = 1e-6  # mm: the rounding of an affine must not decide wheth
 N_PEAKS = 5  # that are looked at closely: means of conditions, influence of single subjects
 NOT_KNOWN = "n/a"  # in place of a label, where atlases do not know the place
 PLACE = ["peak_x", "peak_y", "peak_z"]
+PARCEL = "parcel"  # column of names
 SIZE_COLUMNS = {"mm3": "volume_mm3", "mm2": "area_mm2"}  # elements without a size of their own are counted only
 
 _CHOSEN_FOR_HEIGHT = "Chosen for its height in these data, and so larger than it would be in independent data."
@@ -39,6 +40,7 @@ COLUMNS: dict[str, str] = {
     "peak_z": "z coordinate of the peak voxel, in mm.",
     "peak_element": "Number of the peak's element in its map, from 0.",
     "structure": "Brain model of CIFTI that the peak belongs to.",
+    PARCEL: "Name of the parcel.",
     "hemi": "Hemisphere of the peak vertex, L or R.",
     "peak_vertex": "Number of the peak vertex in its hemisphere, from 0.",
     "cluster_mean": f"Mean of the statistic (t or F) over the voxels of the cluster. {_CHOSEN_FOR_HEIGHT}",
@@ -102,6 +104,8 @@ class Closest:
     """That of the corrected map."""
     label: str
     """Of the first atlas; empty without one."""
+    name: str | None = field(default=None, metadata={"kept": "if present"})  # in records, see results.json_record
+    """Of a parcel; None for elements that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,9 @@ def closest_element(
     x, y, z = (float(value) for value in place)
     is_known = bool(atlases) and domain.xyz_mm is not None and bool(domain.known_places(np.array([element]))[0])
     label = label_peak(atlases[0], place) if is_known else ""
-    return Closest((x, y, z), float(fit.statistic[element]), float(inference.p[element]), label)
+    names = domain.names_of(np.array([element])).get(PARCEL)
+    name = None if names is None else str(names[0])
+    return Closest((x, y, z), float(fit.statistic[element]), float(inference.p[element]), label, name)
 
 
 def highest_peaks(peaks: pd.DataFrame, n_peaks: int = N_PEAKS) -> pd.DataFrame:
@@ -306,7 +312,7 @@ class _Values:
     def places(self, peaks: NDArray[np.intp]) -> dict[str, object]:
         """Return the coordinates of peaks, in mm, without the rounding of the affine: no -0 and no 7e-15."""
         if self.domain.xyz_mm is None:
-            return {"peak_element": peaks}
+            return {"peak_element": peaks, **self.domain.names_of(peaks)}
         places = zip(PLACE, np.round(self.domain.xyz_mm[peaks].T, 6) + 0.0, strict=True)
         return {**dict(places), **self.domain.names_of(peaks)}
 

@@ -24,11 +24,13 @@ from bids_app.inputs.naming import (
     ImageFile,
     SourceDataset,
     is_surface,
+    is_table_of_map,
     is_volume,
     kind_of,
     read_name,
 )
 from bids_app.inputs.selection import Selection
+from bids_app.spaces.parcel_maps import is_table
 
 DESCRIPTION = "dataset_description.json"
 DESCRIPTION_EXAMPLE = '{"Name": "First-level maps", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}'
@@ -180,13 +182,20 @@ def _index(root: Path) -> tuple[list[str], list[str]]:
             indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[skipped]),
         )
         # by name, since for pybids the extension of contrast-a.1_statmap.nii begins at the first point
-        paths = sorted((path for path in layout.get_files() if is_volume(path) or is_surface(path)), key=natural)
+        paths = sorted((path for path in layout.get_files() if _is_wanted(path, root)), key=natural)
         # Its database in memory would otherwise be open until the garbage collector complains.
         layout.session.close()
         layout.connection_manager.engine.dispose()
     messages = dict.fromkeys(str(warning.message).replace("\n", " ") for warning in caught)
     notes = [*(f"{root}: {text}" for text in messages), *skipped.notes()]
     return [Path(path).relative_to(root).as_posix() for path in paths], notes
+
+
+def _is_wanted(path: str, root: Path) -> bool:
+    """Return whether a file is an image, or a table that is a map by its name."""
+    if is_volume(path) or is_surface(path):
+        return True
+    return is_table_of_map(Path(path).relative_to(root).as_posix())
 
 
 class _Skipped:
@@ -293,4 +302,7 @@ def _datasets_with_maps(root: Path) -> Iterator[Path]:
 
 def _is_map(path: Path, dataset: Path) -> bool:
     """Return whether a file is a map of a dataset, by its name."""
-    return read_name(SourceDataset("", dataset, {}), path.relative_to(dataset).as_posix()).is_map
+    relative_path = path.relative_to(dataset).as_posix()
+    if is_table(path):
+        return is_table_of_map(relative_path)
+    return read_name(SourceDataset("", dataset, {}), relative_path).is_map

@@ -11,13 +11,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from bids_app.console.text import listed
 from bids_app.errors import DataError, Warned
 from bids_app.inputs.hemispheres import check_hemispheres
+from bids_app.inputs.missing_and_duplicate_maps import check_shared
 from bids_app.inputs.naming import KIND_WORDS, ImageFile, Kind
+from bids_app.spaces.parcel_maps import is_table
 
 # A map of a kind on the left is left aside where the same map is there in one of the kinds on the right
 BESIDE: dict[Kind, tuple[Kind, ...]] = {
     "grayordinates": ("volume", "surface"),
     "parcels": ("volume", "surface", "grayordinates"),
 }
+
+ATLAS_ENTITIES = ("atlas", "segmentation")
+# What tells the maps of parcels of a subject apart, whatever they are stored as
+SAME_MAP = ("subject", "condition", "stat", "session", "run", "task", *ATLAS_ENTITIES)
 
 
 def without_copies(images: Sequence[ImageFile]) -> tuple[list[ImageFile], list[str]]:
@@ -49,11 +55,31 @@ def without_copies(images: Sequence[ImageFile]) -> tuple[list[ImageFile], list[s
                     f'"Select": {{"extension": {_as_json(_endings(of_kind))}}} in Model.Software.grouplevel'
                 )
             )
-    return [image for image in images if id(image) not in aside], notes
+    kept, said = _without_tables_of_cifti([image for image in images if id(image) not in aside])
+    return kept, notes + said
+
+
+def _without_tables_of_cifti(images: Sequence[ImageFile]) -> tuple[list[ImageFile], list[str]]:
+    """Return images without the tables of parcels whose map is there as CIFTI, and a note."""
+
+    def cell(image: ImageFile) -> tuple[str | None, ...]:
+        return tuple(image.label(entity) for entity in SAME_MAP)
+
+    of_cifti = {cell(image) for image in images if image.kind == "parcels" and not is_table(image.path)}
+    tables = [image for image in images if is_table(image.path) and cell(image) in of_cifti]
+    if not tables:
+        return list(images), []
+    note = Warned(
+        f"{len(tables)} tables of parcels, such as {tables[0].path.name}, are not used: the same maps are there as "
+        'CIFTI (.pscalar.nii). To analyse the tables instead, write "Select": {"extension": [".tsv"]} in '
+        "Model.Software.grouplevel"
+    )
+    aside = {id(image) for image in tables}
+    return [image for image in images if id(image) not in aside], [note]
 
 
 def check_one_kind(maps: Sequence[ImageFile]) -> None:
-    """Stop where maps are of several kinds, or some lack a hemisphere that others have.
+    """Stop where maps are of several kinds or atlases, or some lack a hemisphere that others have.
 
     Parameters
     ----------
@@ -69,6 +95,22 @@ def check_one_kind(maps: Sequence[ImageFile]) -> None:
     if len(kinds) > 1:
         raise DataError(_kinds_message(kinds))
     check_hemispheres(kinds.get("surface", []))
+    _check_one_atlas(kinds.get("parcels", []))
+
+
+def _check_one_atlas(of_parcels: Sequence[ImageFile]) -> None:
+    """Stop where maps of parcels are of several atlases, by their names."""
+    for entity in ATLAS_ENTITIES:
+        labels = sorted({label for image in of_parcels if (label := image.label(entity))})
+        choice = f'{{"{entity}": ["{labels[0]}"]}}' if labels else ""
+        check_shared(of_parcels, entity, f'Choose one with "Select": {choice} in Model.Software.grouplevel.')
+
+
+def atlas_label(maps: Sequence[ImageFile]) -> str:
+    """Return the atlas of maps of parcels, as their names have it; empty where they name none, or for other maps."""
+    of_parcels = [image for image in maps if image.kind == "parcels"]
+    labels = [image.label(entity) for entity in ATLAS_ENTITIES for image in of_parcels[:1]]
+    return next(filter(None, labels), "")
 
 
 def _cell(image: ImageFile) -> tuple[str | None, str | None]:

@@ -21,6 +21,8 @@ ENTITIES_FILE = Path(__file__).with_name("entities.json")
 # Suffixes that name a statistic, as in sub-01_desc-IniFF_effect.nii.gz.
 ESTIMATES = ("effect", "cope", "beta")  # names of the map of a contrast's estimate, preferred first
 STAT_SUFFIXES = frozenset({"effect", "variance", "t", "F", "z", "p", "stat", "dof", "cope", "varcope", "beta"})
+# Of maps of parcels in tables, besides those of a statistic: sub-01_task-rest_atlas-Gordon_stat-reho_bold.tsv
+MAP_SUFFIXES = frozenset({"statmap", "boldmap", "bold"})
 # Measures of the signal itself, which no model was fitted for, as in sub-01_task-rest_desc-sm4Zstd_reho.nii.gz
 MEASURES = frozenset({"alff", "falff", "reho", "vmhc", "dcb", "dcw", "ecb", "ecw", "lfcdb", "lfcdw"})
 # What says which map it is, the first one that is there; HALFpipe's own `contrast` is that of a model over runs
@@ -41,6 +43,7 @@ KIND_WORDS: dict[Kind, str] = {
     "parcels": "of parcels",
 }
 VOLUMES = re.compile(r"\.nii(\.gz)?$", re.I)
+TABLES = re.compile(r"\.tsv$", re.I)
 PAIR = re.compile(r"([0-9a-zA-Z]+)-(.+)")
 # Entities that no key of a name stands for: they are found otherwise, or mean something else in a filter.
 NOT_A_KEY = frozenset({"condition", "subject", "suffix", "extension", "datatype", "scans", "fmap"})
@@ -75,7 +78,7 @@ class ImageFile:
     condition: str | None
     stat: str | None
     space: str | None  # from the name, with its cohort; if the name has none, as declared by --space
-    volume: int | str | None = None  # its number in a file that holds several, from 0; in CIFTI also its name
+    volume: int | str | None = None  # its number in a file that holds several, from 0; of CIFTI files its name, too
     hemispheres: tuple[HemisphereFile, ...] = ()  # of a map on surfaces, left before right; path is the first of them
 
     @property
@@ -174,7 +177,7 @@ def kind_of(path: str) -> Kind | None:
     name = path.casefold()
     if name.endswith(GRAYORDINATES):
         return "grayordinates"
-    if name.endswith(PARCELS):
+    if name.endswith(PARCELS) or TABLES.search(path):
         return "parcels"
     if is_hemisphere_map(path):
         return "surface"
@@ -186,9 +189,23 @@ def is_volume(path: str) -> bool:
     return VOLUMES.search(path) is not None and not is_surface(path)
 
 
+def is_table_of_map(path: str) -> bool:
+    """Return whether a table is a map of parcels, by its name: most tables of a dataset are something else.
+
+    Its suffix is one that maps have, so that it is neither a time series nor a table of clusters or of events.
+    """
+    if not TABLES.search(path):
+        return False
+    entities = read_entities(path)
+    suffix = entities.get("suffix", "")
+    has_suffix = suffix in {*MAP_SUFFIXES, *STAT_SUFFIXES} or suffix.casefold() in MEASURES
+    return has_suffix and read_name(SourceDataset("", Path(), {}), path).is_map
+
+
 def _pieces(name: str) -> list[str]:
     """Return the parts of a file's name between underscores, without its extension."""
-    return (SURFACES if is_surface(name) else VOLUMES).sub("", name).split("_")
+    ending = SURFACES if is_surface(name) else TABLES if TABLES.search(name) else VOLUMES
+    return ending.sub("", name).split("_")
 
 
 def _cut_labels(name: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "figures.nilearn_report": ["draw_report", "Maps", "memory_needed"],
         "figures.of_contrast": ["primary", "Scene"],
         "figures.of_node": ["draw_contrasts", "draw_correlation", "draw_design", "draw_mosaics"],
+        "figures.parcel_canvas": ["draw_lacking_parcels", "draw_subjects_by_parcel", "ParcelCanvas"],
         "figures.peak_means": ["draw_peak_means", "MeansAtPeaks"],
         "figures.grayordinate_canvas": ["grayordinate_canvas", "GrayordinateCanvas"],
         "figures.on_grayordinates": ["about_volume_part"],

@@ -163,6 +163,16 @@ def place_words(xyz: Iterable[float]) -> str:
     return f"({', '.join(coordinate(float(value)) for value in xyz)})"
 
 
+def parcel_or_place(name: str | None, xyz: Iterable[float]) -> str:
+    """Return where something is: the name of a parcel, or a place in mm."""
+    return place_words(xyz) if name is None else name
+
+
+def where_words(name: str | None, xyz: Iterable[float]) -> str:
+    """Return the same as the end of a sentence: at (42, -51, -18) mm, in Fusiform_R."""
+    return f"at {place_words(xyz)} mm" if name is None else f"in {name}"
+
+
 def decimal(value: float) -> str:
     """Return a number with two decimals; what rounds to zero has no sign."""
     return f"{value:z.2f}".replace("-", MINUS)

@@ -9,7 +9,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,8 @@ from bids_app.errors import DataError, MissingPathError, OutputError
 from bids_app.inference.catalogue import METHODS, columns
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
-from bids_app.inference.result_tables import ResultTables
+from bids_app.inference.parcel_table import SIGNIFICANT
+from bids_app.inference.result_tables import PARCEL, ResultTables, TableOptions, tabulate
 from bids_app.model.settings import ParametricSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
@@ -34,14 +35,23 @@ from bids_app.permutation.plan import Plan
 from bids_app.results.folder import NodeFolder
 from bids_app.results.json_record import Json, Loaders, decode
 from bids_app.results.map_files import MapFolder, damaged, read_bytes, reading
-from bids_app.results.names import MESH, map_names, run_record
+from bids_app.results.names import MESH, PARCEL_TABLE, REGIONS, map_names, run_record
 from bids_app.results.record import ANALYSIS, FORMAT, find_run_record
-from bids_app.results.values import GrayordinateFacts, NodeFacts, Picture, Results, RunFacts, SurfaceFacts
+from bids_app.results.values import (
+    GrayordinateFacts,
+    NodeFacts,
+    ParcelFacts,
+    Picture,
+    Results,
+    RunFacts,
+    SurfaceFacts,
+)
 from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.domain import ENDINGS, SpatialDomain
 from bids_app.spaces.frame import VolumeFrame
 from bids_app.spaces.grayordinate_frame import GrayordinateFrame
 from bids_app.spaces.grayordinates import read_dscalar
+from bids_app.spaces.parcels import ParcelDomain, read_parcel_table, read_pscalar
 from bids_app.spaces.surface import Mesh, SurfaceFrame
 from bids_app.spaces.surface_files import read_mesh
 from bids_app.spaces.volume import read_volume
@@ -50,7 +60,7 @@ from bids_app.statistics.fit import ContrastFit
 # What a record that is none of ours raises; names in it that lead elsewhere count as damage too
 UNDECODED = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, OutputError, zlib.error)
 
-TEXTS = ("peak_id", "structure", "hemi", *ATLASES)  # columns of tables
+TEXTS = ("peak_id", "structure", "hemi", PARCEL, *ATLASES)  # columns of tables
 WHOLE_NUMBERS = ("cluster_id", "extent_voxels", "extent_vertices", "extent_parcels", "peak_vertex", "peak_element")
 
 
@@ -167,6 +177,8 @@ def read_domain(folder: NodeFolder, facts: NodeFacts, connectivity: int) -> Spat
         return frame.domain(volume.data.ravel() > 0, connectivity)
     if facts.grayordinates is not None:
         return _read_grayordinates(folder, facts.grayordinates, connectivity)
+    if facts.parcels is not None:
+        return _read_parcels(folder, facts.parcels)
     if facts.surface is None:
         raise damaged(folder.record, ValueError("it names neither a grid nor surfaces"))
     about, meshes = facts.surface, _read_meshes(folder, facts.surface)
@@ -192,6 +204,39 @@ def _read_grayordinates(folder: NodeFolder, about: GrayordinateFacts, connectivi
     return frame.domain(inside.values > 0, connectivity)
 
 
+def _read_parcels(folder: NodeFolder, about: ParcelFacts) -> SpatialDomain:
+    """Make the domain of parcels again from the analysis mask, which holds all of a file."""
+    if about.source == "CIFTI":
+        found, parcels = reading(folder.file("desc-analysis_mask.pscalar.nii"), read_pscalar)
+        return ParcelDomain.from_parcels(parcels, found.values > 0)
+    table = reading(folder.file("desc-analysis_mask.tsv"), read_parcel_table)
+    return ParcelDomain.from_parcels(table.parcels, table.values[0] > 0)
+
+
+def read_regions(folder: NodeFolder, domain: ParcelDomain) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
+    """Read the regions that were averaged over.
+
+    Returns
+    -------
+    labels : (i, j, k) number of the region of each voxel, 0 in none
+    affine : (4, 4) voxel index to mm
+    numbers : (n_elements,) of the parcels of the domain
+
+    Raises
+    ------
+    MissingPathError, DataError
+        When a file is absent, damaged, or of other parcels.
+    """
+    volume = reading(folder.file(f"{REGIONS}.nii.gz"), read_volume)
+    path = folder.file(f"{REGIONS}.tsv")
+    table = _table(path, texts=("name",))
+    number = dict(zip(table["name"], table["index"].astype(np.int64), strict=True))
+    if not {*domain.names} <= {*number}:
+        raise DataError(f"{path}: names other parcels than the maps. It is not of this run: run the analysis again.")
+    numbers = np.array([number[name] for name in domain.names], np.int64)
+    return np.rint(volume.data).astype(np.int64), volume.grid.affine, numbers
+
+
 def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None) -> Results:
     """Read everything about one contrast.
 
@@ -214,12 +259,17 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None) -> Resu
         fit = _read_fit(node, contrast, record["fit"], stem)
         null = None if plan is None or record["null"] is None else _read_null(node, plan, record["null"], stem)
         inferences = tuple(_read_inference(node, fit, null, kept) for kept in record["inferences"])
-        tables = tuple(
-            _read_tables(node.folder, f"{stem}_desc-{inference.method}", kept)
-            for inference, kept in zip(inferences, record["tables"], strict=True)
-        )
-        _check_rows(node.folder, stem, record, tables)
-        others = {"fit": fit, "null": null, "inferences": inferences, "tables": tables}
+        parcels = None
+        if node.domain.element == "parcel":
+            parcels = _read_parcel_table(node, stem)
+            tables = tuple(_tabulate(node, fit, inferences, number) for number in range(len(inferences)))
+        else:
+            tables = tuple(
+                _read_tables(node.folder, f"{stem}_desc-{inference.method}", kept)
+                for inference, kept in zip(inferences, record["tables"], strict=True)
+            )
+            _check_rows(node.folder, stem, record, tables)
+        others = {"fit": fit, "null": null, "inferences": inferences, "tables": tables, "parcels": parcels}
         load: Loaders = {
             Results: lambda _: others,
         }
@@ -284,6 +334,24 @@ def _read_inference(node: SavedNode, fit: ContrastFit, null: NullDistribution | 
     return inference
 
 
+def _read_parcel_table(node: SavedNode, stem: str) -> pd.DataFrame:
+    """Read the table of all parcels."""
+    path = node.folder.file(f"{stem}_{PARCEL_TABLE}")
+    table = _table(path)
+    if len(table) != node.domain.n_elements:
+        raise DataError(
+            f"{path}: {len(table)} rows; expected {node.domain.n_elements}. It is damaged: run the analysis again."
+        )
+    return table
+
+
+def _tabulate(node: SavedNode, fit: ContrastFit, inferences: Sequence[CorrectedMap], number: int) -> ResultTables:
+    """Return the significant parcels of a corrected map: the table of all parcels is the only one that is written."""
+    inference = inferences[number]
+    others = [each for each in inferences if each is not inference]
+    return tabulate(inference, fit, others, node.domain, TableOptions())
+
+
 def _check_rows(folder: NodeFolder, stem: str, record: Json, tables: tuple[ResultTables, ...]) -> None:
     """Stop where a table has lost rows; records of earlier versions do not know how many there were."""
     for kept, expected, table in zip(record["inferences"], record.get("rows", ()), tables, strict=False):
@@ -300,7 +368,7 @@ def _read_tables(folder: NodeFolder, stem: str, kept: Json) -> ResultTables:
     return tables
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _table(path: Path, texts: Sequence[str] = TEXTS) -> pd.DataFrame:
     """Read a TSV file, compressed where its name ends in .gz."""
     content = read_bytes(path)
     try:
@@ -309,9 +377,9 @@ def _table(path: Path) -> pd.DataFrame:
             raise ValueError("it ends in the middle of a line")
         # as text first: parsers of numbers differ in the last digit; and a region may be called NA
         table = pd.read_csv(io.BytesIO(text), sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False)
-        read = {str(name): _numbers(str(name), table[name]) for name in table if name not in TEXTS}
+        read = {str(name): _numbers(str(name), table[name]) for name in table if name not in texts}
         absent = {
-            name: table[name].fillna("n/a") for name in TEXTS if name in table
+            name: table[name].fillna("n/a") for name in texts if name in table
         }  # of grayordinates, some have none
         return table.assign(**read, **absent)
     except (OSError, EOFError, zlib.error, ValueError) as error:
@@ -320,7 +388,8 @@ def _table(path: Path) -> pd.DataFrame:
 
 def _numbers(name: str, column: pd.Series[str]) -> NDArray[Any]:
     values = np.array([float(entry) for entry in column], np.float64)
-    is_whole = name in WHOLE_NUMBERS or any(column.is_whole and column.name == name for column in columns().values())
+    is_whole = name in WHOLE_NUMBERS or name.startswith(SIGNIFICANT)
+    is_whole |= any(column.is_whole and column.name == name for column in columns().values())
     return values.astype(np.int64) if is_whole and not np.isnan(values).any() else values
 
 

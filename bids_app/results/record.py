@@ -36,6 +36,7 @@ IN_OTHER_FILES: Mapping[type, frozenset[str]] = {
     NullDistribution: frozenset({"shuffles", "maxima", "observed", "n_exceeding", "exponents", "parts"}),
     CorrectedMap: frozenset({"p", "significant", "null"}),
     ResultTables: frozenset({"clusters", "peaks"}),
+    Results: frozenset({"parcels"}),
     NodeFacts: frozenset({"run"}),
 }
 

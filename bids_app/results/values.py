@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.design.design import Design
@@ -40,6 +41,8 @@ class Results:
     smoothness: Smoothness | None
     means: PeakMeans | None
     """Of the conditions, at the highest peaks of the primary corrected map; None where nothing survives in it."""
+    parcels: pd.DataFrame | None = None
+    """All numbers parcel by parcel; None for other elements."""
 
     @property
     def pairs(self) -> tuple[tuple[CorrectedMap, ResultTables], ...]:
@@ -111,6 +114,16 @@ class GrayordinateFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ParcelFacts:
+    """Where the parcels of a node come from; their names are in the files of its maps."""
+
+    source: Literal["CIFTI", "table", "average"]
+    """CIFTI files, tables, or averages of volumes over the regions of an atlas."""
+    atlas: str
+    """As the names of the files, the model or the image have it; empty where nothing says."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What the page shows of a node besides its contrasts."""
 
@@ -126,7 +139,7 @@ class NodeFacts:
     """Whether labels and MNI background are used."""
     space_note: str
     background: NDArray[np.float32] | None
-    """(n_voxels,) mean of all maps, behind them where there is no MNI background."""
+    """(n_voxels,) mean of all maps, behind them where there is no MNI background; None for parcels."""
     pictures: tuple[Picture, ...]
     """Those that only the input has: the subjects side by side, where voxels are lacking."""
     notes: tuple[str, ...]
@@ -137,10 +150,14 @@ class NodeFacts:
     """What the hemispheres are; None for volumes."""
     grayordinates: GrayordinateFacts | None = field(default=None, metadata=IF_PRESENT)
     """What grayordinates lie on; None for other maps."""
+    parcels: ParcelFacts | None = field(default=None, metadata=IF_PRESENT)
+    """Where the parcels come from; None for other maps."""
 
     @property
     def element(self) -> Element:
         """What the maps consist of."""
         if self.grayordinates:
             return "grayordinate"
+        if self.parcels:
+            return "parcel"
         return "vertex" if self.surface else "voxel"

@@ -17,14 +17,15 @@ from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.familywise_p import uncorrected_p
 from bids_app.inference.over_parts import smallest_p
+from bids_app.inference.parcel_table import described_in_parcels
 from bids_app.inference.result_tables import ResultTables, described
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.map_reader import BeforeModel, MaskedMaps
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import Shuffles
-from bids_app.results.files import Json, replacing, write_table
+from bids_app.results.files import Json, replacing, write_image, write_table
 from bids_app.results.map_files import MapWriter
-from bids_app.results.names import MESH, map_names, type_on_disk
+from bids_app.results.names import MESH, PARCEL_TABLE, REGIONS, map_names, type_on_disk
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.sidecars import (
     INTERVALS,
@@ -44,6 +45,7 @@ from bids_app.results.sidecars import (
 )
 from bids_app.spaces.grayordinate_domain import GrayordinateDomain
 from bids_app.spaces.image_pairs import is_pair
+from bids_app.spaces.parcel_maps import ParcelFrame, ParcelRegions
 from bids_app.spaces.surface import Mesh, SurfaceDomain
 from bids_app.spaces.surface_files import mesh_bytes
 from bids_app.statistics.condition_means import (
@@ -107,6 +109,9 @@ def write_inputs(out: MapWriter, inputs: InputMaps, maps: MaskedMaps, tests: Seq
         _write_meshes(out, out.domain.frame.meshes)
     if isinstance(out.domain, GrayordinateDomain):
         _write_meshes(out, out.domain.meshes)
+    if isinstance(maps.frame, ParcelFrame) and maps.frame.regions is not None:
+        is_mni = is_mni152(inputs.entities, has_position=maps.has_position)
+        _write_regions(out.folder, maps.frame.parcels.names, maps.frame.regions, is_mni=is_mni)
 
 
 def _write_meshes(out: MapWriter, meshes: Sequence[Mesh]) -> None:
@@ -117,6 +122,23 @@ def _write_meshes(out: MapWriter, meshes: Sequence[Mesh]) -> None:
             temporary.write_bytes(mesh_bytes(mesh))
         about = "Mesh that gave the neighbours of vertices and their areas"
         out.folder.sidecar(path, {"Description": about, "Source": mesh.source, "NumberOfVertices": mesh.n_vertices})
+
+
+def _write_regions(folder: NodeWriter, names: Sequence[str], regions: ParcelRegions, *, is_mni: bool) -> None:
+    """Write which voxels each parcel's mean is over, as an image of labels with its table of regions."""
+    table = folder.keep(folder.file(f"{REGIONS}.tsv"))
+    image = folder.keep(folder.file(f"{REGIONS}.nii.gz"))
+    write_image(image, regions.labels, regions.grid.affine, mni=is_mni)
+    columns = {
+        "index": "Number of the region in the image",
+        "name": "Name of the parcel",
+        "n_voxels": "Voxels that the mean is over, the same in all maps; 0: the region is not analysed",
+        "n_missing": "Voxels of the region that were left out, because they are not in the analysis mask",
+    }
+    rows = zip(regions.numbers, names, regions.n_voxels, regions.n_missing, strict=True)
+    write_table(table, pd.DataFrame(list(rows), columns=list(columns)))
+    about = {"Description": "Voxels of each parcel that its mean is over, 0 in none", "Atlas": regions.atlas}
+    folder.sidecar(image, about | _described(columns))
 
 
 def _further(inputs: InputMaps) -> dict[str, list[str]]:
@@ -251,8 +273,12 @@ def write_contrast(
     fit: ContrastFit,
     null: NullDistribution | None,
     results: Sequence[tuple[CorrectedMap, ResultTables]],
+    parcels: pd.DataFrame | None = None,
 ) -> None:
-    """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima."""
+    """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima.
+
+    Of parcels there is one table of all of them; the others have clusters and peaks for each correction.
+    """
     about = about_contrast(fit) | _about_before(before)
     stem = f"contrast-{fit.contrast.label}"
 
@@ -292,7 +318,10 @@ def write_contrast(
         content = {"Description": f"{fit.contrast.test} where significant by {said.p}, 0 elsewhere"}
         thresholded = np.where(inference.significant, fit.statistic, 0.0)
         write(f"stat-{fit.contrast.test}_desc-{inference.method}Thresh", thresholded, content | of_method)
-        _write_tables(out, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
+        if parcels is None:
+            _write_tables(out, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
+    if parcels is not None:
+        _write_parcels(out, stem, parcels, about)
 
 
 def _about_before(before: BeforeModel) -> Json:
@@ -341,6 +370,13 @@ def _write_null(out: MapWriter, stem: str, null: NullDistribution, about: Json, 
             used[part.column(name)] = f"{what}, in the part {part.name}"
         used[name] = "Smallest p over the parts, each among the maxima of its part: by its rank p is corrected"
     out.sidecar(path, description | _described(used) | about | about_shuffles(null) | about_forming(null))
+
+
+def _write_parcels(out: MapWriter, stem: str, parcels: pd.DataFrame, about: Json) -> None:
+    path = out.folder.keep(out.folder.file(f"{stem}_{PARCEL_TABLE}"))
+    write_table(path, parcels)
+    columns = {str(name): described_in_parcels(str(name)) for name in parcels.columns}
+    out.sidecar(path, {"Description": "Results by parcel"} | _described(columns) | about)
 
 
 def _write_tables(out: MapWriter, stem: str, inference: CorrectedMap, tables: ResultTables, about: Json) -> None:

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "atlas_catalogue": ["ATLASES", "first_atlas"],
+        "atlas_images": ["load_atlas_image"],
         "atlases": ["Atlas", "label_cluster", "label_peak", "load_atlases", "space_has_atlases"],
         "clusters": ["cluster_values", "label_components", "list_maxima"],
         "domain": ["Element", "ENDINGS", "Part", "Piece", "PLURALS", "SizeUnit", "SpatialDomain"],
@@ -18,7 +19,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "image_files": ["compress", "image_bytes", "open_image", "UNREADABLE"],
         "image_pairs": ["AfniHeader", "image_parts", "is_afni", "is_pair", "read_afni_header", "volume_number"],
         "map_files": ["read_map"],
-        "parcel_means": ["average_by_label", "ParcelMeans", "regions_of"],
+        "parcel_means": ["average_by_label", "LEAST_PERCENT", "ParcelMeans", "regions_of"],
+        "parcel_maps": ["is_table", "ParcelFrame", "ParcelRegions"],
         "parcels": ["ParcelDomain", "Parcels", "read_parcel_table", "read_pscalar", "table_text"],
         "smoothing": ["fwhm_in_voxels", "MaskSmoother"],
         "surface": [

@@ -6,6 +6,7 @@ from bids_app.errors import DataError
 from bids_app.spaces.cifti_files import ENDINGS
 from bids_app.spaces.frame import MapData, MapPlace, VolumeFrame
 from bids_app.spaces.grayordinate_frame import read_grayordinate_map
+from bids_app.spaces.parcel_maps import holds_parcels, read_parcel_map
 from bids_app.spaces.surface_files import MGH, read_surface_map
 from bids_app.spaces.volume import read_volume
 
@@ -27,8 +28,9 @@ def read_map(place: MapPlace, most_bytes: float | None = None) -> MapData:
         return read_surface_map(place, most_bytes)
     if place.path.name.lower().endswith(ENDINGS["grayordinates"]):
         return read_grayordinate_map(place, most_bytes)
-    number = None if place.volume is None else int(place.volume)
-    volume = read_volume(place.path, most_bytes, number)
+    if holds_parcels(place.path):
+        return read_parcel_map(place, most_bytes)
+    volume = read_volume(place.path, most_bytes, place.number)
     if volume.grid.shape[1:] == (1, 1) and place.path.name.lower().endswith(MGH):
         raise DataError(
             f"{place.path}: holds one row of {volume.grid.shape[0]:,} values, as a map of a hemisphere does. Write L "

@@ -7,6 +7,8 @@ row, or one file with a row a subject, whose label stands in a column of a known
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +22,14 @@ from bids_app.console.text import duplicates, listed
 from bids_app.errors import DataError
 from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.cifti_files import DAMAGED, ENDINGS, CiftiMap, cifti_bytes, read_cifti
+from bids_app.spaces.domain import Piece
 from bids_app.spaces.graph import GraphDomain
 from bids_app.spaces.topology import GraphTopology
 from bids_app.spaces.volume import AFFINE_TOLERANCE_MM
 
 SUBJECT_COLUMNS = ("participant_id", "subject_id", "subject", "sub")
 """Columns that hold the label of a subject, in a table with a row a subject."""
+TABLE = ".tsv"
 MISSING = ("n/a", "nan", "")
 """What stands for a value that is not there, in any case."""
 
@@ -49,15 +53,16 @@ class Parcels:
 
     def difference(self, other: Parcels) -> str:
         """Return the first difference of the parcels of another file, in words; empty where there is none."""
-        unknown = [name for name in other.names if name not in self.names]
-        absent = [name for name in self.names if name not in other.names]
+        mine, its = frozenset(self.names), frozenset(other.names)
+        unknown = [name for name in other.names if name not in mine]
+        absent = [name for name in self.names if name not in its]
         if unknown:
             return f"found the parcel {unknown[0]}, {_and_others(unknown)}of which the others know nothing"
         if absent:
             return f"found no parcel {absent[0]}, {_and_others(absent)}which the others have"
-        for place, (mine, its) in enumerate(zip(self.names, other.names, strict=True), start=1):
-            if mine != its:
-                return f"found the same parcels in another order: {its} in place {place}; expected {mine}"
+        for place, (expected, found) in enumerate(zip(self.names, other.names, strict=True), start=1):
+            if expected != found:
+                return f"found the same parcels in another order: {found} in place {place}; expected {expected}"
         if self.axis is None or other.axis is None:
             return ""
         return _content_difference(self.axis, other.axis)
@@ -72,6 +77,8 @@ class ParcelTable:
     """(n_rows, n_parcels) NaN where a value is missing."""
     participants: tuple[str, ...] | None
     """(n_rows,) as they are written; None: the one row of the file's own subject."""
+    sha256: str = ""
+    """Of the file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -106,6 +113,15 @@ class ParcelDomain(GraphDomain):
         """(n_elements,) of the parcels that are inside."""
         return tuple(name for name, kept in zip(self.parcels.names, self.inside, strict=True) if kept)
 
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """One file: CIFTI where the parcels come from it, otherwise a table."""
+        return (Piece({}, ENDINGS["parcels"] if self.parcels.axis else TABLE, slice(None), self),)
+
+    def names_of(self, elements: NDArray[np.integer]) -> dict[str, NDArray[np.generic]]:
+        """Return the names of parcels."""
+        return {"parcel": np.array(self.names, object)[elements]}
+
     def describe(self) -> dict[str, object]:
         """Return how many parcels there are."""
         return {"NumberOfParcels": self.n_elements}
@@ -125,8 +141,12 @@ class ParcelDomain(GraphDomain):
         return values[self.inside]
 
     def write(self, path: Path, values: NDArray[np.floating], *, outside: float = 0.0) -> None:
-        """Write one map as CIFTI where the name has .nii, which needs the axis; otherwise as a table."""
-        whole = np.full(self.inside.shape, outside, values.dtype)
+        """Write one map as CIFTI where the name has .nii, which needs the axis; otherwise as a table.
+
+        A parcel beside the elements is missing, not `outside`, where the type of the values has a word for it: in a
+        table, zero would be a value.
+        """
+        whole = np.full(self.inside.shape, np.nan if values.dtype.kind == "f" else outside, values.dtype)
         whole[self.inside] = values
         if ".nii" not in path.suffixes:  # behind which a file that is being written may have more
             path.write_text(table_text(self.parcels.names, whole[None]), encoding="utf-8")
@@ -160,7 +180,8 @@ def read_parcel_table(path: Path) -> ParcelTable:
     DataError
         For a file that is no such table, with the line or the column where it is not.
     """
-    header, rows = _cells(path)
+    content = _content(path)
+    header, rows = _cells(path, content)
     subject_columns = [column for column, name in enumerate(header) if name.lower() in SUBJECT_COLUMNS]
     names = [name for column, name in enumerate(header) if column not in subject_columns]
     try:
@@ -182,7 +203,8 @@ def read_parcel_table(path: Path) -> ParcelTable:
         raise DataError(f"{path}: found {twice}; expected one row for each subject.")
     columns = [column for column in range(len(header)) if column not in subject_columns]
     values = [[_number(path, line, header[c], row[c]) for c in columns] for line, row in enumerate(rows, start=2)]
-    return ParcelTable(parcels, np.array(values, np.float64).reshape(len(rows), len(names)), participants)
+    table = np.array(values, np.float64).reshape(len(rows), len(names))
+    return ParcelTable(parcels, table, participants, hashlib.sha256(content).hexdigest())
 
 
 def table_text(names: Sequence[str], values: NDArray[np.floating], participants: Sequence[str] | None = None) -> str:
@@ -195,19 +217,29 @@ def table_text(names: Sequence[str], values: NDArray[np.floating], participants:
     participants : (n_rows,) label of each row; None: there is one row, of no subject by name
     """
     header = [*([SUBJECT_COLUMNS[0]] if participants is not None else []), *names]
-    lines = ["\t".join(header)]
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(header)
     for number, row in enumerate(values):
         label = [participants[number]] if participants is not None else []
-        lines.append("\t".join([*label, *("n/a" if np.isnan(value) else str(value) for value in row)]))
-    return "\n".join(lines) + "\n"
+        writer.writerow([*label, *("n/a" if np.isnan(value) else str(value) for value in row)])
+    return text.getvalue()
 
 
-def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as a table ({error}).") from error
+
+
+def _cells(path: Path, content: bytes) -> tuple[list[str], list[list[str]]]:
     """Return the names of the columns, and the rows, as text; all rows have as many cells as the header."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in csv.reader(file, delimiter="\t") if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        lines = [line for line in csv.reader(text, delimiter="\t") if line]
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a table ({error}).") from error
     if not lines:
         raise DataError(f"{path}: is empty; expected a table with the names of parcels in its first line.")

@@ -148,18 +148,18 @@ def _parsed(path: Path, parse: Callable[[], Any]) -> Any:  # noqa: ANN401
 def _rows(path: Path, side: str, content: bytes, place: MapPlace) -> Floats:
     """Return the values of a hemisphere, (n_vertices,)."""
     if path.name.lower().endswith(MGH):
-        return _mgh_rows(path, content, None if place.volume is None else int(place.volume))
+        return _mgh_rows(path, content, place.number)
     image = _gifti(path, side, content)
     arrays = [array for array in image.darrays if array.data is not None]
     if any(array.intent in _codes(ARRAYS_OF_MESHES) for array in arrays):
         raise DataError(f"{path}: holds a mesh (GIFTI, points and triangles); expected a map with a value a vertex.")
-    if len(arrays) != 1 and place.volume is None:
+    if len(arrays) != 1 and place.number is None:
         named = ", ".join(f"{number} {_name(array)}".strip() for number, array in enumerate(arrays))
         raise DataError(
             f"{path}: holds {len(arrays)} data arrays ({named or 'none'}); expected one map. Write a file for each, or "
             "list the maps in a table for --maps and give the array's number in its column volume."
         )
-    number = int(place.volume or 0)
+    number = place.number or 0
     if number >= len(arrays):
         raise DataError(f"{path}: there is no data array {number}: the file has {len(arrays)}, from 0 on.")
     return _one_a_vertex(path, np.asarray(arrays[number].data))

@@ -22,11 +22,14 @@ from bids_app.report.figures.grayordinate_canvas import GrayordinateCanvas
 from bids_app.report.figures.nilearn_report import Maps, draw_report, memory_needed
 from bids_app.report.figures.of_node import draw_mosaics
 from bids_app.report.figures.on_grayordinates import about_volume_part
+from bids_app.report.figures.parcel_canvas import ParcelCanvas, draw_lacking_parcels, draw_subjects_by_parcel
 from bids_app.report.figures.surface_canvas import SurfaceCanvas, draw_lacking, draw_subjects
 from bids_app.report.text.findings import draw_coverage
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.values import NodeFacts, Picture
 from bids_app.spaces.frame import VolumeFrame
+from bids_app.spaces.parcel_maps import ParcelFrame
+from bids_app.spaces.parcels import ParcelDomain
 from bids_app.spaces.volume import read_image
 from bids_app.statistics.subsets import in_subjects, subject_effects, with_scores
 from bids_app.workflow.draw_node import NodeCanvas, load_node_canvas, save_figure
@@ -52,7 +55,10 @@ def draw_input(study: Study, facts: NodeFacts, folder: NodeWriter, memory: float
     NodeFacts
         With the names and words of the pictures, and a note where nilearn's report that was asked for is absent.
     """
-    figures = _draw_maps(study, facts, load_node_canvas(facts, study.domain))
+    if isinstance(study.domain, ParcelDomain):
+        figures = _draw_parcels(study, ParcelCanvas(study.domain.names))
+    else:
+        figures = _draw_maps(study, facts, load_node_canvas(facts, study.domain))
     for figure in figures:
         save_figure(folder, "", figure)
     facts = replace(facts, pictures=tuple(_words_of(figure) for figure in figures))
@@ -188,6 +194,27 @@ def _draw_lacking_grayordinates(study: Study, facts: NodeFacts) -> Figure | None
         found = draw_coverage(voxels, on.affine, n_subjects, on, least=least)
         return found and about_volume_part(found)
     return None
+
+
+def _draw_parcels(study: Study, canvas: ParcelCanvas) -> tuple[Figure, ...]:
+    """Draw the first contrast in each subject and parcel, and which subjects lack parcels."""
+    first, caption = _first_contrast(study)
+    are_sizes = len(first.contrast.cell_weights) > 1
+
+    def draw() -> Figure:
+        rows = _effects(study, first)
+        return draw_subjects_by_parcel(rows, canvas, title=first.name, caption=caption, are_sizes=are_sizes)
+
+    frame, coverage, least = study.maps.frame, study.maps.coverage, study.node.settings.voxel_coverage
+    assert isinstance(frame, ParcelFrame)
+    n_subjects = len(study.design.subjects)
+
+    def lacking() -> Figure | None:
+        names = frame.parcels.names
+        return None if coverage is None else draw_lacking_parcels(names, coverage, n_subjects, least=least)
+
+    found = attempt("coverage", lacking)
+    return (attempt("subjects", draw), *([found] if found else []))
 
 
 def _first_contrast(study: Study) -> tuple[ContrastTest, str]:

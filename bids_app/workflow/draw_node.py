@@ -16,15 +16,18 @@ from bids_app.report.figures.figure import Figure, Viewer, attempt
 from bids_app.report.figures.grayordinate_canvas import GrayordinateCanvas, grayordinate_canvas
 from bids_app.report.figures.of_contrast import Scene, primary
 from bids_app.report.figures.of_node import draw_contrasts, draw_correlation, draw_design
+from bids_app.report.figures.parcel_canvas import ParcelCanvas
 from bids_app.report.figures.peak_means import MeansAtPeaks, draw_peak_means
 from bids_app.report.figures.surface_canvas import SurfaceCanvas, surface_canvas
 from bids_app.report.text.findings import contrast_checks
+from bids_app.results.names import PARCEL_TABLE
 from bids_app.results.node_writer import NodeWriter
-from bids_app.results.read import read_picture
+from bids_app.results.read import read_picture, read_regions
 from bids_app.results.values import NodeFacts, Results
 from bids_app.spaces.atlases import Atlas, load_atlases
 from bids_app.spaces.domain import SpatialDomain
 from bids_app.spaces.grayordinate_domain import GrayordinateDomain
+from bids_app.spaces.parcels import ParcelDomain
 from bids_app.spaces.surface import SurfaceDomain
 from bids_app.spaces.volume import Grid, VolumeDomain
 
@@ -39,7 +42,7 @@ class Sheet:
 
     node: NodeSpec
     facts: NodeFacts
-    canvas: NodeCanvas
+    canvas: NodeCanvas | ParcelCanvas
     folder: NodeWriter
     n_processes: int = 1
     """That draw."""
@@ -68,7 +71,7 @@ def open_sheet(
     return Sheet(
         node,
         facts,
-        load_node_canvas(facts, domain),
+        _parcel_canvas(facts, domain, folder) if isinstance(domain, ParcelDomain) else load_node_canvas(facts, domain),
         folder,
         count_processes(n_pictures, *limits),
         load_atlases(used, grid.shape, grid.affine) if grid else (),
@@ -81,6 +84,18 @@ def _grid_in_mni(facts: NodeFacts, domain: SpatialDomain) -> Grid | None:
         return domain.grid
     is_known = facts.grayordinates is not None and facts.grayordinates.in_mni152
     return domain.rows.grid if isinstance(domain, GrayordinateDomain) and is_known else None
+
+
+def _parcel_canvas(facts: NodeFacts, domain: ParcelDomain, folder: NodeWriter) -> ParcelCanvas:
+    """Return what parcels are drawn on, with slices through their regions where voxels were averaged."""
+    if facts.parcels is None or facts.parcels.source != "average":
+        return ParcelCanvas(domain.names)
+    labels, affine, numbers = read_regions(folder.paths, domain)
+    mask = np.isin(labels, numbers)
+    order = np.argsort(numbers)
+    element = order[np.searchsorted(numbers[order], labels[mask])]
+    slices = load_canvas(mask, affine, use_mni=facts.uses_mni, reason=facts.space_note)
+    return ParcelCanvas(domain.names, slices, element)
 
 
 def load_node_canvas(facts: NodeFacts, domain: SpatialDomain) -> NodeCanvas:
@@ -112,23 +127,34 @@ def draw_contrast(results: Results, sheet: Sheet) -> ContrastSection:
     """Draw a contrast, write its pictures and its viewers, and return its part of the page."""
     stem = f"contrast-{results.fit.contrast.label}"
     interactive = sheet.node.settings.report.interactive
-    scene = Scene(results.fit, results.inferences, results.by_method, sheet.canvas, interactive, sheet.atlases)
+    scene = Scene(
+        results.fit,
+        results.inferences,
+        results.by_method,
+        sheet.canvas,
+        interactive,
+        sheet.atlases,
+        parcels=results.parcels,
+    )
     drawn = draw(scene, sheet.n_processes)
-    checks, means = _draw_checks(results), _draw_means(results, sheet)
+    checks, means = _draw_checks(results, sheet), _draw_means(results, sheet)
     more = (*(checks.figures if checks else ()), *([means.figure] if means else []))
     files = {each.name: save_figure(sheet.folder, stem, each) for each in (*drawn, *more)}
     paths = sheet.folder.paths
-    for name in (f"desc-{method}_{kind}.tsv" for method in results.by_method for kind in ("clusters", "peaks")):
+    listed = [f"desc-{method}_{kind}.tsv" for method in results.by_method for kind in ("clusters", "peaks")]
+    for name in listed if results.parcels is None else [PARCEL_TABLE]:
         files[name] = paths.relative(paths.file(f"{stem}_{name}"))
     return contrast_section(results, drawn, files=files, means=means, checks=checks)
 
 
-def _draw_checks(results: Results) -> Checks | None:
+def _draw_checks(results: Results, sheet: Sheet) -> Checks | None:
     """Draw the diagnostics and put them into words; None where there are none."""
     if results.diagnostics is None:
         return None
     scheme = results.null.shuffles.scheme if results.null else None
-    return contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme)
+    # surfaces keep the words of their charts
+    element = sheet.facts.element if sheet.facts.parcels else "voxel"
+    return contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme, element)
 
 
 def _draw_means(results: Results, sheet: Sheet) -> MeansAtPeaks | None:

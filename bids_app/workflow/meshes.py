@@ -14,6 +14,7 @@ from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.spaces.atlases import space_has_atlases
 from bids_app.spaces.frame import Frame, VolumeFrame
 from bids_app.spaces.grayordinate_frame import GrayordinateFrame
+from bids_app.spaces.parcel_maps import ParcelFrame
 from bids_app.spaces.surface import BUILT_IN, Mesh, SurfaceFrame, built_in_meshes, in_mni152, is_of_fsaverage
 from bids_app.spaces.surface_files import read_mesh
 from bids_app.spaces.volume import Grid
@@ -44,7 +45,8 @@ def with_meshes(maps: MaskedMaps, space: str | None, given: Sequence[tuple[str, 
         return _grayordinates_with_meshes(maps, frame, space, given)
     if not isinstance(frame, SurfaceFrame):
         if given:
-            raise UsageError(f"--surface: {given[0][1]} is a mesh, and the maps are volumes. Leave the option out.")
+            what = "volumes" if isinstance(frame, VolumeFrame) else f"of {frame.plural}"
+            raise UsageError(f"--surface: {given[0][1]} is a mesh, and the maps are {what}. Leave the option out.")
         return maps
     meshes = _read(given) if given else _built_in(frame, frame.n_vertices, space)
     placed = frame.with_meshes(meshes, in_mni305=is_of_fsaverage(space) or not given)
@@ -135,6 +137,8 @@ def known_places(maps: MaskedMaps, space: str | None) -> tuple[bool, str]:
     frame = maps.frame
     if isinstance(frame, GrayordinateFrame):
         return _known_grayordinates(frame)
+    if isinstance(frame, ParcelFrame) and frame.regions is None:
+        return False, "Parcels have names in place of coordinates: no atlas is asked for their labels."
     if not isinstance(frame, SurfaceFrame):
         return space_has_atlases(space, has_position=maps.has_position)
     if not frame.in_mni305:

@@ -131,11 +131,11 @@ def test_a_measure_that_x_names_is_taken_and_told(tmp_path: Path) -> None:
 
 
 def test_without_effects_the_error_says_what_to_write(tmp_path: Path) -> None:
-    """And what it says works; a map of grayordinates beside a volume of the same measure is counted, too."""
+    """And what it says works; maps of grayordinates and tables beside a volume of the same measure are counted, too."""
     XCP_D.plant(tmp_path / "d")
     with pytest.raises(NothingMatchedError) as caught:
         find(tmp_path / "d", ())
-    assert "stat is alff (16), reho (12)" in str(caught.value)
+    assert "stat is alff (16), reho (16)" in str(caught.value)
     assert 'write "Select": {"stat": ["alff", "reho"]} in Model.Software.grouplevel.' in str(caught.value)
     with pytest.raises(DataError, match=r'(?s)desc: smooth .*, no desc in the name .*"Select": {"desc"'):
         find(tmp_path / "d", (), select={"stat": ("alff", "reho")})

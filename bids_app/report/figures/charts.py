@@ -33,7 +33,7 @@ def design_png(design: Design) -> bytes:
         limit = max(1.0, float(np.abs(design.matrix).max()))
         axes.imshow(
             design.matrix,
-            cmap=_ink_map("#2b4465"),
+            cmap=ink_map("#2b4465"),
             norm=colors.Normalize(-limit, limit),
             aspect="auto",
             interpolation="nearest",
@@ -57,7 +57,7 @@ def correlation_png(names: Sequence[str], correlations: Floats) -> bytes:
     with chart_sheet(side + 0.7, side) as figure:
         axes = figure.subplots()
         image = axes.imshow(
-            correlations, cmap=_ink_map(), norm=colors.Normalize(-1, 1), aspect="equal", interpolation="nearest"
+            correlations, cmap=ink_map(), norm=colors.Normalize(-1, 1), aspect="equal", interpolation="nearest"
         )
         every = _spacing(n_regressors)
         places = np.arange(n_regressors)[::every]
@@ -86,7 +86,7 @@ def contrasts_png(design: Design) -> bytes:
         weights = np.array([row for _, row in rows])
         limit = max(1e-12, float(np.abs(weights).max()))
         axes.imshow(
-            weights, cmap=_ink_map(), norm=colors.Normalize(-limit, limit), aspect="auto", interpolation="nearest"
+            weights, cmap=ink_map(), norm=colors.Normalize(-limit, limit), aspect="auto", interpolation="nearest"
         )
         if n_cells <= 16:
             _write_weights(axes, weights, limit)
@@ -211,7 +211,7 @@ def _bins(maxima: Floats) -> Floats:
     return low + width * np.arange(np.ceil((high - low) / width) + 2)
 
 
-def _ink_map(above: str = WARM) -> colors.LinearSegmentedColormap:
+def ink_map(above: str = WARM) -> colors.LinearSegmentedColormap:
     """Blue to white to another colour, for numbers on white paper."""
     return colors.LinearSegmentedColormap.from_list("ink", [ACCENT, "#ffffff", above])
 

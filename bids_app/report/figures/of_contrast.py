@@ -20,6 +20,7 @@ from bids_app.report.figures.charts import nulls_png, ranked_values
 from bids_app.report.figures.colour_scale import Scale, full_opacity
 from bids_app.report.figures.figure import Figure, Viewer, attempt, attempt_page
 from bids_app.report.figures.grayordinate_canvas import GrayordinateCanvas
+from bids_app.report.figures.parcel_canvas import ParcelCanvas
 from bids_app.report.figures.slices import Layer, clusters_png, sagittal_png, slices_png
 from bids_app.report.figures.surface_canvas import SurfaceCanvas
 from bids_app.report.figures.surfaces import ON_CORTEX, surface_page, surface_png
@@ -58,7 +59,7 @@ class Scene:
     """Its corrected maps."""
     tables: Mapping[str, ResultTables]
     """Method -> clusters and peaks."""
-    on: Canvas | SurfaceCanvas | GrayordinateCanvas
+    on: Canvas | SurfaceCanvas | GrayordinateCanvas | ParcelCanvas
     """What the maps of the node are drawn on."""
     interactive: bool = False
     """Whether there are pages to look around in, too."""
@@ -68,6 +69,8 @@ class Scene:
     """Where the scene is of a part of the maps, the fit of all, whose colours it shares."""
     draws_nulls: bool = True
     """Whether the null distributions are drawn here, and not with another part."""
+    parcels: pd.DataFrame | None = None
+    """All numbers parcel by parcel; None for other elements."""
 
     @property
     def scaled_by(self) -> ContrastFit:
@@ -76,7 +79,7 @@ class Scene:
 
     @property
     def canvas(self) -> Canvas:
-        """What volumes are drawn on; `on_surfaces` draws the others."""
+        """What volumes are drawn on; `on_surfaces` and `on_parcels` draw the others."""
         assert isinstance(self.on, Canvas)
         return self.on
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.inference.catalogue import columns
-from bids_app.inference.result_tables import described
+from bids_app.inference.catalogue import METHODS, columns
+from bids_app.inference.parcel_table import LIMITS, SIGNIFICANT, UNCORRECTED_BY_PERMUTATION, described_in_parcels
+from bids_app.inference.result_tables import PARCEL, described
 from bids_app.report.content import ContrastSection, MethodResult
 from bids_app.report.figures.viewer import place_hash
-from bids_app.report.wording import NO_REGION, decimal, format_p, place_words, short_label
+from bids_app.report.wording import MINUS, NO_REGION, decimal, format_p, place_words, short_label
+from bids_app.results.names import PARCEL_TABLE
 from bids_app.spaces.atlas_catalogue import ATLASES
 
 MAX_ROWS = 50  # of a table on the page; the file has them all
@@ -36,6 +38,20 @@ HEADS = {
 ABSENT = "n/a"
 VOLUME_VOXELS = "volume voxels"  # head of the sizes of clusters of grayordinates that are in the volume
 SIZES = ("extent_voxels", "volume_mm3", "extent_vertices", "area_mm2")
+PARCEL_HEADS = {
+    PARCEL: "Parcel",
+    "effect": "effect",
+    "standard_error": "SE",
+    "df_effect": "df effect",
+    "df": "df",
+    "epsilon": "\N{GREEK SMALL LETTER EPSILON}",
+    "hedgesg": "Hedges' g",
+    "partialr": "partial r",
+    "etasq": "\N{GREEK SMALL LETTER ETA}\N{SUPERSCRIPT TWO}",
+    "p_uncorrected": "p unc.",
+    "p_voxelFWE": "p FWE",
+    UNCORRECTED_BY_PERMUTATION: "p unc. (perm.)",
+}
 VERTEX = ("structure", "hemi", "peak_vertex")
 
 
@@ -80,6 +96,62 @@ def peaks_table(result: MethodResult, section: ContrastSection) -> Table:
     shown += [f"p_{result.method}", "extent_voxels", "extent_vertices", *ATLASES]
     file = section.files.get(f"desc-{result.method}_peaks.tsv", "")
     return _table(result.tables.peaks, [*shown, *columns()], (f"Peaks: {result.words}", file), section)
+
+
+def parcels_table(section: ContrastSection) -> Table:
+    """Return all parcels of a contrast: those that are significant by the primary correction first, then by p."""
+    assert section.parcels is not None
+    table = section.parcels
+    rank = [table["p_uncorrected"].to_numpy(np.float64)]
+    for result in reversed(section.results):
+        rank += [1 - table[f"{SIGNIFICANT}{result.method}"].to_numpy(np.int64)]
+    ordered = table.iloc[np.lexsort(rank)]
+    marks = {f"{SIGNIFICANT}{result.method}": METHODS[result.method].words for result in section.results}
+    others = [str(name) for name in ordered if name not in marks]
+    # every p beside the statistic, effect sizes behind
+    end = others.index("df") + 1
+    names = [*others[:end], *(name for name in others if name.startswith("p_")),
+             *(name for name in others[end:] if not name.startswith("p_"))]  # fmt: skip
+    heads = [
+        Cell(_parcel_head(str(name), section), "text" if name == PARCEL else "number",
+             described_in_parcels(str(name)), str(name))
+        for name in names
+    ]  # fmt: skip
+    shown = ordered.head(MAX_ROWS)
+    rows = []
+    for row in shown.to_dict("records"):
+        by = ["FWE" if name == f"{SIGNIFICANT}voxelFWE" else words.short
+              for name, words in marks.items() if row[name] == 1]  # fmt: skip
+        cells = [_parcel_cell(str(name), row[name]) for name in names]
+        mark = Cell(", ".join(by) or NO_REGION, "text", value=", ".join(by) or "none")
+        rows.append((cells[0], mark, *cells[1:]))
+    said = "Corrections by which the parcel is significant; in the file a column of 0 and 1 for each."
+    heads.insert(1, Cell("significant by", "text", said, "significant_by"))
+    caption = "Parcels: those that are significant first, then by p"
+    return Table(caption, tuple(heads), tuple(rows), max(0, len(table) - MAX_ROWS), section.files.get(PARCEL_TABLE, ""))
+
+
+def _parcel_head(name: str, section: ContrastSection) -> str:
+    """Return the head of a column of the table of parcels."""
+    for limit, side in zip(LIMITS, ("from", "to"), strict=True):
+        if name.endswith(f"_{limit}"):
+            return f"95 % {side}"
+    heads = {"statistic": section.contrast.test, **PARCEL_HEADS}
+    return heads[name] if name in heads else columns()[name].head
+
+
+def _parcel_cell(name: str, value: Any) -> Cell:  # noqa: ANN401
+    exact = file_text(value)
+    if name == PARCEL:
+        return Cell(str(value), "text", value=exact)
+    if name.startswith("p_"):
+        return Cell(format_p(float(value)), full=f"{float(value):.3g}", value=exact)
+    if np.isnan(value):
+        return Cell("n/a", value=exact)
+    if name in {"df", "df_effect"}:
+        return Cell(f"{float(value):.4g}", value=exact)
+    small = name in {"effect", "standard_error", *(f"effect_{limit}" for limit in LIMITS)} and 0 < abs(value) < 0.1
+    return Cell(f"{float(value):.3g}".replace("-", MINUS) if small else decimal(float(value)), value=exact)
 
 
 def place_link(section: ContrastSection, xyz: Sequence[float]) -> str:
