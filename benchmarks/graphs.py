@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bids_app.spaces.adjacency import Adjacency
     from bids_app.spaces.domain import SpatialDomain
+    from bids_app.spaces.surface import Mesh
 
 N_SUBJECTS = 20
 N_AVERAGED = 4  # rounds of averaging over neighbours
@@ -28,12 +29,9 @@ CORTEX_MM2 = 90_000.0  # of a hemisphere, about
 
 def fsaverage5() -> tuple[Adjacency, NDArray[np.float64]]:
     """Return neighbours and areas (mm2) of both hemispheres, 20,484 vertices."""
-    from nilearn.datasets import load_fsaverage
+    from bids_app.spaces.surface import built_in_meshes
 
-    surfaces = load_fsaverage("fsaverage5")
-    white, pial = (surfaces[kind].parts for kind in ("white_matter", "pial"))
-    halves = [(white[side].coordinates + pial[side].coordinates) / 2 for side in ("left", "right")]
-    return _of_meshes([(halves[number], np.asarray(white[side].faces)) for number, side in enumerate(white)])
+    return _of_meshes(built_in_meshes())
 
 
 def grayordinates() -> tuple[Adjacency, NDArray[np.float64]]:
@@ -41,14 +39,15 @@ def grayordinates() -> tuple[Adjacency, NDArray[np.float64]]:
     from scipy.spatial import ConvexHull
 
     from bids_app.spaces.adjacency import Adjacency
+    from bids_app.spaces.surface import Mesh
 
-    meshes = []
+    radius, meshes = np.sqrt(CORTEX_MM2 / (4 * np.pi)), []
     for n in N_VERTICES:  # points evenly spread along a spiral; their hull is made of triangles
         height = 1 - 2 * (np.arange(n) + 0.5) / n
         turn = np.pi * (1 + 5**0.5) * np.arange(n)
         ring = np.sqrt(1 - height**2)
         points = np.column_stack([ring * np.cos(turn), ring * np.sin(turn), height])
-        meshes.append((points * np.sqrt(CORTEX_MM2 / (4 * np.pi)), ConvexHull(points).simplices))
+        meshes.append(Mesh("L", radius * points, ConvexHull(points).simplices, "a sphere"))
     cortex, areas = _of_meshes(meshes)
     reach = int(VOLUME_RADIUS) + 1
     ball = np.sum(np.square(np.mgrid[-reach : reach + 1, -reach : reach + 1, -reach : reach + 1]), axis=0)
@@ -140,13 +139,9 @@ def matrix_of(indptr: NDArray[np.integer], indices: NDArray[np.integer]) -> csr_
     return csr_matrix((np.ones(indices.size), indices, indptr), (n, n))
 
 
-def _of_meshes(
-    meshes: list[tuple[NDArray[np.floating], NDArray[np.integer]]],
-) -> tuple[Adjacency, NDArray[np.float64]]:
-    """Return neighbours and areas of meshes, points and triangles each, with no edge between them."""
+def _of_meshes(meshes: Sequence[Mesh]) -> tuple[Adjacency, NDArray[np.float64]]:
+    """Return neighbours and areas of meshes, with no edge between them."""
     from bids_app.spaces.adjacency import Adjacency
-    from bids_app.spaces.surface import Mesh
 
-    graph = Adjacency.union([Adjacency.from_faces(len(points), faces) for points, faces in meshes])
-    areas = [Mesh("L", np.asarray(points, np.float64), faces, "").areas() for points, faces in meshes]
-    return graph, np.concatenate(areas)
+    graph = Adjacency.union([Adjacency.from_faces(mesh.n_vertices, mesh.faces) for mesh in meshes])
+    return graph, np.concatenate([mesh.areas() for mesh in meshes])

@@ -7,11 +7,13 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "adjacency": ["Adjacency"],
         "atlas_catalogue": ["ATLASES", "first_atlas"],
         "atlases": ["Atlas", "label_cluster", "label_peak", "load_atlases", "space_has_atlases"],
         "clusters": ["cluster_values", "label_components", "list_maxima"],
         "domain": ["Element", "Piece", "SpatialDomain"],
         "frame": ["Frame", "MapData", "MapPlace", "VolumeFrame"],
+        "graph": ["GraphDomain"],
         "grayordinate_domain": ["GrayordinateDomain", "Part"],
         "grayordinates": ["Grayordinates", "read_dscalar", "write_dscalar"],
         "image_files": ["compress", "image_bytes", "open_image", "UNREADABLE"],
