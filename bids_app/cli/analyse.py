@@ -223,6 +223,7 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         mask_label=unique(parsed.mask_label),
         resample_mask=parsed.resample_mask,
         surface=tuple(parsed.surface),
+        surface_labels=tuple(parsed.surface_labels),
         n_jobs=parsed.nprocs or usable_cpus(),
         mem_mb=parsed.mem_mb,
         work_dir=parsed.work_dir,

@@ -178,7 +178,7 @@ def closest_element(
     element = int(np.lexsort((-height, inference.p))[0])
     place = np.full(3, np.nan) if domain.xyz_mm is None else domain.xyz_mm[element]
     x, y, z = (float(value) for value in place)
-    label = label_peak(atlases[0], place) if atlases and domain.xyz_mm is not None else ""
+    label = _label(atlases[0], domain, element) if atlases and domain.xyz_mm is not None else ""
     return Closest((x, y, z), float(fit.statistic[element]), float(inference.p[element]), label)
 
 
@@ -356,12 +356,20 @@ def _peak_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
     }
     if values.domain.xyz_mm is not None:
         for atlas in values.atlases:
-            columns[atlas.name] = _texts([label_peak(atlas, values.domain.xyz_mm[peak]) for peak in peaks])
+            columns[atlas.name] = _texts([_label(atlas, values.domain, int(peak)) for peak in peaks])
     return pd.DataFrame(columns)
+
+
+def _label(atlas: Atlas, domain: SpatialDomain, element: int) -> str:
+    """Return the label of an element that has a place."""
+    assert domain.xyz_mm is not None
+    return label_peak(atlas, (element, 0, 0) if atlas.by_element else domain.xyz_mm[element])
 
 
 def _atlas_voxels(atlas: Atlas, domain: SpatialDomain) -> NDArray[np.int64]:
     """Return the voxel of an atlas that each element lies in, (n_elements, 3)."""
+    if atlas.by_element:
+        return np.pad(np.arange(domain.n_elements)[:, None], ((0, 0), (0, 2)))
     try:
         return domain.on_grid(atlas.values.shape[1:], atlas.affine)
     except ValueError as error:

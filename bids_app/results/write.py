@@ -40,6 +40,7 @@ from bids_app.results.sidecars import (
     n_possible_words,
     of_effect_size,
 )
+from bids_app.spaces.atlas_catalogue import SURFACE_LABELS
 from bids_app.spaces.image_pairs import is_pair
 from bids_app.spaces.surface import SurfaceDomain
 from bids_app.spaces.surface_files import mesh_bytes
@@ -342,4 +343,6 @@ def _write_tables(out: MapWriter, stem: str, inference: CorrectedMap, tables: Re
             "Description": f"{kind.capitalize()} of the map of {METHODS[inference.method].words.p}",
             "ClustersLeftOut": tables.n_left_out,
         }
+        if SURFACE_LABELS in columns and isinstance(out.domain, SurfaceDomain) and out.domain.frame.labels:
+            content |= {"SurfaceLabels": list(out.domain.frame.labels.sources)}
         out.sidecar(path, content | _described(columns) | about)

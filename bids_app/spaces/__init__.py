@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "adjacency": ["Adjacency"],
-        "atlas_catalogue": ["ATLASES", "first_atlas"],
+        "atlas_catalogue": ["ATLASES", "first_atlas", "SURFACE_LABELS"],
         "atlases": ["Atlas", "label_cluster", "label_peak", "load_atlases", "space_has_atlases"],
         "clusters": ["cluster_values", "label_components", "list_maxima"],
         "domain": ["Element", "Piece", "SpatialDomain"],
@@ -32,7 +32,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "SurfaceDomain",
             "SurfaceFrame",
         ],
-        "surface_files": ["mesh_bytes", "read_mesh"],
+        "surface_files": ["mesh_bytes", "read_labels", "read_mesh"],
+        "surface_labels": ["labels_of_rows", "SurfaceLabels"],
         "tfce": [
             "check_exponents",
             "DEFAULT_EXPONENTS",

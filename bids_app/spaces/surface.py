@@ -20,6 +20,7 @@ from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.domain import Element, Piece, SpatialDomain
 from bids_app.spaces.frame import Frame
 from bids_app.spaces.graph import GraphDomain
+from bids_app.spaces.surface_labels import SurfaceLabels
 from bids_app.spaces.topology import GraphTopology
 
 HEMISPHERES = {"L": "left", "R": "right"}
@@ -90,6 +91,8 @@ class SurfaceFrame(Frame):
     """Of each hemisphere; without them there are rows and no neighbours."""
     in_mni305: bool = False
     """Whether the millimetres of the meshes are those of MNI305, as fsaverage's are."""
+    labels: SurfaceLabels | None = None
+    """Of the vertices, where they were given."""
 
     def __str__(self) -> str:
         parts = zip(self.sides, self.n_vertices, strict=True)

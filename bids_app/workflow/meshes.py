@@ -14,14 +14,20 @@ from bids_app.inputs.map_reader import MaskedMaps
 from bids_app.spaces.atlases import space_has_atlases
 from bids_app.spaces.frame import Frame, VolumeFrame
 from bids_app.spaces.surface import BUILT_IN, Mesh, SurfaceFrame, built_in_meshes, in_mni152, is_of_fsaverage
-from bids_app.spaces.surface_files import read_mesh
+from bids_app.spaces.surface_files import read_labels, read_mesh
+from bids_app.spaces.surface_labels import SurfaceLabels, labels_of_rows
 from bids_app.spaces.volume import Grid
 
 # Of MNI152 in 2 mm, which holds the cortex: the labels of vertices are looked up in it
 MNI_GRID = Grid((91, 109, 91), np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]]))
 
 
-def with_meshes(maps: MaskedMaps, space: str | None, given: Sequence[tuple[str, Path]]) -> MaskedMaps:
+def with_meshes(
+    maps: MaskedMaps,
+    space: str | None,
+    given: Sequence[tuple[str, Path]],
+    labels: Sequence[tuple[str, Path]] = (),
+) -> MaskedMaps:
     """Return maps on surfaces with the meshes that they lie on, and with notes on these; volumes as they are.
 
     Parameters
@@ -29,18 +35,20 @@ def with_meshes(maps: MaskedMaps, space: str | None, given: Sequence[tuple[str, 
     maps : MaskedMaps
     space : that the maps are in
     given : L or R and the file of its mesh, by --surface
+    labels : L or R and the file of the labels of its vertices, by --surface-labels
 
     Raises
     ------
     DataError
-        Where there is no mesh, or it has another number of vertices than the maps.
+        Where there is no mesh, or mesh or labels have another number of vertices than the maps.
     UsageError
-        For a mesh of what is no surface.
+        For a mesh or labels of what is no surface.
     """
     frame = maps.frame
     if not isinstance(frame, SurfaceFrame):
-        if given:
-            raise UsageError(f"--surface: {given[0][1]} is a mesh, and the maps are volumes. Leave the option out.")
+        for option, files, what in (("--surface", given, "a mesh"), ("--surface-labels", labels, "of a mesh")):
+            if files:
+                raise UsageError(f"{option}: {files[0][1]} is {what}, and the maps are volumes. Leave the option out.")
         return maps
     meshes = tuple(read_mesh(path, side) for side, path in given) if given else _built_in(frame, space)
     placed = frame.with_meshes(meshes, in_mni305=is_of_fsaverage(space) or not given)
@@ -55,7 +63,22 @@ def with_meshes(maps: MaskedMaps, space: str | None, given: Sequence[tuple[str, 
     unused = sorted({side for side, _ in given} - {*frame.sides})
     if unused:
         notes.append(Warned(f"--surface: the mesh of the hemisphere {listed(unused)} is not used: no map is of it"))
+    if labels:
+        found = labels_of_rows(placed.sides, placed.n_vertices, [read_labels(path, side) for side, path in labels])
+        placed = replace(placed, labels=found)
+        notes += _notes_on_labels(found, placed.sides, [side for side, _ in labels])
     return replace(maps, frame=placed, notes=(*maps.notes, *notes))
+
+
+def _notes_on_labels(found: SurfaceLabels, sides: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return where the labels of vertices come from, and which hemispheres have none or are not used."""
+    share = f"{float(np.mean(found.numbers >= 0)):.0%} of the vertices"
+    notes = [f"labels of the vertices come from {listed(found.sources)}: {len(found.names)} regions, {share}"]
+    if without := [side for side in sides if side not in given]:
+        notes.append(Warned(f"--surface-labels: the hemisphere {listed(without)} has no labels in the tables"))
+    if unused := [side for side in given if side not in sides]:
+        notes.append(Warned(f"--surface-labels: the labels of the hemisphere {listed(unused)} are not used"))
+    return notes
 
 
 def _built_in(frame: SurfaceFrame, space: str | None) -> tuple[Mesh, ...]:

@@ -27,6 +27,7 @@ from bids_app.runtime.memory import ResourceBudget, map_storage, memory_for_data
 from bids_app.runtime.options import RunOptions
 from bids_app.spaces.atlases import Atlas, load_atlases
 from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.surface import SurfaceFrame
 from bids_app.spaces.volume import read_image
 from bids_app.statistics.fit import has_error
 from bids_app.statistics.kinds import contrast_tests
@@ -135,6 +136,8 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     settings = node.settings
     grid = atlas_grid(maps.frame)
     atlases = load_atlases(settings.report.atlases, grid.shape, grid.affine) if uses_mni else ()
+    if isinstance(maps.frame, SurfaceFrame) and maps.frame.labels:
+        atlases = (maps.frame.labels.as_atlas(maps.inside), *atlases)
     in_mni152 = is_mni152(inputs.entities, has_position=maps.has_position)
     domain = maps.frame.domain(maps.inside, settings.connectivity, is_mni=in_mni152)
     plans = plan_permutations(node, design, tests, domain, options.random_seed)
@@ -164,7 +167,7 @@ def _load(node: NodeSpec, inputs: InputMaps, tests: Sequence[ContrastTest], opti
             "or F exists",
             room,
         )
-        maps = with_meshes(maps, inputs.entities.get("space"), options.surface)
+        maps = with_meshes(maps, inputs.entities.get("space"), options.surface, options.surface_labels)
         say(f"{maps.values.shape[1]:,} {maps.frame.plural} in the mask")
     return maps
 

@@ -98,7 +98,7 @@ def identify_analysis(model: ModelSpec, node: NodeSpec, inputs: InputMaps, desig
     table = inputs.files
     masks = (options.mask,) if options.mask else inputs.masks
     choice = (options.mask_threshold, options.mask_label, options.resample_mask) if masks else ()
-    meshes = [path for _, path in options.surface]
+    meshes = [path for _, path in (*options.surface, *options.surface_labels)]
     paths = [*table["path"], *masks, *meshes, *inputs.overview.values()]
     files = [(part.stat().st_size, part.stat().st_mtime_ns) for path in paths for part in image_parts(path)]
     columns = ["participant_id", "condition", "relative_path", *(name for name in ("volume", "hemi") if name in table)]
