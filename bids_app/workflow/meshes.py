@@ -109,7 +109,7 @@ def known_places(maps: MaskedMaps, space: str | None) -> tuple[bool, str]:
         where = f"in the space {space}" if space else "in no space that their names state"
         return False, (
             f"The maps are on surfaces {where}, whose millimetres are not known to be those of the "
-            "atlases: labels are left out, and coordinates are those of the mesh."
+            "atlases: their labels are left out, and coordinates are those of the mesh."
         )
     places = np.concatenate([mesh.points for mesh in frame.meshes])
     if not _fits(in_mni152(places)):
