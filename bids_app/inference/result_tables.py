@@ -184,11 +184,13 @@ def closest_element(
     element = int(np.lexsort((-height, inference.p))[0])
     place = np.full(3, np.nan) if domain.xyz_mm is None else domain.xyz_mm[element]
     x, y, z = (float(value) for value in place)
-    is_known = bool(atlases) and domain.xyz_mm is not None and bool(domain.known_places(np.array([element]))[0])
-    label = label_peak(atlases[0], place) if is_known else ""
+    label = _label(atlases[0], domain, element) if atlases and domain.xyz_mm is not None else ""
     names = domain.names_of(np.array([element])).get(PARCEL)
     name = None if names is None else str(names[0])
-    return Closest((x, y, z), float(fit.statistic[element]), float(inference.p[element]), label, name)
+    is_known = label != NOT_KNOWN
+    return Closest(
+        (x, y, z), float(fit.statistic[element]), float(inference.p[element]), label if is_known else "", name
+    )
 
 
 def highest_peaks(peaks: pd.DataFrame, n_peaks: int = N_PEAKS) -> pd.DataFrame:
@@ -349,10 +351,10 @@ def _cluster_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
         **values.sizes(clusters),
         **values.at(peaks),
     }
-    placed = list(zip(clusters, values.domain.known_places(peaks), strict=True))
+    known = values.domain.known_places(peaks)
     for atlas in values.atlases:
-        voxels = _atlas_voxels(atlas, values.domain)
-        labels = (label_cluster(atlas, voxels[each.members]) if known else NOT_KNOWN for each, known in placed)
+        voxels, placed = _atlas_voxels(atlas, values.domain), zip(clusters, known | atlas.by_element, strict=True)
+        labels = (label_cluster(atlas, voxels[each.members]) if is_known else NOT_KNOWN for each, is_known in placed)
         columns[atlas.name] = _texts([*labels])
     return pd.DataFrame(columns)
 
@@ -370,15 +372,24 @@ def _peak_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
         **{name: np.repeat(column, n_peaks) for name, column in values.sizes(clusters).items()},
     }
     if values.domain.xyz_mm is not None:
-        placed = list(zip(values.domain.xyz_mm[peaks], values.domain.known_places(peaks), strict=True))
         for atlas in values.atlases:
-            labels = (label_peak(atlas, place) if known else NOT_KNOWN for place, known in placed)
-            columns[atlas.name] = _texts([*labels])
+            columns[atlas.name] = _texts([_label(atlas, values.domain, int(peak)) for peak in peaks])
     return pd.DataFrame(columns)
+
+
+def _label(atlas: Atlas, domain: SpatialDomain, element: int) -> str:
+    """Return the label of an element that has a place, or that atlases do not know the place."""
+    assert domain.xyz_mm is not None
+    if atlas.by_element:
+        return label_peak(atlas, (element, 0, 0))
+    is_known = domain.known_places(np.array([element]))[0]
+    return label_peak(atlas, domain.xyz_mm[element]) if is_known else NOT_KNOWN
 
 
 def _atlas_voxels(atlas: Atlas, domain: SpatialDomain) -> NDArray[np.int64]:
     """Return the voxel of an atlas that each element lies in, (n_elements, 3)."""
+    if atlas.by_element:
+        return np.pad(np.arange(domain.n_elements)[:, None], ((0, 0), (0, 2)))
     try:
         return domain.on_grid(atlas.values.shape[1:], atlas.affine)
     except ValueError as error:

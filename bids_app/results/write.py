@@ -43,6 +43,7 @@ from bids_app.results.sidecars import (
     n_possible_words,
     of_effect_size,
 )
+from bids_app.spaces.atlas_catalogue import SURFACE_LABELS
 from bids_app.spaces.grayordinate_domain import GrayordinateDomain
 from bids_app.spaces.image_pairs import is_pair
 from bids_app.spaces.parcel_maps import ParcelFrame, ParcelRegions
@@ -388,4 +389,6 @@ def _write_tables(out: MapWriter, stem: str, inference: CorrectedMap, tables: Re
             "Description": f"{kind.capitalize()} of the map of {METHODS[inference.method].words.p}",
             "ClustersLeftOut": tables.n_left_out,
         }
+        if SURFACE_LABELS in columns:
+            content |= {"SurfaceLabels": list(out.domain.label_sources)}
         out.sidecar(path, content | _described(columns) | about)

@@ -7,12 +7,14 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "atlas_catalogue": ["ATLASES", "first_atlas"],
+        "adjacency": ["Adjacency"],
+        "atlas_catalogue": ["ATLASES", "first_atlas", "SURFACE_LABELS"],
         "atlas_images": ["load_atlas_image"],
         "atlases": ["Atlas", "label_cluster", "label_peak", "load_atlases", "space_has_atlases"],
         "clusters": ["cluster_values", "label_components", "list_maxima"],
         "domain": ["Element", "ENDINGS", "Part", "Piece", "PLURALS", "SizeUnit", "SpatialDomain"],
         "frame": ["Frame", "MapData", "MapPlace", "VolumeFrame"],
+        "graph": ["GraphDomain"],
         "grayordinate_domain": ["GrayordinateDomain"],
         "grayordinate_frame": ["GrayordinateFrame", "read_grayordinate_map"],
         "grayordinates": ["Grayordinates", "read_dscalar", "write_dscalar"],
@@ -33,7 +35,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "SurfaceDomain",
             "SurfaceFrame",
         ],
-        "surface_files": ["mesh_bytes", "read_mesh"],
+        "surface_files": ["mesh_bytes", "read_labels", "read_mesh"],
+        "surface_labels": ["labels_of_rows", "SurfaceLabels"],
         "tfce": [
             "check_exponents",
             "DEFAULT_EXPONENTS",

@@ -54,6 +54,8 @@ class Atlas:
     """(4, 4) voxel index of the maps to mm."""
     probabilistic: bool
     """Whether it has one volume per region; otherwise one volume of region numbers."""
+    by_element: bool = False
+    """Whether its grid is the list of the elements of the maps, (n_elements, 1, 1), and its mm are their numbers."""
 
     def __post_init__(self) -> None:
         """Check the shapes."""

@@ -158,6 +158,11 @@ class SpatialDomain(ABC):
         """Parts whose sizes have no common unit, so that each is ranked on its own; none where there is one unit."""
         return ()
 
+    @property
+    def label_sources(self) -> tuple[str, ...]:
+        """Files that name the regions of the elements themselves; most kinds have none."""
+        return ()
+
     def known_places(self, elements: NDArray[np.integer]) -> Booleans:
         """Return of which elements the atlases know the places, (n,), where they know any: most often of all."""
         return np.ones(elements.shape, np.bool_)

@@ -65,6 +65,8 @@ class GrayordinateDomain(GraphDomain):
     """Of the hemispheres."""
     placed: Booleans | None = None
     """(n_elements,) whose places are known to be those of MNI152; None: all or none."""
+    labelled_by: tuple[str, ...] = ()
+    """Files of the labels of vertices."""
 
     @classmethod
     def from_meshes(
@@ -128,6 +130,11 @@ class GrayordinateDomain(GraphDomain):
     def ranked_parts(self) -> tuple[Part, ...]:
         """Its parts, where there are several."""
         return self.parts if len(self.parts) > 1 else ()
+
+    @property
+    def label_sources(self) -> tuple[str, ...]:
+        """The files of the labels of vertices."""
+        return self.labelled_by
 
     def known_places(self, elements: NDArray[np.integer]) -> Booleans:
         """Return of which elements the atlases know the places, (n,): of vertices, of voxels, or of both."""

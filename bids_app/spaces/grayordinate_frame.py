@@ -16,6 +16,7 @@ from bids_app.spaces.frame import Frame, MapData, MapPlace
 from bids_app.spaces.grayordinate_domain import HEMISPHERES, GrayordinateDomain
 from bids_app.spaces.grayordinates import VOLUME_PART, Grayordinates, read_dscalar
 from bids_app.spaces.surface import Mesh, in_mni152
+from bids_app.spaces.surface_labels import SurfaceLabels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +30,8 @@ class GrayordinateFrame(Frame):
     """Whether the millimetres of the meshes are those of MNI305, as fsaverage's are."""
     in_mni152: bool = False
     """Whether those of the voxels are those of MNI152."""
+    labels: SurfaceLabels | None = None
+    """Of the rows, where labels of the vertices were given; voxels have none."""
 
     def __str__(self) -> str:
         surfaces = [model.words for model in self.rows.models if model.is_surface]
@@ -103,12 +106,24 @@ class GrayordinateFrame(Frame):
                 )
         return replace(self, meshes=tuple(of_side[side] for side in self.n_vertices), in_mni305=in_mni305)
 
+    def with_labels(self, of_vertices: SurfaceLabels) -> GrayordinateFrame:
+        """Return the same rows with the labels of all vertices of the meshes, one hemisphere after the other."""
+        vertex, members = self.rows.number_of_vertex(), self.rows.rows()
+        structures = {side: structure for structure, side in HEMISPHERES.items()}
+        numbers = np.full(self.n_rows, -1, of_vertices.numbers.dtype)
+        start = 0
+        for side, n_vertices in self.n_vertices.items():
+            rows = members[structures[side]]
+            numbers[rows] = of_vertices.numbers[start + vertex[rows]]
+            start += n_vertices
+        return replace(self, labels=replace(of_vertices, numbers=numbers))
+
     def domain(self, inside: Booleans, connectivity: int, *, is_mni: bool = False) -> GrayordinateDomain:  # noqa: ARG002
         """Return the rows that are inside; vertices that share an edge are neighbours, voxels by the connectivity."""
         structures = {side: structure for structure, side in HEMISPHERES.items()}
         meshes = {structures[mesh.side]: mesh for mesh in self.meshes}
         found = GrayordinateDomain.from_meshes(self.rows, meshes, inside, connectivity)
-        found = replace(found, meshes=self.meshes)
+        found = replace(found, meshes=self.meshes, labelled_by=self.labels.sources if self.labels else ())
         is_vertex = self.rows.number_of_vertex()[inside] >= 0
         assert found.xyz_mm is not None
         if self.in_mni305:

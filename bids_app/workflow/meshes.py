@@ -16,7 +16,8 @@ from bids_app.spaces.frame import Frame, VolumeFrame
 from bids_app.spaces.grayordinate_frame import GrayordinateFrame
 from bids_app.spaces.parcel_maps import ParcelFrame
 from bids_app.spaces.surface import BUILT_IN, Mesh, SurfaceFrame, built_in_meshes, in_mni152, is_of_fsaverage
-from bids_app.spaces.surface_files import read_mesh
+from bids_app.spaces.surface_files import read_labels, read_mesh
+from bids_app.spaces.surface_labels import SurfaceLabels, labels_of_rows
 from bids_app.spaces.volume import Grid
 
 OF_HCP = "fsLR"  # the space of the grayordinates of HCP and fMRIPrep, whose volume is in MNI152NLin6Asym
@@ -24,7 +25,12 @@ OF_HCP = "fsLR"  # the space of the grayordinates of HCP and fMRIPrep, whose vol
 MNI_GRID = Grid((91, 109, 91), np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]]))
 
 
-def with_meshes(maps: MaskedMaps, space: str | None, given: Sequence[tuple[str, Path]]) -> MaskedMaps:
+def with_meshes(
+    maps: MaskedMaps,
+    space: str | None,
+    given: Sequence[tuple[str, Path]],
+    labels: Sequence[tuple[str, Path]] = (),
+) -> MaskedMaps:
     """Return maps with the meshes that their vertices lie on, and with notes on these; volumes as they are.
 
     Parameters
@@ -32,30 +38,56 @@ def with_meshes(maps: MaskedMaps, space: str | None, given: Sequence[tuple[str, 
     maps : MaskedMaps
     space : that the maps are in
     given : L or R and the file of its mesh, by --surface
+    labels : L or R and the file of the labels of its vertices, by --surface-labels
 
     Raises
     ------
     DataError
-        Where there is no mesh, or it has another number of vertices than the maps.
+        Where there is no mesh, or mesh or labels have another number of vertices than the maps.
     UsageError
-        For a mesh of what is no surface.
+        For a mesh or labels of what is no surface.
     """
     frame = maps.frame
     if isinstance(frame, GrayordinateFrame):
-        return _grayordinates_with_meshes(maps, frame, space, given)
+        return _grayordinates_with_meshes(maps, frame, space, given, labels)
     if not isinstance(frame, SurfaceFrame):
-        if given:
-            what = "volumes" if isinstance(frame, VolumeFrame) else f"of {frame.plural}"
-            raise UsageError(f"--surface: {given[0][1]} is a mesh, and the maps are {what}. Leave the option out.")
+        what = "volumes" if isinstance(frame, VolumeFrame) else f"of {frame.plural}"
+        _refuse(given, labels, f"the maps are {what}")
         return maps
     meshes = _read(given) if given else _built_in(frame, frame.n_vertices, space)
     placed = frame.with_meshes(meshes, in_mni305=is_of_fsaverage(space) or not given)
     notes = _mesh_notes(placed, space, given, frame.sides)
+    if labels:
+        found = labels_of_rows(placed.sides, placed.n_vertices, [read_labels(path, side) for side, path in labels])
+        placed = replace(placed, labels=found)
+        notes += _notes_on_labels(found, placed.sides, [side for side, _ in labels])
     return replace(maps, frame=placed, notes=(*maps.notes, *notes))
 
 
+def _refuse(given: Sequence[tuple[str, Path]], labels: Sequence[tuple[str, Path]], why: str) -> None:
+    """Stop where meshes or their labels are given, and no map is on them."""
+    for option, files, what in (("--surface", given, "a mesh"), ("--surface-labels", labels, "of a mesh")):
+        if files:
+            raise UsageError(f"{option}: {files[0][1]} is {what}, and {why}. Leave the option out.")
+
+
+def _notes_on_labels(found: SurfaceLabels, sides: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return where the labels of vertices come from, and which hemispheres have none or are not used."""
+    share = f"{float(np.mean(found.numbers >= 0)):.0%} of the vertices"
+    notes = [f"labels of the vertices come from {listed(found.sources)}: {len(found.names)} regions, {share}"]
+    if without := [side for side in sides if side not in given]:
+        notes.append(Warned(f"--surface-labels: the hemisphere {listed(without)} has no labels in the tables"))
+    if unused := [side for side in given if side not in sides]:
+        notes.append(Warned(f"--surface-labels: the labels of the hemisphere {listed(unused)} are not used"))
+    return notes
+
+
 def _grayordinates_with_meshes(
-    maps: MaskedMaps, frame: GrayordinateFrame, space: str | None, given: Sequence[tuple[str, Path]]
+    maps: MaskedMaps,
+    frame: GrayordinateFrame,
+    space: str | None,
+    given: Sequence[tuple[str, Path]],
+    labels: Sequence[tuple[str, Path]],
 ) -> MaskedMaps:
     """Return maps of grayordinates with the meshes of the hemispheres that they have; voxels alone need none."""
     sides = tuple(frame.n_vertices)
@@ -66,8 +98,13 @@ def _grayordinates_with_meshes(
         fits = _fits(in_mni152(np.concatenate([mesh.points for mesh in meshes])))
         frame = frame.with_meshes(meshes, in_mni305=fits and (is_of_fsaverage(space) or not given))
         notes += _mesh_notes(frame, space, given, sides)
-    elif given:
-        raise UsageError(f"--surface: {given[0][1]} is a mesh, and the maps are of voxels only. Leave the option out.")
+        if labels:
+            read = [read_labels(path, side) for side, path in labels]
+            found = labels_of_rows(sides, tuple(frame.n_vertices.values()), read)
+            notes += _notes_on_labels(found, sides, [side for side, _ in labels])
+            frame = frame.with_labels(found)
+    else:
+        _refuse(given, labels, "the maps are of voxels only")
     return replace(maps, frame=replace(frame, in_mni152=in_mni), notes=(*maps.notes, *notes))
 
 
@@ -145,7 +182,7 @@ def known_places(maps: MaskedMaps, space: str | None) -> tuple[bool, str]:
         where = f"in the space {space}" if space else "in no space that their names state"
         return False, (
             f"The maps are on surfaces {where}, whose millimetres are not known to be those of the "
-            "atlases: labels are left out, and coordinates are those of the mesh."
+            "atlases: their labels are left out, and coordinates are those of the mesh."
         )
     places = np.concatenate([mesh.points for mesh in frame.meshes])
     if not _fits(in_mni152(places)):

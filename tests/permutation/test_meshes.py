@@ -161,3 +161,38 @@ def test_familywise_p_over_parcels_by_loops_over_all_flips(rng: np.random.Genera
     assert ranked(null, own_family(null), "voxel", 0.05).p.tolist() == expected
     assert expected[4] == min(expected) < 0.1
     assert set(null.observed["clusterSize"].tolist()) <= {0.0, 1.0}
+
+
+def test_tfce_maxima_and_p_equal_mnes(rng: np.random.Generator) -> None:
+    """Its stepped sum with the mesh's adjacency, E = 1, H = 2, over all flips of both signs.
+
+    Its steps begin at the middle of the first, so that they are midpoints: 1 % holds the jumps of e, each misplaced by
+    half a step of 0.02. A p is compared where no maximum lies so near to the vertex's value.
+    """
+    stats = pytest.importorskip("mne.stats", reason="MNE is not installed")
+    mesh = icosahedron(2, 40.0)
+    graph = Adjacency.from_faces(len(mesh.points), mesh.faces)
+    n = graph.n_elements
+    domain = GraphDomain.from_adjacency(graph, np.ones(n), ("vertex", "1"))  # it counts vertices
+    values = maps_on(domain, rng)
+    values[:, np.linalg.norm(mesh.points - mesh.points[0], axis=1) < 25] += 1.5
+    null = by_engine(values, domain, "two")
+    matrix = sparse.coo_matrix(sparse.csr_matrix((np.ones(graph.indices.size), graph.indices, graph.indptr), (n, n)))
+    step = 0.02
+    _, _, p, maxima = stats.permutation_cluster_1samp_test(
+        values.astype(float),
+        threshold={"start": step / 2, "step": step, "e_power": 1.0, "h_power": 2.0},
+        n_permutations=1000,
+        tail=0,
+        adjacency=matrix,
+        out_type="mask",
+        verbose="error",
+    )
+    found = null.maxima["tfce"]
+    assert np.sort(found) == pytest.approx(np.sort(maxima), rel=0.01)
+    observed = null.observed["tfce"]
+    ours = (found[:, None] >= observed * (1 - 1e-5)).mean(axis=0)
+    apart = np.all(np.abs(found[1:, None] / observed - 1) > 0.01, axis=0)
+    assert apart.sum() > n / 2
+    assert ours[apart] == pytest.approx(p[apart])
+    assert p[apart].min() < 0.1

@@ -73,7 +73,7 @@ def _views_words(canvas: SurfaceCanvas) -> str:
         "each hemisphere" if len(canvas.sides) > 1 else f"the hemisphere {canvas.sides}, the only one that was read,"
     )
     below = ", and both from below" if len(canvas.sides) > 1 else ""
-    return f"{whole} from its outer side and its middle{below}, on {canvas.words}"
+    return f"{whole} from its outer side and its middle{below}, on {canvas.named(*canvas.shapes)}"
 
 
 def _whole_map(scene: Scene) -> Figure:
