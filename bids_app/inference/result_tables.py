@@ -15,16 +15,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.arrays import Floats, Integers
+from bids_app.arrays import Floats
 from bids_app.inference import catalogue
 from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
+from bids_app.inference.peaks import Cluster, find_clusters
 from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.atlases import Atlas, label_cluster, label_peak
-from bids_app.spaces.clusters import label_components
 from bids_app.spaces.domain import PLURALS, SpatialDomain
 from bids_app.statistics.fit import ContrastFit
 
-DISTANCE_TOLERANCE = 1e-6  # mm: the rounding of an affine must not decide whether a peak is far enough
 N_PEAKS = 5  # that are looked at closely: means of conditions, influence of single subjects
 NOT_KNOWN = "n/a"  # in place of a label, where atlases do not know the place
 PLACE = ["peak_x", "peak_y", "peak_z"]
@@ -108,15 +107,6 @@ class Closest:
     """Of a parcel; None for elements that have none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cluster:
-    """One cluster that is listed."""
-
-    number: int
-    members: NDArray[np.intp]  # (n,) elements
-    peaks: NDArray[np.intp]  # (n_peaks,) elements, the highest first
-
-
 def tabulate(
     inference: CorrectedMap,
     fit: ContrastFit,
@@ -153,7 +143,9 @@ def tabulate(
     neighbourhood that makes clusters; a plateau has one, its first element. From the highest down, a peak is
     listed if it is far enough from every peak of its cluster listed before.
     """
-    clusters, n_left_out = _find_clusters(inference.significant, fit.statistic, domain, options)
+    clusters, n_left_out = find_clusters(
+        inference.significant, fit.statistic, domain, options.min_extent, options.min_distance_mm
+    )
     p_maps = {"p_uncorrected": fit.p}
     for each in (inference, *others):
         # setdefault: the p-value of the uncorrected inference is the fit's own.
@@ -223,85 +215,6 @@ def top_elements(
     return peak_elements(highest_peaks(tables.peaks, n_peaks), domain)
 
 
-def _find_clusters(
-    significant: NDArray[np.bool_], statistic: Floats, domain: SpatialDomain, options: TableOptions
-) -> tuple[list[_Cluster], int]:
-    """Return the clusters to list, the highest peak first, and how many are too small."""
-    labels = label_components(significant & (statistic >= 0), domain.topology)
-    negative = label_components(significant & (statistic < 0), domain.topology)
-    labels = np.where(negative > 0, negative + labels.max(initial=0), labels)
-    height = np.abs(statistic)
-    all_peaks = _local_maxima(height, labels, domain)
-    # Stable: of two equally high clusters the one of the first element comes first, on every machine.
-    all_peaks = all_peaks[np.argsort(-height[all_peaks], kind="stable")]
-    members = _members(labels)
-    large = {label for label, elements in members.items() if elements.size >= options.min_extent}
-    ranked = [label for label in dict.fromkeys(labels[all_peaks].tolist()) if label in large]
-    peaks = {label: all_peaks[labels[all_peaks] == label] for label in ranked}
-    clusters = [
-        _Cluster(number, members[label], _far_apart(peaks[label], domain.xyz_mm, options.min_distance_mm))
-        for number, label in enumerate(ranked, start=1)
-    ]
-    return clusters, len(members) - len(clusters)
-
-
-def _members(labels: Integers) -> dict[int, NDArray[np.intp]]:
-    """Return the elements of every label but 0, in their order."""
-    elements = np.flatnonzero(labels)
-    elements = elements[np.argsort(labels[elements], kind="stable")]
-    numbers, starts = np.unique(labels[elements], return_index=True)
-    return dict(zip(numbers.tolist(), np.split(elements, starts[1:]), strict=False))
-
-
-def _local_maxima(height: Floats, labels: Integers, domain: SpatialDomain) -> NDArray[np.intp]:
-    """Return the elements that no neighbour of their cluster exceeds, one for each plateau.
-
-    Parameters
-    ----------
-    height : (n_elements,)
-    labels : (n_elements,) 0 outside clusters
-    domain : of the maps
-    """
-    elements = np.flatnonzero(labels)
-    row = np.zeros(labels.size, np.intp)
-    row[elements] = np.arange(elements.size)
-    neighbours = domain.neighbours(elements)
-    together = (neighbours >= 0) & (labels[neighbours] == labels[elements][:, None])
-    heights = height[elements][:, None]
-    exceeded = np.any(together & (height[neighbours] > heights), axis=1)
-    level = together & (height[neighbours] == heights)
-
-    # Only elements with an equal neighbour need a closer look. A plateau falls if any of its elements is
-    # exceeded, and its first element stands for it; both spread from neighbour to neighbour until
-    # nothing changes.
-    flat = np.flatnonzero(level.any(axis=1))
-    equals = np.where(level[flat], row[neighbours[flat]], flat[:, None])
-    first = np.arange(elements.size)
-    while True:
-        spread_exceeded = exceeded[flat] | exceeded[equals].any(axis=1)
-        spread_first = np.minimum(first[flat], first[equals].min(axis=1, initial=elements.size))
-        if np.array_equal(spread_exceeded, exceeded[flat]) and np.array_equal(spread_first, first[flat]):
-            break
-        exceeded[flat], first[flat] = spread_exceeded, spread_first
-    maxima: NDArray[np.intp] = elements[~exceeded & (first == np.arange(elements.size))]
-    return maxima
-
-
-def _far_apart(peaks: NDArray[np.intp], xyz_mm: Floats | None, min_distance_mm: float) -> NDArray[np.intp]:
-    """Return, in the order given, each peak that is far enough from all those kept before it."""
-    if xyz_mm is None:
-        return peaks
-    places = xyz_mm[peaks]
-    free = np.ones(peaks.size, bool)
-    kept = []
-    for index in range(peaks.size):
-        if free[index]:
-            kept.append(index)
-            distance = np.linalg.norm(places - places[index], axis=1)
-            free &= distance >= min_distance_mm - DISTANCE_TOLERANCE
-    return peaks[kept]
-
-
 @dataclass(frozen=True, slots=True)
 class _Values:
     """What the columns of both tables are read from."""
@@ -318,7 +231,7 @@ class _Values:
         places = zip(PLACE, np.round(self.domain.xyz_mm[peaks].T, 6) + 0.0, strict=True)
         return {**dict(places), **self.domain.names_of(peaks)}
 
-    def sizes(self, clusters: Sequence[_Cluster]) -> dict[str, NDArray[Any]]:
+    def sizes(self, clusters: Sequence[Cluster]) -> dict[str, NDArray[Any]]:
         """Return the sizes of clusters, as numbers of elements and in the unit of the domain."""
         columns: dict[str, NDArray[Any]] = {}
         counts = np.array([cluster.members.size for cluster in clusters], np.int64)
@@ -340,7 +253,7 @@ class _Values:
         return {name: np.asarray(values[peaks], float) for name, values in (maps | self.p_maps).items()}
 
 
-def _cluster_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
+def _cluster_table(clusters: list[Cluster], values: _Values) -> pd.DataFrame:
     """Return the table with one row per cluster."""
     peaks = np.array([cluster.peaks[0] for cluster in clusters], np.intp)
     means = [values.fit.statistic[cluster.members].mean() for cluster in clusters]
@@ -359,7 +272,7 @@ def _cluster_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _peak_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
+def _peak_table(clusters: list[Cluster], values: _Values) -> pd.DataFrame:
     """Return the table with one row per peak."""
     peaks = np.array([peak for cluster in clusters for peak in cluster.peaks], np.intp)
     n_peaks = [cluster.peaks.size for cluster in clusters]
@@ -396,7 +309,7 @@ def _atlas_voxels(atlas: Atlas, domain: SpatialDomain) -> NDArray[np.int64]:
         raise ValueError(f"atlas {atlas.name} is on {error}") from error
 
 
-def _bounded(clusters: list[_Cluster], bounds: Sequence[ClusterBounds]) -> dict[str, NDArray[np.generic]]:
+def _bounded(clusters: list[Cluster], bounds: Sequence[ClusterBounds]) -> dict[str, NDArray[np.generic]]:
     """Return the columns that bounds add to the table of clusters."""
     sets = [cluster.members for cluster in clusters]
     return {name: values for each in bounds for name, values in each.of_sets(sets).items()}

@@ -17,13 +17,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "node_writer": ["NodeWriter"],
         "read": [
             "NodeRecord",
-            "read_domain",
             "read_picture",
             "read_record",
-            "read_regions",
             "read_results",
             "SavedNode",
         ],
+        "read_domain": ["read_domain", "read_regions"],
         "record": ["encode_results", "remove_record", "write_record", "write_run_record"],
         "sidecars": ["is_within"],
         "values": [

@@ -10,8 +10,7 @@ import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +33,17 @@ from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan
 from bids_app.results.folder import NodeFolder
 from bids_app.results.json_record import Json, Loaders, decode
-from bids_app.results.map_files import MapFolder, damaged, read_bytes, reading
-from bids_app.results.names import MESH, PARCEL_TABLE, REGIONS, map_names, run_record
+from bids_app.results.map_files import MapFolder, damaged, read_bytes
+from bids_app.results.names import PARCEL_TABLE, map_names, run_record
 from bids_app.results.record import ANALYSIS, FORMAT, find_run_record
 from bids_app.results.values import (
-    GrayordinateFacts,
     NodeFacts,
-    ParcelFacts,
     Picture,
     Results,
     RunFacts,
-    SurfaceFacts,
 )
 from bids_app.spaces.atlas_catalogue import ATLASES
-from bids_app.spaces.domain import ENDINGS, SpatialDomain
-from bids_app.spaces.frame import VolumeFrame
-from bids_app.spaces.grayordinate_frame import GrayordinateFrame
-from bids_app.spaces.grayordinates import read_dscalar
-from bids_app.spaces.parcels import ParcelDomain, read_parcel_table, read_pscalar
-from bids_app.spaces.surface import Mesh, SurfaceFrame
-from bids_app.spaces.surface_files import read_mesh
-from bids_app.spaces.volume import read_volume
+from bids_app.spaces.domain import SpatialDomain
 from bids_app.statistics.fit import ContrastFit
 
 # What a record that is none of ours raises; names in it that lead elsewhere count as damage too
@@ -158,85 +147,6 @@ def read_picture(folder: NodeFolder, picture: Picture) -> bytes:
     return read_bytes(folder.figure("", picture.name))
 
 
-def read_domain(folder: NodeFolder, facts: NodeFacts, connectivity: int) -> SpatialDomain:
-    """Make the domain of a node again from its analysis mask, and from the meshes of surfaces.
-
-    Parameters
-    ----------
-    folder, facts : of the node
-    connectivity : neighbours of a voxel
-
-    Raises
-    ------
-    MissingPathError, DataError
-        When a file is absent or damaged.
-    """
-    if facts.affine is not None:
-        volume = reading(folder.file("desc-analysis_mask.nii.gz"), read_volume)
-        frame = VolumeFrame.of(volume.data.shape, facts.affine)
-        return frame.domain(volume.data.ravel() > 0, connectivity)
-    if facts.grayordinates is not None:
-        return _read_grayordinates(folder, facts.grayordinates, connectivity)
-    if facts.parcels is not None:
-        return _read_parcels(folder, facts.parcels)
-    if facts.surface is None:
-        raise damaged(folder.record, ValueError("it names neither a grid nor surfaces"))
-    about, meshes = facts.surface, _read_meshes(folder, facts.surface)
-    bare = SurfaceFrame(about.sides, tuple(mesh.n_vertices for mesh in meshes))
-    surfaces = bare.with_meshes(meshes, in_mni305=about.in_mni305)
-    everything = surfaces.domain(np.ones(surfaces.n_rows, np.bool_))
-    return surfaces.domain(MapFolder(folder, everything).read("desc-analysis_mask") > 0)
-
-
-def _read_meshes(folder: NodeFolder, about: SurfaceFacts) -> list[Mesh]:
-    """Read the meshes that a run wrote beside its maps."""
-    paths = [folder.file(MESH, hemi=side) for side in about.sides]
-    found = [reading(path, partial(read_mesh, side=side)) for side, path in zip(about.sides, paths, strict=True)]
-    return [replace(mesh, source=words) for mesh, words in zip(found, about.meshes, strict=True)]
-
-
-def _read_grayordinates(folder: NodeFolder, about: GrayordinateFacts, connectivity: int) -> SpatialDomain:
-    """Make the domain of grayordinates again: the rows are those of the file of the analysis mask."""
-    inside, rows = reading(folder.file(f"desc-analysis_mask{ENDINGS['grayordinate']}"), read_dscalar)
-    frame = replace(GrayordinateFrame(rows), in_mni152=about.in_mni152)
-    if about.surfaces.sides:
-        frame = frame.with_meshes(_read_meshes(folder, about.surfaces), in_mni305=about.surfaces.in_mni305)
-    return frame.domain(inside.values > 0, connectivity)
-
-
-def _read_parcels(folder: NodeFolder, about: ParcelFacts) -> SpatialDomain:
-    """Make the domain of parcels again from the analysis mask, which holds all of a file."""
-    if about.source == "CIFTI":
-        found, parcels = reading(folder.file("desc-analysis_mask.pscalar.nii"), read_pscalar)
-        return ParcelDomain.from_parcels(parcels, found.values > 0)
-    table = reading(folder.file("desc-analysis_mask.tsv"), read_parcel_table)
-    return ParcelDomain.from_parcels(table.parcels, table.values[0] > 0)
-
-
-def read_regions(folder: NodeFolder, domain: ParcelDomain) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
-    """Read the regions that were averaged over.
-
-    Returns
-    -------
-    labels : (i, j, k) number of the region of each voxel, 0 in none
-    affine : (4, 4) voxel index to mm
-    numbers : (n_elements,) of the parcels of the domain
-
-    Raises
-    ------
-    MissingPathError, DataError
-        When a file is absent, damaged, or of other parcels.
-    """
-    volume = reading(folder.file(f"{REGIONS}.nii.gz"), read_volume)
-    path = folder.file(f"{REGIONS}.tsv")
-    table = _table(path, texts=("name",))
-    number = dict(zip(table["name"], table["index"].astype(np.int64), strict=True))
-    if not {*domain.names} <= {*number}:
-        raise DataError(f"{path}: names other parcels than the maps. It is not of this run: run the analysis again.")
-    numbers = np.array([number[name] for name in domain.names], np.int64)
-    return np.rint(volume.data).astype(np.int64), volume.grid.affine, numbers
-
-
 def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None) -> Results:
     """Read everything about one contrast.
 
@@ -297,7 +207,7 @@ def _read_fit(node: SavedNode, contrast: Contrast, kept: Json, stem: str) -> Con
 def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistribution:
     """Read the maxima of the shuffles, and how many of them reach each voxel."""
     path = node.folder.file(f"{stem}_desc-null_maxima.tsv.gz")
-    table = _table(path)
+    table = read_table(path)
     if len(table) != plan.shuffles.n_shuffles:
         raise DataError(
             f"{path}: {len(table)} rows; expected {plan.shuffles.n_shuffles}, one for each shuffle that the model asks "
@@ -337,7 +247,7 @@ def _read_inference(node: SavedNode, fit: ContrastFit, null: NullDistribution | 
 def _read_parcel_table(node: SavedNode, stem: str) -> pd.DataFrame:
     """Read the table of all parcels."""
     path = node.folder.file(f"{stem}_{PARCEL_TABLE}")
-    table = _table(path)
+    table = read_table(path)
     if len(table) != node.domain.n_elements:
         raise DataError(
             f"{path}: {len(table)} rows; expected {node.domain.n_elements}. It is damaged: run the analysis again."
@@ -363,12 +273,12 @@ def _check_rows(folder: NodeFolder, stem: str, record: Json, tables: tuple[Resul
 
 
 def _read_tables(folder: NodeFolder, stem: str, kept: Json) -> ResultTables:
-    given = {kind: _table(folder.file(f"{stem}_{kind}.tsv")) for kind in ("clusters", "peaks")}
+    given = {kind: read_table(folder.file(f"{stem}_{kind}.tsv")) for kind in ("clusters", "peaks")}
     tables: ResultTables = decode(ResultTables, kept, {ResultTables: lambda _: given})
     return tables
 
 
-def _table(path: Path, texts: Sequence[str] = TEXTS) -> pd.DataFrame:
+def read_table(path: Path, texts: Sequence[str] = TEXTS) -> pd.DataFrame:
     """Read a TSV file, compressed where its name ends in .gz."""
     content = read_bytes(path)
     try:

@@ -22,7 +22,8 @@ from bids_app.report.figures.surface_canvas import SurfaceCanvas, surface_canvas
 from bids_app.report.text.findings import contrast_checks
 from bids_app.results.names import PARCEL_TABLE
 from bids_app.results.node_writer import NodeWriter
-from bids_app.results.read import read_picture, read_regions
+from bids_app.results.read import read_picture
+from bids_app.results.read_domain import read_regions
 from bids_app.results.values import NodeFacts, Results
 from bids_app.spaces.atlases import Atlas, load_atlases
 from bids_app.spaces.domain import SpatialDomain

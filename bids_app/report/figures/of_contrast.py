@@ -12,14 +12,14 @@ import pandas as pd
 
 from bids_app.arrays import Floats
 from bids_app.design.contrasts import Contrast
-from bids_app.inference.catalogue import METHODS, by_permutation
+from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.result_tables import ResultTables, highest_peaks
 from bids_app.report.figures.background import Canvas, Volume, highest, masked_volume
-from bids_app.report.figures.charts import nulls_png, ranked_values
 from bids_app.report.figures.colour_scale import Scale, full_opacity
 from bids_app.report.figures.figure import Figure, Viewer, attempt, attempt_page
 from bids_app.report.figures.grayordinate_canvas import GrayordinateCanvas
+from bids_app.report.figures.null_histograms import null_histograms
 from bids_app.report.figures.parcel_canvas import ParcelCanvas
 from bids_app.report.figures.slices import Layer, clusters_png, sagittal_png, slices_png
 from bids_app.report.figures.surface_canvas import SurfaceCanvas
@@ -31,7 +31,6 @@ from bids_app.report.wording import (
     decimal,
     in_order,
     method_words,
-    null_title,
     number_words,
     place_words,
     short_label,
@@ -133,7 +132,7 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
         if inference is scene.first and not scene.tables[inference.method].clusters.empty:
             add(f"{stem}_clusters", _cluster_pictures, inference)
     if scene.draws_nulls and any(each.null is not None for each in scene.inferences):
-        add("desc-null_histogram", null_histograms)
+        add("desc-null_histogram", _nulls)
     if scene.interactive:
         draw.append(partial(attempt_page, "viewer", partial(_volume_viewer, scene)))
         if on_cortex and np.any(scene.canvas.cortex.on_vertices(what_is_shown(scene)[0])):  # type: ignore[union-attr]
@@ -277,50 +276,8 @@ def _height_words(row: Mapping[Any, Any], test: str) -> str:
     return ", ".join([height, *(region for region in regions if region != NO_REGION)])
 
 
-def null_histograms(scene: Scene) -> Figure:
-    """Draw the distribution of each maximum over the shuffles, with the observed one and the critical value."""
-    contrast = scene.fit.contrast
-    permuted = [each for each in scene.inferences if each.null is not None]
-    of_method = {each.method: each for each in permuted}
-    ordered = [of_method[row.key] for row in by_permutation(of_method)]
-    null = ordered[0].null
-    assert null is not None
-    shuffles = null.shuffles
-    kind = f"all {shuffles.possible}" if shuffles.exhaustive else f"{shuffles.n_shuffles:,} of {shuffles.possible}"
-    said = "; ".join(f"{null_title(each, contrast)}: {_null_words(each)}" for each in ordered)
-    return Figure(
-        name="desc-null_histogram",
-        png=nulls_png(contrast, ordered),
-        caption=f"Largest values over the analysis mask in {kind} {shuffles.words}, the observed labelling among them. "
-        f"Red: observed; dashed: critical value at p = {ordered[0].alpha:g}. What lies beyond the dashed line is "
-        f"significant.{_family_words(ordered[0])}{_parts_words(ordered)}",
-        alt=f"Null distributions of {contrast.name}: {said}.",
-        kind="chart",
-    )
-
-
-def _family_words(inference: CorrectedMap) -> str:
-    """Return in words whose maximum the critical value is of, where it is not that of the bars."""
-    if inference.across == 1:
-        return ""
-    return f" The critical value is that of the maximum over {inference.across} contrasts; the bars show this one."
-
-
-def _null_words(inference: CorrectedMap) -> str:
-    """Return the observed one of what was ranked, and its critical value."""
-    values, critical = ranked_values(inference)
-    beyond = "none (too few permutations)" if critical is None else number_words(critical)
-    return f"observed {number_words(float(values[0]))}, critical value {beyond}"
-
-
-def _parts_words(inferences: Sequence[CorrectedMap]) -> str:
-    """Return in words what is ranked where parts have units of their own."""
-    if all(each.thresholds is None for each in inferences):
-        return ""
-    return (
-        " Sizes, masses and TFCE have another unit in each part: shown is the smallest p over the parts, each among "
-        "the maxima of its part, as \N{MINUS SIGN}log10."
-    )
+def _nulls(scene: Scene) -> Figure:
+    return null_histograms(scene.fit.contrast, scene.inferences)
 
 
 def _volume_viewer(scene: Scene) -> Viewer:

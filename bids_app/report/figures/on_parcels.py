@@ -13,7 +13,8 @@ from bids_app.inference.parcel_table import SIGNIFICANT
 from bids_app.inference.result_tables import PARCEL
 from bids_app.report.figures.background import masked_volume
 from bids_app.report.figures.figure import Figure, attempt
-from bids_app.report.figures.of_contrast import Drawn, Scene, null_histograms, scale_of
+from bids_app.report.figures.null_histograms import null_histograms
+from bids_app.report.figures.of_contrast import Drawn, Scene, scale_of
 from bids_app.report.figures.parcel_canvas import MAX_ROWS, ParcelCanvas
 from bids_app.report.figures.parcel_charts import forest_png
 from bids_app.report.figures.slices import Layer, slices_png
@@ -42,7 +43,9 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
     if _canvas(scene).slices is not None:
         draw.append(partial(attempt, f"stat-{test}_slices", partial(_slices, scene)))
     if any(each.null is not None for each in scene.inferences):
-        draw.append(partial(attempt, "desc-null_histogram", partial(null_histograms, scene)))
+        draw.append(
+            partial(attempt, "desc-null_histogram", partial(null_histograms, scene.fit.contrast, scene.inferences))
+        )
     return draw
 
 

@@ -13,11 +13,11 @@ from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.report.figures.colour_scale import Scale, full_opacity
 from bids_app.report.figures.figure import Figure, Viewer, attempt, attempt_page
+from bids_app.report.figures.null_histograms import null_histograms
 from bids_app.report.figures.of_contrast import (
     SAME_DATA,
     Drawn,
     Scene,
-    null_histograms,
     saturated_words,
     scale_of,
     what_is_shown,
@@ -51,7 +51,9 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
             name = f"desc-{inference.method}_surface"
             draw.append(partial(attempt, name, partial(_corrected_map, scene, inference)))
     if scene.draws_nulls and any(each.null is not None for each in scene.inferences):
-        draw.append(partial(attempt, "desc-null_histogram", partial(null_histograms, scene)))
+        draw.append(
+            partial(attempt, "desc-null_histogram", partial(null_histograms, scene.fit.contrast, scene.inferences))
+        )
     if scene.interactive:
         draw.append(partial(attempt_page, "surface", partial(_page, scene)))
     return draw
