@@ -102,6 +102,7 @@ def write_inputs(out: MapWriter, inputs: InputMaps, maps: MaskedMaps, tests: Seq
     several = out.domain.plural.capitalize()
     content: Json = {"Description": f"{several} analysed", "Type": "Brain"}
     content |= {f"NumberOf{several}": out.domain.n_elements}
+    content |= out.domain.describe() if out.domain.element != "voxel" else {}
     content |= {"GivenMasks": list(maps.masks)} if maps.masks else {}
     lost = {f"sub-{subject}": n for subject, n in maps.n_lost.items() if n}
     content |= {f"{several}MissingBySubject": lost} if lost else {}

@@ -186,7 +186,9 @@ class GrayordinateDomain(GraphDomain):
             }
             for part in self.parts
         }
-        return {"NumberOfEdges": self.graph.n_edges, "Parts": parts}
+        has_voxels = any(part.name == VOLUME_PART for part in self.parts)
+        connectivity = {"Connectivity": self.lattice_connectivity} if has_voxels else {}
+        return {"NumberOfEdges": self.graph.n_edges, **connectivity, "Parts": parts}
 
     def read(self, path: Path) -> Floats:
         """Return one map, (n_elements,), from a CIFTI file with the same rows."""

@@ -153,9 +153,7 @@ def _draw_checks(results: Results, sheet: Sheet) -> Checks | None:
     if results.diagnostics is None:
         return None
     scheme = results.null.shuffles.scheme if results.null else None
-    # surfaces keep the words of their charts
-    element = sheet.facts.element if sheet.facts.parcels else "voxel"
-    return contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme, element)
+    return contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme, sheet.facts.element)
 
 
 def _draw_means(results: Results, sheet: Sheet) -> MeansAtPeaks | None:

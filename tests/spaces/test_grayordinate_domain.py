@@ -206,6 +206,7 @@ def test_every_surface_needs_its_mesh(rows: Grayordinates) -> None:
 def test_the_parts_are_told_and_tell_checkpoints_apart(domain: GrayordinateDomain, rows: Grayordinates) -> None:
     assert domain.describe() == {
         "NumberOfEdges": domain.graph.n_edges,
+        "Connectivity": 26,
         "Parts": {
             "CORTEX_LEFT": {"Elements": 39, "Unit": "mm2"},
             "CORTEX_RIGHT": {"Elements": 160, "Unit": "mm2"},

@@ -56,7 +56,7 @@ def contrast_checks(
     found += [_skewness_words(diagnostics.shape, len(diagnostics.distances.subjects), scheme)]
     if diagnostics.groups:
         found.append(_group_words(diagnostics.groups, scheme))
-    if element != "parcel":  # which lie beside nothing
+    if element == "voxel":  # the estimate is that of grids
         found.append(_smoothness_words(smoothness))
     if diagnostics.agreement is not None:
         found.append(_agreement_words(diagnostics.agreement))
