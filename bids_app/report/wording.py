@@ -13,6 +13,7 @@ from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.spaces.domain import SizeUnit
 from bids_app.statistics.fit import ContrastFit
 
+MM2 = "mm\N{SUPERSCRIPT TWO}"
 MINUS = "\N{MINUS SIGN}"
 AT_MOST = "\N{LESS-THAN OR EQUAL TO}"
 
@@ -72,7 +73,7 @@ def _reached(words: str, value: float, inference: CorrectedMap, fit: ContrastFit
 def _in_unit(words: str, unit: SizeUnit) -> str:
     """Return words on the sizes of clusters in the unit of a part."""
     if unit == "mm2":
-        return words.replace("{whole:.0f} voxels", "{value:,.4g} mm2")
+        return words.replace("{whole:.0f} voxels", f"{{value:,.4g}} {MM2}")
     return words.replace(" voxels", " volume voxels")
 
 
@@ -80,7 +81,7 @@ def of_sizes(words: str, inference: CorrectedMap) -> str:
     """Return words on the sizes of clusters in their unit: voxels are counted, on surfaces they are areas."""
     if inference.null is None or inference.null.connectivity is not None:
         return words
-    return words.replace("{whole:.0f} voxels", "{value:,.4g} mm2").replace("(voxels)", "(mm2)")
+    return words.replace("{whole:.0f} voxels", f"{{value:,.4g}} {MM2}").replace("(voxels)", f"({MM2})")
 
 
 def sided_words(contrast: Contrast) -> str:
