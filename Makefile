@@ -37,7 +37,7 @@ lint: $(installed)
 bench: $(installed)
 	$(python) benchmarks/bench.py $(BENCH_ARGS)
 
-# Five to ten minutes on two cores; `make validate VALIDATE_ARGS=--quick` prints a rough page in one.
+# A quarter of an hour on two quiet cores; `make validate VALIDATE_ARGS=--quick` prints a rough page in one.
 validate: $(installed)
 	$(python) -m validation $(VALIDATE_ARGS)
 

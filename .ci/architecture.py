@@ -39,7 +39,7 @@ QUESTIONS = (
     ("Where are the defaults of the model file?", "model:GroupLevelSettings"),
     ("Which file names does a first-level program use?", "bids_app/inputs/entities.json inputs:read_name"),
     ("Where is GIFTI read?", "spaces:read_surface_map inputs:pair_by_name"),
-    ("Where would another kind of map be read?", "spaces:Frame spaces:read_map spaces:Piece inputs:is_map_file"),
+    ("Where would another kind of map be read?", "spaces:Frame spaces:read_map spaces:Piece inputs:kind_of"),
     ("Where is the message about missing maps?", "inputs:incomplete_message"),
     ("Where is the order of the maps fixed?", "inputs:find_maps"),
     ("How is a factor coded?", "model:factor_cells design:contrasts_of_effect design:build_between"),

@@ -1,4 +1,4 @@
-"""Cost per shuffle and peak memory against nilearn's `permuted_ols` and the tfce package; growth, floors, whole runs.
+"""Cost per shuffle and peak memory against nilearn, tfce and MNE; growth, floors, whole runs.
 
     python benchmarks/bench.py [--resolution 4 3 2] [--quick] [--output results.md]
 
@@ -22,6 +22,7 @@ from pathlib import Path
 import pagespeed
 import startup
 import study
+import surfaces
 from contestants import Contestant, make_data
 from measuring import in_turn
 from scaling import Conditions, floors, growth
@@ -29,7 +30,8 @@ from tables import COLUMNS, Row, Target, line_of, table
 
 CLUSTERS = ("voxel", "cluster-size", "cluster-mass")
 ALL_FOUR = (*CLUSTERS, "tfce")
-SECTIONS = ("table", "growth", "floors", "startup", "study", "report")
+SECTIONS = ("table", "surfaces", "growth", "floors", "startup", "study", "report")
+MEASURED = ("bids-grouplevel", "nilearn", "tfce", "mne", "numpy", "numba")
 SMALLEST_GRID = 10  # mm: start-up is measured where the work itself is nothing
 
 
@@ -122,6 +124,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             rows = comparison(arguments, folder, emit)
             emit("\n## Targets\n")
             emit(table(["work", "against", "target", "measured", ""], [own.cells(rows) for own in TARGETS]) + "\n")
+        if "surfaces" in arguments.sections:
+            emit("## Surfaces and grayordinates\n")
+            surfaces.compare(folder, arguments.seconds, arguments.repetitions, arguments.jobs, emit)
         resolution = sorted(arguments.resolution)[len(arguments.resolution) // 2]
         conditions = Conditions(folder, resolution, arguments.seconds, arguments.repetitions, arguments.jobs)
         if "growth" in arguments.sections:
@@ -207,7 +212,7 @@ def report(folder: Path, arguments: argparse.Namespace, emit: Callable[[str], No
 
 def machine(arguments: argparse.Namespace) -> str:
     """Say where and with what this was measured."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("bids-grouplevel", "nilearn", "tfce", "numpy", "numba"))
+    packages = ", ".join(f"{name} {version(name)}" for name in MEASURED)
     load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     return (
         f"{packages}; Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores{load}; "

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from graphs import domain_of, mne
 from numpy.typing import NDArray
 
 N_SUBJECTS, N_CELLS = 16, 9
@@ -42,9 +43,9 @@ class Contestant:
     """One thing to be timed."""
 
     who: str
-    """ours, nilearn, tfce; kernel and tfce-kernel for TFCE alone; copy and blas for the machine."""
+    """ours, nilearn, tfce, mne; kernel and tfce-kernel for TFCE alone; copy and blas for the machine."""
     folder: str = ""
-    """Where `make_data` put the maps."""
+    """Where `make_data`, or `make_graph_data`, put the maps."""
     design: str = "one-sample"
     """one-sample, two-sample, rank-1, pooled or F; groups, mixed, mixed-F and beside-groups have nuisance columns."""
     statistics: tuple[str, ...] = ()
@@ -166,7 +167,7 @@ def ours(contestant: Contestant) -> tuple[Run, Facts]:
     from bids_app.permutation.freedman_lane import shuffled_scores
     from bids_app.permutation.null_distribution import LARGEST_BATCH, Work, null_distribution
     from bids_app.permutation.schemes import make_shuffles
-    from bids_app.spaces.volume import VolumeDomain
+    from bids_app.spaces.tfce import default_exponents
     from bids_app.statistics.kinds import contrast_test
 
     values, weights = maps_of(contestant), weights_of(contestant.design)
@@ -189,8 +190,9 @@ def ours(contestant: Contestant) -> tuple[Run, Facts]:
     names = ("intercept", "group", "age", "iq")[: between.shape[1]]
     design = Design(np.tile(np.eye(n_cells), (n_subjects, 1)), cells, subjects, cells, between, names, (contrast,))
     test = contrast_test(design, contrast)
-    lattice = VolumeDomain.from_mask(np.load(Path(contestant.folder, "mask.npy")), np.eye(4), CONNECTIVITY)
-    enhancements = choose_enhancements(contestant.statistics, lattice, test, (FORMING_P, None))
+    domain = domain_of(Path(contestant.folder), CONNECTIVITY)
+    exponents = default_exponents(domain.size_unit)
+    enhancements = choose_enhancements(contestant.statistics, domain, test, (FORMING_P, None), exponents=exponents)
 
     def run(n: int) -> object:
         shuffles = make_shuffles(test, n, seed=0)
@@ -358,6 +360,7 @@ SET_UP: dict[str, Callable[[Contestant], tuple[Run, Facts]]] = {
     "ours": ours,
     "nilearn": nilearn,
     "tfce": tfce_package,
+    "mne": mne,
     "kernel": kernel,
     "tfce-kernel": tfce_kernel,
     "copy": copy,

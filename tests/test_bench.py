@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import bench  # noqa: E402
 import pagespeed  # noqa: E402
 import startup  # noqa: E402
 import study as whole  # noqa: E402
-from contestants import Contestant, between_of, make_data  # noqa: E402
+import surfaces  # noqa: E402
+from contestants import Contestant, as_argument, between_of, make_data  # noqa: E402
 from estimates import Estimate, exponent, line  # noqa: E402
+from graphs import grayordinates, make_graph_data  # noqa: E402
 from measuring import Measured, Timed, choose_length, in_turn  # noqa: E402
 from scaling import floor_cells  # noqa: E402
 from tables import COLUMNS, Row, Target, digits, table  # noqa: E402
@@ -167,6 +170,47 @@ def test_every_contestant_runs(data: Path, who: str, design: str, statistics: tu
     run, facts = SET_UP[who](Contestant(who, str(data), design, statistics))
     run(2)
     assert facts.get("n_voxels", 1876) == 1876  # MNI brain mask at 10 mm
+
+
+@pytest.mark.parametrize(
+    ("who", "statistics"), [("ours", surfaces.ALL_FOUR), ("mne", ("cluster-mass",)), ("mne", ("tfce",))]
+)
+def test_every_contestant_on_a_mesh_runs(tmp_path: Path, who: str, statistics: tuple[str, ...]) -> None:
+    """Both hemispheres of fsaverage5; the statistics arrive as the list that JSON makes of them."""
+    if who == "mne":
+        pytest.importorskip("mne", reason="MNE is not installed")
+    from contestants import SET_UP
+
+    data = str(make_graph_data(tmp_path, "fsaverage5"))
+    asked = Contestant(**json.loads(as_argument(Contestant(who, data, statistics=statistics))))
+    run, _ = SET_UP[who](asked)
+    result = run(2)
+    if who == "mne":
+        observed, clusters, _, _ = result
+        assert observed.shape == (20484,)
+        assert (len(clusters) == 20484) == (statistics == ("tfce",))  # TFCE: each vertex by itself
+
+
+def test_the_large_graph_is_as_large_as_files_of_91k() -> None:
+    """Two closed surfaces of triangles, 6 neighbours on the average, and a ball; areas are those of the spheres."""
+    graph, sizes = grayordinates()
+    assert graph.n_elements == 91_379
+    n_vertices = 29_696 + 29_716
+    assert np.diff(graph.indptr)[:n_vertices].mean() == pytest.approx(6, abs=0.001)
+    assert sizes[:n_vertices].sum() == pytest.approx(180_000, rel=0.001)  # flat triangles under a sphere
+    assert np.all(sizes[n_vertices:] == 1)
+
+
+def test_a_row_of_surfaces_says_whether_its_target_is_met() -> None:
+    """The cost of a shuffle against its limit, and MNE's cost over ours."""
+    work = surfaces.Work("fsaverage5", "all four", surfaces.ALL_FOUR, ("cluster-mass",), 2.0)
+    ours, mne = measured(0.001, 0.002, 0.0015, n_voxels=20484.0), measured(0.003, 0.004, 0.006)
+    cells = dict(zip(surfaces.COLUMNS, work.cells(ours, mne), strict=True))
+    assert cells["maps"] == "fsaverage5, 20,484"
+    assert cells["MNE / ours"] == "3.00 x (2.00–4.00)"
+    assert cells["target, ms"] == "2.00"
+    assert cells[""] == "pass"
+    assert work.cells(measured(0.0021, n_voxels=20484.0), None)[-1] == "FAIL"
 
 
 def test_a_whole_study_is_timed_to_its_last_map(tmp_path: Path) -> None:

@@ -65,20 +65,18 @@ def test_the_command_that_boutiques_makes_is_read_back_as_it_was_meant(tmp_path:
         if name in excluded:
             continue
         text = name.replace("_", "") if name in LABELS else f"/{name}"
-        sides = ("L=", "R=") if name == "surface" else ("", "")
+        of_sides = [f"L=/{name}", f"R=/{name}"]
         value: Any = {"Flag": True, "Number": 3}.get(about["type"], text)
-        if about.get("list"):
-            value = [f"{sides[0]}{text}1", f"{sides[1]}{text}2"]
-        meant[name] = "group" if name == "analysis_level" else value
+        several = of_sides if name.startswith("surface") else [f"{text}1", f"{text}2"]
+        meant[name] = "group" if name == "analysis_level" else several if about.get("list") else value
     invocation = tmp_path / "invocation.json"
     invocation.write_text(json.dumps(meant), encoding="utf-8")
     done = bosh("exec", "simulate", str(DESCRIPTOR), "-i", str(invocation))
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("bids-grouplevel ")]
     parsed = vars(build_parser().parse_args(shlex.split(line)[1:]))
-    parsed["surface"] = [f"{side}={path}" for side, path in parsed["surface"]]
     plain = {
-        name: [str(part[1]) if isinstance(part, tuple) else part for part in value]
+        name: ["=".join(str(each) for each in part if each) if isinstance(part, tuple) else part for part in value]
         if isinstance(value, list)
         else str(value)
         if isinstance(value, Path)

@@ -153,6 +153,7 @@ def documented_keys() -> dict[tuple[str, str], str]:
     introduced = {
         "Keys of a factor": "FactorSettings",
         "Keys of `Smoothing`": "SmoothingSettings",
+        "Keys of `Parcels`": "ParcelSettings",
         "Keys of a threshold": "ParametricSettings",
         "Keys of `Permutation`": "PermutationSettings",
         "Keys of `TFCE`": "TfceSettings",

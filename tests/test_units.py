@@ -21,7 +21,7 @@ from scipy import stats
 from bids_app.design.between_subject import build_between
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.inference.familywise_p import familywise
+from bids_app.inference.over_parts import familywise
 from bids_app.inputs.columns import Participants
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.permutation.enhancements import choose_enhancements

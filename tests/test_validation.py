@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 
 from bids_app.permutation.schemes import null_space
+from bids_app.spaces.surface import built_in_meshes
 from bids_app.statistics.kinds import contrast_test
 from validation.cells import ALL_FOUR, Cell, all_cells, digest, parametric_cells
 from validation.simulate import TWIN_CORRELATION, Counts, attainable, make_design, make_values, run
@@ -93,6 +94,20 @@ def test_maps_are_what_the_page_says() -> None:
     skewed = maps(Cell("s", "skewed", "one map", "mean", many, noise="skewness 1"))[0]
     assert stats.skew(skewed, axis=None) == pytest.approx(1, abs=0.15)
     assert skewed.mean() == pytest.approx(0, abs=5 / np.sqrt(skewed.size))
+
+
+def test_noise_on_a_mesh_is_smooth_and_has_variance_one_at_every_vertex() -> None:
+    """Over 200 maps, within 6 standard errors of 20,484 vertices; where triangles meet, maps are alike."""
+    cell = Cell("s", "mesh", "one map", "mean", (200,), on="fsaverage5", statistics=ALL_FOUR)
+    design, contrast = make_design(cell, np.random.default_rng(1))
+    maps = make_values(cell, design, contrast, np.random.default_rng(2)).astype(np.float64)
+    assert maps.shape == (200, 20484)
+    assert np.abs(maps.var(axis=0) - 1).max() < 6 * np.sqrt(2 / 200)
+    a, b = built_in_meshes()[0].faces[::50, :2].T
+    alike = [np.corrcoef(maps[:, i], maps[:, j])[0, 1] for i, j in zip(a, b, strict=True)]
+    far = [np.corrcoef(maps[:, i], maps[:, i + 10242])[0, 1] for i in a]  # on the other hemisphere
+    assert min(alike) > 0.5
+    assert abs(np.mean(far)) < 0.02
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ PERMUTATIONS = "Permutations without nuisance (default of group differences and 
 VARIANCES = "Permutations with unequal group variances (the assumption of equal covariance does not hold)"
 WELCH = "Sign-flips with a variance for each group (`VarianceGroups`)"
 MULTIVARIATE = 'Hotelling\'s T2 and Wilks\' lambda (`"Sphericity": "multivariate"`)'
+SURFACES = "Maps on surfaces (fsaverage5)"
 NUISANCE = "Freedman-Lane: two nuisance covariates, or a group difference as nuisance"
 SKEWED = "Sign-flips of asymmetric errors (the assumption of symmetry does not hold)"
 BLOCKS = "Twins correlated 0.5"
@@ -44,6 +45,11 @@ NOTES = {
     MULTIVARIATE: (
         "The cells' covariance is estimated and not assumed. The statistic hangs on all scores of a subject at once, "
         "which flip or swap as one: exact where the flips and permutations of the other statistics are."
+    ),
+    SURFACES: (
+        "Both hemispheres, 20,484 vertices, with noise that is smooth along the mesh: each vertex is replaced four "
+        "times by the mean of itself and its neighbours, and brought back to variance 1. Clusters are formed at "
+        "p = 0.001; sizes, masses and TFCE (E = 1, H = 2) are made of areas, and the maximum is over both hemispheres."
     ),
     NUISANCE: "Residuals are shuffled, which are dependent even where the errors are not: approximate.",
     SKEWED: (
@@ -107,6 +113,7 @@ class Cell:
     """Whether the groups are named as having variances of their own."""
     multivariate: bool = False
     """Whether F is Hotelling's or Wilks'."""
+    on: Literal["lattice", "fsaverage5"] = "lattice"
     n_shuffles: int = 200
     n_datasets: int = 1000
 
@@ -123,6 +130,7 @@ class Cell:
         """
         aside = {"section", "words", "claim", "known", "n_datasets"}
         aside |= {name for name in ("variance_groups", "multivariate") if not getattr(self, name)}
+        aside |= {"on"} if self.on == "lattice" else set()
         parts = [f"{field.name}={getattr(self, field.name)}" for field in fields(self) if field.name not in aside]
         return zlib.crc32("; ".join(parts).encode())
 
@@ -134,6 +142,7 @@ def all_cells() -> tuple[Cell, ...]:
         _pooled,
         _multivariate,
         _permutations,
+        _surfaces,
         _variances,
         _welch,
         _nuisance,
@@ -211,6 +220,12 @@ def _permutations() -> Iterator[Cell]:
     yield replace(groups, statistics=ALL_FOUR)
     yield replace(covariate, sizes=(12,), statistics=ALL_FOUR)
     yield replace(mixed, statistics=ALL_FOUR, level_sd=0.5)
+
+
+def _surfaces() -> Iterator[Cell]:
+    one = Cell(SURFACES, "one-sample", "one map", "mean", (16,), on="fsaverage5", statistics=ALL_FOUR, n_datasets=500)
+    yield one
+    yield replace(one, words="two groups", between="groups", sizes=(6, 10))
 
 
 def _variances() -> Iterator[Cell]:

@@ -8,15 +8,21 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.inference.familywise_p import familywise, uncorrected_p
+from bids_app.inference.familywise_p import uncorrected_p
+from bids_app.inference.over_parts import familywise
 from bids_app.permutation.enhancements import KEYS, Enhancements, choose_enhancements
 from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles, null_space
 from bids_app.permutation.shuffles import Shuffles
+from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.surface import SurfaceFrame, built_in_meshes
+from bids_app.spaces.tfce import default_exponents
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.fit import fit_contrast
 from bids_app.statistics.kinds import contrast_test
@@ -28,9 +34,11 @@ SEED = 1
 ALPHA = 0.05
 SMALL = 0.001
 FORMING_P = 0.05  # of a small lattice: at 0.001 most maps would hold no cluster at all
+FORMING_P_OF_MESHES = 0.001
 # One block of the kernels for voxels that know nothing of each other, as in the earlier measurements
 INDEPENDENT, SMOOTH = (8, 4, 4), (6, 6, 5)
 FWHM = 2.0  # voxels, of the smooth lattice
+N_AVERAGED = 4  # times that a vertex is replaced by the mean of itself and its neighbours
 TWIN_CORRELATION = 0.5
 
 _DIFFERENCES = np.array([[1.0, -1, 0], [0, 1, -1]])
@@ -163,8 +171,7 @@ def _between(cell: Cell, rng: np.random.Generator) -> tuple[Floats, Floats]:
 def make_values(cell: Cell, design: Design, contrast: Contrast, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw maps (n_maps, n_voxels) in which the null hypothesis is true, with effects of all that is nuisance."""
     n, k = len(design.subjects), len(design.cells)
-    shape = SMOOTH if cell.statistics != VOXEL else INDEPENDENT
-    n_voxels = int(np.prod(shape))
+    n_voxels = _domain(cell.on, _shape(cell)).n_elements
     maps = _draw(cell.noise, (n, k, n_voxels), rng)
     if cell.twins:
         shared = _draw(cell.noise, (n // 2, k, n_voxels), rng).repeat(2, axis=0)
@@ -176,8 +183,10 @@ def make_values(cell: Cell, design: Design, contrast: Contrast, rng: np.random.G
         maps *= np.repeat(cell.group_sd, cell.sizes)[:, None, None]
     if cell.subject_sd:
         maps *= rng.uniform(0.5, 2, (n, 1, 1))
-    if cell.statistics != VOXEL:
-        maps = maps @ _smoother(shape)
+    if cell.on == "fsaverage5":
+        maps = (_mesh_smoother() @ maps.reshape(n * k, n_voxels).T).T.reshape(n, k, n_voxels)
+    elif cell.statistics != VOXEL:
+        maps = maps @ _smoother(SMOOTH)
     if k > 1:  # what differs between subjects is nuisance to every difference of cells
         maps += rng.standard_normal((n, 1, n_voxels))
     maps += null_space(contrast_test(design, contrast)).sum(axis=1)[:, None, None]
@@ -205,12 +214,39 @@ def _smoother(shape: tuple[int, int, int]) -> Floats:
 
 
 @cache
+def _mesh_smoother() -> csr_matrix:
+    """Weights (n_vertices, n_vertices) of repeated averages over neighbours that leave every variance at 1."""
+    domain = _domain("fsaverage5", INDEPENDENT)
+    n, graph = domain.n_elements, domain.adjacency
+    one_step = csr_matrix((np.ones(graph.indices.size), graph.indices, graph.indptr), (n, n)) + sparse.eye(n)
+    one_step = sparse.diags(1 / np.asarray(one_step.sum(axis=1)).ravel()) @ one_step
+    weights = csr_matrix(one_step**N_AVERAGED)
+    return csr_matrix(sparse.diags(1 / np.sqrt(np.asarray(weights.power(2).sum(axis=1)).ravel())) @ weights)
+
+
+def _shape(cell: Cell) -> tuple[int, int, int]:
+    """Return the lattice of a cell."""
+    return SMOOTH if cell.statistics != VOXEL else INDEPENDENT
+
+
+@cache
+def _domain(on: str, shape: tuple[int, int, int]) -> SpatialDomain:
+    """Return both hemispheres, or all voxels of a lattice."""
+    if on == "lattice":
+        return VolumeDomain.from_mask(np.ones(shape, np.bool_), np.eye(4), 26)
+    meshes = built_in_meshes()
+    frame = SurfaceFrame(tuple(mesh.side for mesh in meshes), tuple(mesh.n_vertices for mesh in meshes), meshes)
+    return frame.domain(np.ones(frame.n_rows, np.bool_))
+
+
+@cache
 def _enhancements(cell: Cell) -> Enhancements:
     """Choose what is maximised; it hangs on the degrees of freedom, and not on the covariates drawn."""
-    shape = SMOOTH if cell.statistics != VOXEL else INDEPENDENT
-    lattice = VolumeDomain.from_mask(np.ones(shape, np.bool_), np.eye(4), 26)
+    domain = _domain(cell.on, _shape(cell))
     design, contrast = make_design(cell, np.random.default_rng(0))
-    return choose_enhancements(cell.statistics, lattice, contrast_test(design, contrast), (FORMING_P, None))
+    forming = (FORMING_P if cell.on == "lattice" else FORMING_P_OF_MESHES, None)
+    exponents = default_exponents(domain.size_unit)
+    return choose_enhancements(cell.statistics, domain, contrast_test(design, contrast), forming, exponents=exponents)
 
 
 @cache

@@ -208,7 +208,7 @@ What is simulated:
 
 - Voxels: {int(np.prod(INDEPENDENT))} independent ones where only the voxel statistic is looked at. For all four
   statistics a lattice of {" x ".join(map(str, SMOOTH))} voxels, smooth with a FWHM of {FWHM:g} voxels, clusters formed
-  at p = {FORMING_P:g} with 26 neighbours, so that most maps hold some.
+  at p = {FORMING_P:g} with 26 neighbours, so that most maps hold some. Maps on surfaces have a section of their own.
 - Cells: `A` and `B` are the factors of a 3 x 3 design with nine maps per subject. Noise is independent with SD 1 from
   map to map, and each subject has a mean of its own (SD 1). *Level SD* is the SD over subjects of the effects of A's
   levels, shared by the three cells of a level.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -222,6 +223,7 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
         mask_label=unique(parsed.mask_label),
         resample_mask=parsed.resample_mask,
         surface=tuple(parsed.surface),
+        surface_labels=tuple(parsed.surface_labels),
         n_jobs=parsed.nprocs or usable_cpus(),
         mem_mb=parsed.mem_mb,
         work_dir=parsed.work_dir,
@@ -236,12 +238,14 @@ def _run_options(parsed: argparse.Namespace) -> RunOptions:
 
 def _stdout_reader_is_gone() -> bool:
     """Return whether the reader of stdout is gone (``| head``); if so, discard what is still buffered."""
-    try:
+    with suppress(BrokenPipeError):
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        pipe = select.poll()  # a full buffer is lost in the failure itself, and leaves nothing to flush
+        pipe.register(sys.stdout.fileno(), 0)  # errors are told unasked
+        if not pipe.poll(0):
+            return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _fail(program: str, message: str, *, code: int, show_traceback: bool) -> int:

@@ -226,11 +226,12 @@ def check_inputs(parsed: argparse.Namespace) -> None:
         path = getattr(parsed, option[2:].replace("-", "_"), None)  # bids-grouplevel-model has fewer
         if path is not None and not (option == "--maps" and str(path) == "-"):
             _require(path, option, folder=False)
-    sides = [side for side, _ in getattr(parsed, "surface", ())]
-    for _, path in getattr(parsed, "surface", ()):
-        _require(path, "--surface", folder=False)
-    if len(sides) > len({*sides}):
-        raise UsageError("--surface: two meshes of one hemisphere, expected one")
+    for option in ("--surface", "--surface-labels"):
+        files = getattr(parsed, option[2:].replace("-", "_"), ())
+        for _, path in files:
+            _require(path, option, folder=False)
+        if len(files) > len({side for side, _ in files}):
+            raise UsageError(f"{option}: two files of one hemisphere, expected one")
     _require_content(parsed)
     names = [name for name, _ in parsed.derivatives if name is not None]
     repeated = sorted({name for name in names if names.count(name) > 1})

@@ -107,7 +107,16 @@ def _add_input_options(group: argparse._ArgumentGroup, *, needs_model: bool) -> 
         action="extend",
         default=[],
         type=surface_argument,
-        help="white, pial or midthickness mesh of maps on surfaces, L=FILE R=FILE (default: fsaverage5)",
+        help="white, pial or midthickness mesh for surfaces or grayordinates, L=FILE R=FILE (default: fsaverage5)",
+    )
+    group.add_argument(
+        "--surface-labels",
+        metavar="H=FILE",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=surface_argument,
+        help="labels of the vertices of maps on surfaces for the tables, .label.gii or .annot, L=FILE R=FILE",
     )
     group.add_argument(
         "--node", metavar="NAME", nargs="+", action="extend", default=[], help="run only these Dataset nodes"

@@ -47,7 +47,8 @@ class Survival:
     words: str
     """The method with its level."""
     n_voxels: int
-    n_clusters: int
+    n_clusters: int | None
+    """None: of elements that form none."""
     peak: str
     """Statistic, p and coordinates of the strongest peak; if nothing survives, of the closest to significance."""
 
@@ -267,10 +268,12 @@ def _line(outcome: Outcome, survival: Survival) -> str:
     """Return a line on what survives a correction."""
     head = f"{outcome.contrast}: {survival.words}"
     if not survival.n_voxels:
-        return f"{head}: nothing survives{f'; closest: {survival.peak}' if survival.peak else ''}"
-    clusters = "1 cluster" if survival.n_clusters == 1 else f"{survival.n_clusters} clusters"
-    voxels = "1 voxel" if survival.n_voxels == 1 else f"{survival.n_voxels:,} voxels"
-    return in_elements(f"{head}: {voxels} in {clusters}; strongest: {survival.peak}", outcome.element)
+        said = in_elements(f"{head}: nothing survives", outcome.element)
+        return f"{said}{f'; closest: {survival.peak}' if survival.peak else ''}"
+    found = "1 voxel" if survival.n_voxels == 1 else f"{survival.n_voxels:,} voxels"
+    if survival.n_clusters is not None:
+        found += " in 1 cluster" if survival.n_clusters == 1 else f" in {survival.n_clusters} clusters"
+    return f"{in_elements(f'{head}: {found}', outcome.element)}; strongest: {survival.peak}"
 
 
 def _table(outcomes: Sequence[Outcome], width: int) -> Table:
@@ -283,8 +286,8 @@ def _table(outcomes: Sequence[Outcome], width: int) -> Table:
 def _wide(outcomes: Sequence[Outcome], methods: Sequence[str]) -> Table:
     """Return a table whose columns are the corrections, and the strongest peak of the first one."""
     elements = {outcome.element for outcome in outcomes}
-    what = in_elements("Surviving voxels (clusters)", elements.pop()) if len(elements) == 1 else "Survivors (clusters)"
-    table = Table(title=what, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    what = in_elements("Surviving voxels", elements.pop()) if len(elements) == 1 else "Survivors"
+    table = Table(title=f"{what}{_of_clusters(outcomes)}", title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("contrast", header_style="bold")
     for method in methods:
         table.add_column(method, justify="right", header_style="bold")
@@ -300,7 +303,8 @@ def _wide(outcomes: Sequence[Outcome], methods: Sequence[str]) -> Table:
 def _narrow(outcomes: Sequence[Outcome]) -> Table:
     """Return a table whose rows are the corrections with survivors, contrast by contrast."""
     table = Table(title="What survived", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name, side in (("contrast", "left"), ("correction", "left"), ("voxels (clusters)", "right")):
+    found = f"voxels{_of_clusters(outcomes)}"
+    for name, side in (("contrast", "left"), ("correction", "left"), (found, "right")):
         table.add_column(name, justify=side, header_style="bold")  # type: ignore[arg-type]
     table.add_column("strongest", header_style="bold")
     for outcome in outcomes:
@@ -312,12 +316,19 @@ def _narrow(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
+def _of_clusters(outcomes: Sequence[Outcome]) -> str:
+    """Return what stands in brackets behind a number; nothing where no element forms clusters."""
+    counted = any(survival.n_clusters is not None for outcome in outcomes for survival in outcome.survivals)
+    return " (clusters)" if counted or not any(outcome.survivals for outcome in outcomes) else ""
+
+
 def _count(survival: Survival | None) -> Text:
     if survival is None:
         return Text("not run", style="dim")
     if not survival.n_voxels:
         return Text("none", style="dim")
-    return Text(f"{survival.n_voxels:,} ({survival.n_clusters})", style="green")
+    clusters = "" if survival.n_clusters is None else f" ({survival.n_clusters})"
+    return Text(f"{survival.n_voxels:,}{clusters}", style="green")
 
 
 def _peak(survival: Survival) -> Text:

@@ -128,15 +128,20 @@ def a_few(names: Sequence[str], at_most: int) -> str:
     return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
 
 
+# What of grayordinates stays about voxels: where the volume part is meant, and sizes that are counted in them
+OF_VOLUME_PART = r"(?<!volume )(?<!cluster, in )"
+
+
 def in_elements(text: str, element: str) -> str:
     """Return a sentence about voxels as one about vertices or parcels; names such as voxelFWE stay.
 
     Sentences are written for voxels, which nearly all maps have; this is the one place where others are thought of.
     """
-    plurals = {"voxel": "voxels", "vertex": "vertices", "parcel": "parcels"}
+    plurals = {"voxel": "voxels", "vertex": "vertices", "parcel": "parcels", "grayordinate": "grayordinates"}
+    kept = OF_VOLUME_PART if element == "grayordinate" else ""
 
     def other(found: re.Match[str]) -> str:
         word = plurals[element] if found.group().casefold() == "voxels" else element
         return word.capitalize() if found.group()[0] == "V" else word
 
-    return re.sub(r"\b[Vv]oxels?\b", other, text)
+    return re.sub(rf"{kept}\b[Vv]oxels?\b", other, text)

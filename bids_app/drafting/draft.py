@@ -26,9 +26,11 @@ from bids_app.inputs.filters import Filter, command_line_filters, fold, keep, kn
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.handed_over import sessions_as_conditions
 from bids_app.inputs.hemispheres import pair_by_name
+from bids_app.inputs.map_kinds import without_copies
 from bids_app.inputs.naming import ESTIMATES, MEASURES, ImageFile, conditions_of, tally
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.lenient_forms import TOOL
+from bids_app.model.of_parcels import with_defaults_of_parcels
 from bids_app.model.read_model import read_model
 from bids_app.model.settings import FactorSettings, GroupLevelSettings, factor_cells
 
@@ -101,7 +103,7 @@ def look(selection: Selection) -> Inventory:
     found = search(selection)
     kept = pair_by_name(narrow(found.maps, command_line_filters(selection, queries, known_entities(found))))
     stat = () if selection.maps_table else _wanted_stat(kept, queries.get("statmap", {}))
-    maps = list(kept) if selection.maps_table else keep(kept, Filter("stat", "stat", stat))
+    maps = kept if selection.maps_table else without_copies(keep(kept, Filter("stat", "stat", stat)))[0]
     if has_sessions := _has_several_sessions(maps):
         maps = sessions_as_conditions(maps, "Sessions")
     return Inventory(selection, queries, found, tuple(maps), stat, has_sessions)
@@ -184,6 +186,8 @@ def first_model(
         pattern = find_pattern(factors, inventory.conditions)
         notes.append(f"--cell: {pattern} matches the conditions found and is used")
     settings = _settings(_select(inventory), factors, pattern, has_sessions=inventory.has_sessions)
+    if {image.kind for image in inventory.maps} == {"parcels"}:
+        settings, _ = with_defaults_of_parcels(settings)
     if factors:
         labels = check_cells(settings, inventory.conditions)
     else:

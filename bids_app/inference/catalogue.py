@@ -11,8 +11,8 @@ from bids_app.inference import parametric, statements
 from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
 from bids_app.inference.dependence import bound_words
 from bids_app.inference.evidence import Evidence
-from bids_app.inference.familywise_p import by_maximum
 from bids_app.inference.method import Column, Method, Wording
+from bids_app.inference.over_parts import by_maximum
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.permutation.enhancements import KEYS
 
@@ -73,8 +73,7 @@ _ROWS = (
             unit="TFCE{of_z}",
             threshold="TFCE{of_z} above {value:.1f}",
             null_title="Maximum TFCE",
-            maximised="threshold-free cluster enhancement (TFCE, E = {exponents.extent:g}, H = {exponents.height:g}; "
-            "Smith & Nichols, 2009)",
+            maximised="threshold-free cluster enhancement (TFCE, {exponents}; Smith & Nichols, 2009)",
             of_f="TFCE",
             interpretation=statements.about_support,
             assumption=statements.tfce_level,
@@ -240,7 +239,7 @@ def asked_for(evidence: Evidence, settings: GroupLevelSettings) -> list[tuple[Me
     settings : GroupLevelSettings
     """
     by_option = {row.option: row for row in METHODS.values() if row.kind == "parametric"}
-    maximised = evidence.null.maxima if evidence.null else {}
+    maximised = evidence.null.observed if evidence.null else {}
     found: list[tuple[Method, object]] = [(by_option[each.correction], each) for each in settings.parametric]
     found += [(row, settings.permutation) for row in by_permutation(METHODS) if row.statistic in maximised]
     bounds = [(row, row.asked(settings)) for row in METHODS.values() if row.kind == "bounds"]

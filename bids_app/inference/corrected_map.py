@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,17 @@ class CorrectedMap:
     """Contrasts over which the maximum was taken; 1: this one alone."""
     n_families: int = 1
     """Families of contrasts by whose number the p was multiplied."""
+    thresholds: Mapping[str, float | None] | None = field(default=None, metadata={"kept": "if present"})
+    """Part -> critical value in its unit, where parts are ranked apart, None where nothing in it can pass.
+
+    None where all elements have one unit; the record of a node leaves it out then.
+    """
+
+    @property
+    def can_pass(self) -> bool:
+        """Whether there are enough permutations for any p at the level."""
+        critical = (self.threshold, *(self.thresholds or {}).values())
+        return self.null is None or any(value is not None for value in critical)
 
     @property
     def is_across(self) -> bool:

@@ -9,28 +9,19 @@ doi 10.1016/j.neuroimage.2020.116760 (maxima over contrasts).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from bids_app.arrays import Floats
 from bids_app.inference.corrected_map import CorrectedMap
-from bids_app.inference.evidence import Evidence, Family
+from bids_app.inference.evidence import Family
 from bids_app.inference.pareto_tail import APPROXIMATE_BELOW, TailFit, fit_tail, tail_critical_value, tail_p, why_not
-from bids_app.model.settings import PermutationSettings
 from bids_app.permutation.null_distribution import TIE_TOLERANCE, NullDistribution
 
-
-def by_maximum(statistic: str) -> Callable[[Evidence, PermutationSettings], CorrectedMap]:
-    """Return the correction by the maximum of a statistic of the null distribution: voxel, clusterSize and so on."""
-
-    def apply(evidence: Evidence, asked: PermutationSettings) -> CorrectedMap:
-        assert evidence.null is not None
-        assert evidence.family is not None
-        return ranked(evidence.null, evidence.family, statistic, asked.alpha)
-
-    return apply
+# Sums of areas in another order differ by rounding; whole numbers below a billion are compared as they are
+SIZE_TOLERANCE = 1e-9
 
 
 def own_family(null: NullDistribution, tail: Literal["gpd"] | None = None) -> Family:
@@ -62,12 +53,12 @@ def joint_family(nulls: Sequence[NullDistribution], tail: Literal["gpd"] | None,
     if not nulls:
         raise ValueError("a family of contrasts is empty; expected at least one null distribution")
     for other in nulls[1:]:
-        _check_same_family(nulls[0], other)
+        check_same_family(nulls[0], other)
     joint = {key: np.max([null.maxima[key] for null in nulls], axis=0) for key in nulls[0].maxima}
     return Family(joint, _fit_tails(nulls[0], joint, tail), len(nulls), n_families)
 
 
-def _check_same_family(first: NullDistribution, other: NullDistribution) -> None:
+def check_same_family(first: NullDistribution, other: NullDistribution) -> None:
     """Refuse to take row-wise maxima over rows that are not the same permutation."""
     names = f"{first.contrast_name} and {other.contrast_name}"
     a, b = first.shuffles, other.shuffles
@@ -86,8 +77,12 @@ def _fit_tails(
         return {}
     n_possible = null.shuffles.n_possible
     refusal = why_not(null.shuffles.n_shuffles, n_possible) or "no generalised Pareto tail fits the largest maxima"
-    fits = {key: fit_tail(values, n_possible) for key, values in maxima.items()}
-    return {key: refusal if fit is None else fit for key, fit in fits.items()}
+    parts = {part.column(key) for part in null.parts for key in null.observed if key != "voxel"}
+    fits = {key: fit_tail(values, n_possible) for key, values in maxima.items() if key not in parts}
+    found: dict[str, TailFit | str] = {key: refusal if fit is None else fit for key, fit in fits.items()}
+    if parts:
+        found |= {key: "what is ranked is the smallest p over parts" for key in null.observed if key != "voxel"}
+    return found
 
 
 def ranked(null: NullDistribution, family: Family, statistic: str, alpha: float) -> CorrectedMap:
@@ -107,7 +102,7 @@ def ranked(null: NullDistribution, family: Family, statistic: str, alpha: float)
     """
     reference, observed = family.maxima[statistic], null.observed[statistic]
     found = family.tails.get(statistic, "")
-    tolerance = 0.0 if statistic == "clusterSize" else TIE_TOLERANCE  # sizes are whole numbers
+    tolerance = tie_tolerance(statistic)
     # as for the uncorrected p: absolute near a t of zero
     p = rank_p(observed, reference, tolerance, least=1.0 if statistic == "voxel" else 0.0)
     level = alpha / family.n_families
@@ -135,17 +130,9 @@ def ranked(null: NullDistribution, family: Family, statistic: str, alpha: float)
     )
 
 
-def familywise(null: NullDistribution, alpha: float, family: Family | None = None) -> tuple[CorrectedMap, ...]:
-    """Return the corrected map of everything that was maximised: one for each statistic of the null distribution.
-
-    Parameters
-    ----------
-    null : NullDistribution
-    alpha : float
-    family : whose maxima the contrast is ranked among; None: its own
-    """
-    used = family or own_family(null)
-    return tuple(ranked(null, used, statistic, alpha) for statistic in used.maxima)
+def tie_tolerance(statistic: str) -> float:
+    """Return how near to each other, relatively, values of a statistic tie."""
+    return SIZE_TOLERANCE if statistic == "clusterSize" else TIE_TOLERANCE
 
 
 def uncorrected_p(null: NullDistribution) -> Floats:

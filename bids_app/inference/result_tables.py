@@ -8,25 +8,26 @@ is for the writers of files and pages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.arrays import Floats, Integers
+from bids_app.arrays import Floats
 from bids_app.inference import catalogue
 from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
+from bids_app.inference.peaks import Cluster, find_clusters
 from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.atlases import Atlas, label_cluster, label_peak
-from bids_app.spaces.clusters import label_components
-from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.domain import PLURALS, SpatialDomain
 from bids_app.statistics.fit import ContrastFit
 
-DISTANCE_TOLERANCE = 1e-6  # mm: the rounding of an affine must not decide whether a peak is far enough
 N_PEAKS = 5  # that are looked at closely: means of conditions, influence of single subjects
+NOT_KNOWN = "n/a"  # in place of a label, where atlases do not know the place
 PLACE = ["peak_x", "peak_y", "peak_z"]
+PARCEL = "parcel"  # column of names
 SIZE_COLUMNS = {"mm3": "volume_mm3", "mm2": "area_mm2"}  # elements without a size of their own are counted only
 
 _CHOSEN_FOR_HEIGHT = "Chosen for its height in these data, and so larger than it would be in independent data."
@@ -37,6 +38,8 @@ COLUMNS: dict[str, str] = {
     "peak_y": "y coordinate of the peak voxel, in mm.",
     "peak_z": "z coordinate of the peak voxel, in mm.",
     "peak_element": "Number of the peak's element in its map, from 0.",
+    "structure": "Brain model of CIFTI that the peak belongs to.",
+    PARCEL: "Name of the parcel.",
     "hemi": "Hemisphere of the peak vertex, L or R.",
     "peak_vertex": "Number of the peak vertex in its hemisphere, from 0.",
     "cluster_mean": f"Mean of the statistic (t or F) over the voxels of the cluster. {_CHOSEN_FOR_HEIGHT}",
@@ -100,15 +103,8 @@ class Closest:
     """That of the corrected map."""
     label: str
     """Of the first atlas; empty without one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Cluster:
-    """One cluster that is listed."""
-
-    number: int
-    members: NDArray[np.intp]  # (n,) elements
-    peaks: NDArray[np.intp]  # (n_peaks,) elements, the highest first
+    name: str | None = field(default=None, metadata={"kept": "if present"})  # in records, see results.json_record
+    """Of a parcel; None for elements that have none."""
 
 
 def tabulate(
@@ -147,7 +143,9 @@ def tabulate(
     neighbourhood that makes clusters; a plateau has one, its first element. From the highest down, a peak is
     listed if it is far enough from every peak of its cluster listed before.
     """
-    clusters, n_left_out = _find_clusters(inference.significant, fit.statistic, domain, options)
+    clusters, n_left_out = find_clusters(
+        inference.significant, fit.statistic, domain, options.min_extent, options.min_distance_mm
+    )
     p_maps = {"p_uncorrected": fit.p}
     for each in (inference, *others):
         # setdefault: the p-value of the uncorrected inference is the fit's own.
@@ -178,8 +176,13 @@ def closest_element(
     element = int(np.lexsort((-height, inference.p))[0])
     place = np.full(3, np.nan) if domain.xyz_mm is None else domain.xyz_mm[element]
     x, y, z = (float(value) for value in place)
-    label = label_peak(atlases[0], place) if atlases and domain.xyz_mm is not None else ""
-    return Closest((x, y, z), float(fit.statistic[element]), float(inference.p[element]), label)
+    label = _label(atlases[0], domain, element) if atlases and domain.xyz_mm is not None else ""
+    names = domain.names_of(np.array([element])).get(PARCEL)
+    name = None if names is None else str(names[0])
+    is_known = label != NOT_KNOWN
+    return Closest(
+        (x, y, z), float(fit.statistic[element]), float(inference.p[element]), label if is_known else "", name
+    )
 
 
 def highest_peaks(peaks: pd.DataFrame, n_peaks: int = N_PEAKS) -> pd.DataFrame:
@@ -212,85 +215,6 @@ def top_elements(
     return peak_elements(highest_peaks(tables.peaks, n_peaks), domain)
 
 
-def _find_clusters(
-    significant: NDArray[np.bool_], statistic: Floats, domain: SpatialDomain, options: TableOptions
-) -> tuple[list[_Cluster], int]:
-    """Return the clusters to list, the highest peak first, and how many are too small."""
-    labels = label_components(significant & (statistic >= 0), domain.topology)
-    negative = label_components(significant & (statistic < 0), domain.topology)
-    labels = np.where(negative > 0, negative + labels.max(initial=0), labels)
-    height = np.abs(statistic)
-    all_peaks = _local_maxima(height, labels, domain)
-    # Stable: of two equally high clusters the one of the first element comes first, on every machine.
-    all_peaks = all_peaks[np.argsort(-height[all_peaks], kind="stable")]
-    members = _members(labels)
-    large = {label for label, elements in members.items() if elements.size >= options.min_extent}
-    ranked = [label for label in dict.fromkeys(labels[all_peaks].tolist()) if label in large]
-    peaks = {label: all_peaks[labels[all_peaks] == label] for label in ranked}
-    clusters = [
-        _Cluster(number, members[label], _far_apart(peaks[label], domain.xyz_mm, options.min_distance_mm))
-        for number, label in enumerate(ranked, start=1)
-    ]
-    return clusters, len(members) - len(clusters)
-
-
-def _members(labels: Integers) -> dict[int, NDArray[np.intp]]:
-    """Return the elements of every label but 0, in their order."""
-    elements = np.flatnonzero(labels)
-    elements = elements[np.argsort(labels[elements], kind="stable")]
-    numbers, starts = np.unique(labels[elements], return_index=True)
-    return dict(zip(numbers.tolist(), np.split(elements, starts[1:]), strict=False))
-
-
-def _local_maxima(height: Floats, labels: Integers, domain: SpatialDomain) -> NDArray[np.intp]:
-    """Return the elements that no neighbour of their cluster exceeds, one for each plateau.
-
-    Parameters
-    ----------
-    height : (n_elements,)
-    labels : (n_elements,) 0 outside clusters
-    domain : of the maps
-    """
-    elements = np.flatnonzero(labels)
-    row = np.zeros(labels.size, np.intp)
-    row[elements] = np.arange(elements.size)
-    neighbours = domain.neighbours(elements)
-    together = (neighbours >= 0) & (labels[neighbours] == labels[elements][:, None])
-    heights = height[elements][:, None]
-    exceeded = np.any(together & (height[neighbours] > heights), axis=1)
-    level = together & (height[neighbours] == heights)
-
-    # Only elements with an equal neighbour need a closer look. A plateau falls if any of its elements is
-    # exceeded, and its first element stands for it; both spread from neighbour to neighbour until
-    # nothing changes.
-    flat = np.flatnonzero(level.any(axis=1))
-    equals = np.where(level[flat], row[neighbours[flat]], flat[:, None])
-    first = np.arange(elements.size)
-    while True:
-        spread_exceeded = exceeded[flat] | exceeded[equals].any(axis=1)
-        spread_first = np.minimum(first[flat], first[equals].min(axis=1, initial=elements.size))
-        if np.array_equal(spread_exceeded, exceeded[flat]) and np.array_equal(spread_first, first[flat]):
-            break
-        exceeded[flat], first[flat] = spread_exceeded, spread_first
-    maxima: NDArray[np.intp] = elements[~exceeded & (first == np.arange(elements.size))]
-    return maxima
-
-
-def _far_apart(peaks: NDArray[np.intp], xyz_mm: Floats | None, min_distance_mm: float) -> NDArray[np.intp]:
-    """Return, in the order given, each peak that is far enough from all those kept before it."""
-    if xyz_mm is None:
-        return peaks
-    places = xyz_mm[peaks]
-    free = np.ones(peaks.size, bool)
-    kept = []
-    for index in range(peaks.size):
-        if free[index]:
-            kept.append(index)
-            distance = np.linalg.norm(places - places[index], axis=1)
-            free &= distance >= min_distance_mm - DISTANCE_TOLERANCE
-    return peaks[kept]
-
-
 @dataclass(frozen=True, slots=True)
 class _Values:
     """What the columns of both tables are read from."""
@@ -303,18 +227,22 @@ class _Values:
     def places(self, peaks: NDArray[np.intp]) -> dict[str, object]:
         """Return the coordinates of peaks, in mm, without the rounding of the affine: no -0 and no 7e-15."""
         if self.domain.xyz_mm is None:
-            return {"peak_element": peaks}
+            return {"peak_element": peaks, **self.domain.names_of(peaks)}
         places = zip(PLACE, np.round(self.domain.xyz_mm[peaks].T, 6) + 0.0, strict=True)
         return {**dict(places), **self.domain.names_of(peaks)}
 
-    def sizes(self, clusters: Sequence[_Cluster]) -> dict[str, NDArray[Any]]:
+    def sizes(self, clusters: Sequence[Cluster]) -> dict[str, NDArray[Any]]:
         """Return the sizes of clusters, as numbers of elements and in the unit of the domain."""
-        columns: dict[str, NDArray[Any]] = {
-            f"extent_{self.domain.plural}": np.array([cluster.members.size for cluster in clusters], np.int64)
-        }
-        if self.domain.size_unit in SIZE_COLUMNS:
-            measures = [self.domain.measure(cluster.members) for cluster in clusters]
-            columns[SIZE_COLUMNS[self.domain.size_unit]] = np.array(measures, np.float64)
+        columns: dict[str, NDArray[Any]] = {}
+        counts = np.array([cluster.members.size for cluster in clusters], np.int64)
+        sizes = np.array([self.domain.measure(cluster.members) for cluster in clusters], np.float64)
+        measure = self.domain.measure_of(np.array([cluster.peaks[0] for cluster in clusters], np.intp))
+        for number, (element, unit) in enumerate(self.domain.measures):
+            own = measure == number
+            only = len(self.domain.measures) == 1
+            columns[f"extent_{PLURALS[element]}"] = counts if only else np.where(own, counts, np.nan)
+            if unit in SIZE_COLUMNS:
+                columns[SIZE_COLUMNS[unit]] = sizes if only else np.where(own, sizes, np.nan)
         return columns
 
     def at(self, peaks: NDArray[np.intp]) -> dict[str, Floats]:
@@ -325,7 +253,7 @@ class _Values:
         return {name: np.asarray(values[peaks], float) for name, values in (maps | self.p_maps).items()}
 
 
-def _cluster_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
+def _cluster_table(clusters: list[Cluster], values: _Values) -> pd.DataFrame:
     """Return the table with one row per cluster."""
     peaks = np.array([cluster.peaks[0] for cluster in clusters], np.intp)
     means = [values.fit.statistic[cluster.members].mean() for cluster in clusters]
@@ -336,13 +264,15 @@ def _cluster_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
         **values.sizes(clusters),
         **values.at(peaks),
     }
+    known = values.domain.known_places(peaks)
     for atlas in values.atlases:
-        voxels = _atlas_voxels(atlas, values.domain)
-        columns[atlas.name] = _texts([label_cluster(atlas, voxels[cluster.members]) for cluster in clusters])
+        voxels, placed = _atlas_voxels(atlas, values.domain), zip(clusters, known | atlas.by_element, strict=True)
+        labels = (label_cluster(atlas, voxels[each.members]) if is_known else NOT_KNOWN for each, is_known in placed)
+        columns[atlas.name] = _texts([*labels])
     return pd.DataFrame(columns)
 
 
-def _peak_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
+def _peak_table(clusters: list[Cluster], values: _Values) -> pd.DataFrame:
     """Return the table with one row per peak."""
     peaks = np.array([peak for cluster in clusters for peak in cluster.peaks], np.intp)
     n_peaks = [cluster.peaks.size for cluster in clusters]
@@ -356,19 +286,30 @@ def _peak_table(clusters: list[_Cluster], values: _Values) -> pd.DataFrame:
     }
     if values.domain.xyz_mm is not None:
         for atlas in values.atlases:
-            columns[atlas.name] = _texts([label_peak(atlas, values.domain.xyz_mm[peak]) for peak in peaks])
+            columns[atlas.name] = _texts([_label(atlas, values.domain, int(peak)) for peak in peaks])
     return pd.DataFrame(columns)
+
+
+def _label(atlas: Atlas, domain: SpatialDomain, element: int) -> str:
+    """Return the label of an element that has a place, or that atlases do not know the place."""
+    assert domain.xyz_mm is not None
+    if atlas.by_element:
+        return label_peak(atlas, (element, 0, 0))
+    is_known = domain.known_places(np.array([element]))[0]
+    return label_peak(atlas, domain.xyz_mm[element]) if is_known else NOT_KNOWN
 
 
 def _atlas_voxels(atlas: Atlas, domain: SpatialDomain) -> NDArray[np.int64]:
     """Return the voxel of an atlas that each element lies in, (n_elements, 3)."""
+    if atlas.by_element:
+        return np.pad(np.arange(domain.n_elements)[:, None], ((0, 0), (0, 2)))
     try:
         return domain.on_grid(atlas.values.shape[1:], atlas.affine)
     except ValueError as error:
         raise ValueError(f"atlas {atlas.name} is on {error}") from error
 
 
-def _bounded(clusters: list[_Cluster], bounds: Sequence[ClusterBounds]) -> dict[str, NDArray[np.generic]]:
+def _bounded(clusters: list[Cluster], bounds: Sequence[ClusterBounds]) -> dict[str, NDArray[np.generic]]:
     """Return the columns that bounds add to the table of clusters."""
     sets = [cluster.members for cluster in clusters]
     return {name: values for each in bounds for name, values in each.of_sets(sets).items()}

@@ -26,7 +26,7 @@ from bids_app.inputs.filters import (
 )
 from bids_app.inputs.find_images import Found, search_datasets
 from bids_app.inputs.handed_over import Offer, labels_of_pattern, offer_maps
-from bids_app.inputs.hemispheres import check_surfaces
+from bids_app.inputs.map_kinds import atlas_label, check_one_kind
 from bids_app.inputs.maps_table import read_maps_table
 from bids_app.inputs.missing_and_duplicate_maps import (
     absence_notes,
@@ -43,7 +43,7 @@ from bids_app.inputs.missing_and_duplicate_maps import (
     incomplete_message,
     unused_notes,
 )
-from bids_app.inputs.naming import ImageFile, SourceDataset, conditions_of, is_volume, space_of
+from bids_app.inputs.naming import ImageFile, Kind, SourceDataset, conditions_of, is_volume, space_of
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.model.settings import factor_cells
 from bids_app.model.specification import ModelSpec, NodeSpec
@@ -67,6 +67,8 @@ class InputMaps:
     datasets: tuple[SourceDataset, ...]
     notes: tuple[str, ...] = ()  # log lines
     taken: tuple[str, ...] = ()  # those of them that say what was taken from where, and what was passed over
+    kind: Kind = "volume"  # of all maps
+    atlas: str = ""  # label of the atlas of maps of parcels, where their names have one
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ def find_maps(selection: Selection, model: ModelSpec, node: NodeSpec, found: Fou
             *excluded_notes(offer.of_part(found.maps), offer.filters, subjects),
         ),
         taken=offer.notes,
+        kind=choice.images[0].kind,
+        atlas=atlas_label(choice.images),
     )
 
 
@@ -159,7 +163,7 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     chosen = [image for image in kept if image.condition in labels.values()]
     cut_notes = [] if selection.maps_table else check_whole(chosen)
     check_shared(chosen, "space", "Choose one with --space.")
-    check_surfaces(chosen)
+    check_one_kind(chosen)
     check_shared(chosen, "res", 'Choose one with "Select": {"res": [...]} in Model.Software.grouplevel.')
     subjects = sorted({*offer.subjects, *selection.subjects} - offer.left_out, key=natural)
     if len(subjects) < 2:
@@ -174,13 +178,12 @@ def _choose(selection: Selection, node: NodeSpec, offer: Offer) -> _Choice:
     check_duplicates(cells, averaged, is_table=selection.maps_table is not None)
     ordered = {cell: tuple(in_run_order(images)) for cell, images in cells.items() if images}
     choice = _Choice(ordered, tuple(labels))
-    mixed_notes = check_kinds(ordered, filters, averaged, is_table=selection.maps_table is not None)
+    cut_notes += check_kinds(ordered, filters, averaged, is_table=selection.maps_table is not None)
     check_fetched(part for image in choice.images for file in image.files for part in image_parts(file.path))
     notes = [
         *absence_notes(absent),
         *_intercept_notes(node, labels),
         *cut_notes,
-        *mixed_notes,
         *_spelling_notes(labels),
         *average_notes(ordered),
         *unused_notes(kept, labels),
@@ -383,8 +386,8 @@ def _find_overview(maps: Sequence[ImageFile], filters: Iterable[Filter], choice:
     images = [
         image
         for image in maps
-        if image.stat == "z" and fold(image.condition or "") == "effectsofinterest" and image.path.exists()
-        if image.volume is None and not image.is_on_surface
+        if image.stat == "z" and fold(image.condition or "") == "effectsofinterest"
+        if image.kind == "volume" and image.volume is None and image.path.exists()
     ]
     for criterion in filters:
         if criterion.entity not in ("stat", "condition", "contrast", "taskcontrast", "desc", "suffix"):

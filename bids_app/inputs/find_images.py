@@ -23,12 +23,14 @@ from bids_app.inputs.naming import (
     ENTITIES_FILE,
     ImageFile,
     SourceDataset,
-    is_map_file,
     is_surface,
+    is_table_of_map,
     is_volume,
+    kind_of,
     read_name,
 )
 from bids_app.inputs.selection import Selection
+from bids_app.spaces.parcel_maps import is_table
 
 DESCRIPTION = "dataset_description.json"
 DESCRIPTION_EXAMPLE = '{"Name": "First-level maps", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}'
@@ -44,12 +46,12 @@ class Found:
 
     datasets: tuple[SourceDataset, ...]
     maps: tuple[ImageFile, ...]
-    others: tuple[ImageFile, ...]  # the other NIfTI and GIFTI files, masks among them
+    others: tuple[ImageFile, ...]  # the other images, masks among them
     notes: tuple[str, ...]
 
 
 def search_datasets(selection: Selection) -> Found:
-    """Return every NIfTI file and map of a hemisphere of the derivatives, or of BIDS_DIR if none are named.
+    """Return every file that may hold a map, of the derivatives, or of BIDS_DIR if none are named.
 
     Raises
     ------
@@ -69,8 +71,8 @@ def search_datasets(selection: Selection) -> Found:
     for dataset in datasets:
         paths, warned = _index(dataset.root)
         notes += [*_description_notes(dataset), *warned]
-        surfaces += [read_name(dataset, path) for path in paths if not is_map_file(path)]
-        readable = [read_name(dataset, path) for path in paths if is_map_file(path)]
+        surfaces += [read_name(dataset, path) for path in paths if kind_of(path) is None]
+        readable = [read_name(dataset, path) for path in paths if kind_of(path)]
         images += _declare_space(readable, selection.space)
     maps = tuple(image for image in images if image.is_map)
     if not maps:
@@ -180,13 +182,20 @@ def _index(root: Path) -> tuple[list[str], list[str]]:
             indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[skipped]),
         )
         # by name, since for pybids the extension of contrast-a.1_statmap.nii begins at the first point
-        paths = sorted((path for path in layout.get_files() if is_volume(path) or is_surface(path)), key=natural)
+        paths = sorted((path for path in layout.get_files() if _is_wanted(path, root)), key=natural)
         # Its database in memory would otherwise be open until the garbage collector complains.
         layout.session.close()
         layout.connection_manager.engine.dispose()
     messages = dict.fromkeys(str(warning.message).replace("\n", " ") for warning in caught)
     notes = [*(f"{root}: {text}" for text in messages), *skipped.notes()]
     return [Path(path).relative_to(root).as_posix() for path in paths], notes
+
+
+def _is_wanted(path: str, root: Path) -> bool:
+    """Return whether a file is an image, or a table that is a map by its name."""
+    if is_volume(path) or is_surface(path):
+        return True
+    return is_table_of_map(Path(path).relative_to(root).as_posix())
 
 
 class _Skipped:
@@ -237,8 +246,9 @@ def _no_maps(
     where = ", ".join(map(str, roots))
     if n_surfaces := sum(image.is_map for image in surfaces):
         return NothingMatchedError(
-            f"No first-level map that can be read in {where}. {n_surfaces} CIFTI maps found: grayordinates cannot be "
-            "analysed. Give maps in a volume space (NIfTI), or of hemispheres (GIFTI)."
+            f"No first-level map that can be read in {where}. {n_surfaces} files with names of maps are series or "
+            "labels of CIFTI, or meshes. Expected .nii or .nii.gz, .func.gii or .shape.gii, .dscalar.nii or "
+            ".pscalar.nii."
         )
     start = f"No first-level map in {where} ({_counts(images, surfaces)})."
     if n_spm := sum(SPM_NAME.search(image.relative_path) is not None for image in images):
@@ -285,11 +295,14 @@ def _datasets_with_maps(root: Path) -> Iterator[Path]:
         dataset = next((parent for parent in around if (parent / DESCRIPTION).is_file()), root)
         if dataset in known:
             continue
-        if any(_is_map(place / name, dataset) for name in names if is_map_file(name) and not name.startswith(".")):
+        if any(_is_map(place / name, dataset) for name in names if kind_of(name) and not name.startswith(".")):
             known.add(dataset)
             yield dataset
 
 
 def _is_map(path: Path, dataset: Path) -> bool:
     """Return whether a file is a map of a dataset, by its name."""
-    return read_name(SourceDataset("", dataset, {}), path.relative_to(dataset).as_posix()).is_map
+    relative_path = path.relative_to(dataset).as_posix()
+    if is_table(path):
+        return is_table_of_map(relative_path)
+    return read_name(SourceDataset("", dataset, {}), relative_path).is_map

@@ -29,6 +29,7 @@ from bids_app.inputs.filters import (
 )
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.hemispheres import pair_by_name
+from bids_app.inputs.map_kinds import without_copies
 from bids_app.inputs.naming import ImageFile, conditions_of, tally
 from bids_app.inputs.selection import Query, Selection
 from bids_app.model.graph import Source
@@ -99,7 +100,11 @@ def offer_maps(
         maps = sessions_as_conditions(maps, f"{node.where}.Model.Software.grouplevel.Sessions")
         names = joined(list(dict.fromkeys(image.condition or "" for image in maps))[:2])
         notes.append(f"sessions are conditions of their own, such as {names}")
-    return Offer(tuple(pair_by_name(maps)), filters, tuple(notes), _left_out(node, found.maps))
+    paired = pair_by_name(maps)
+    if not selection.maps_table:
+        paired, said = without_copies(paired)
+        notes += said
+    return Offer(tuple(paired), filters, tuple(notes), _left_out(node, found.maps))
 
 
 def _left_out(node: NodeSpec, maps: Sequence[ImageFile]) -> frozenset[str]:

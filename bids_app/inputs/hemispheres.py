@@ -1,8 +1,8 @@
-"""Maps on surfaces: the files of both hemispheres are one map, and all maps of a node are of the same kind."""
+"""Maps on surfaces: the files of both hemispheres are one map, and no map lacks a hemisphere that others have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bids_app.console.text import indented, listed, natural
@@ -57,22 +57,17 @@ def _joined(sides: Mapping[str, ImageFile]) -> ImageFile:
     return replace(ordered[0], entities=entities, hemispheres=files)
 
 
-def check_surfaces(maps: Sequence[ImageFile]) -> None:
-    """Stop where maps are of several kinds, or some lack a hemisphere that others have.
+def check_hemispheres(surfaces: Sequence[ImageFile]) -> None:
+    """Stop where maps do not say which hemisphere they are of, or some lack one that others have.
 
     Parameters
     ----------
-    maps : of the conditions of a node, paired
+    surfaces : maps on surfaces, paired
 
     Raises
     ------
     DataError
     """
-    surfaces = [image for image in maps if image.is_on_surface]
-    if not surfaces:
-        return
-    if len(surfaces) < len(maps):
-        raise DataError(_kinds_message(surfaces, [image for image in maps if not image.is_on_surface]))
     if nameless := [image for image in surfaces if not image.hemispheres]:
         raise DataError(
             f"{len(nameless)} maps on surfaces do not say which hemisphere they are of, such as {nameless[0].path}. "
@@ -83,22 +78,6 @@ def check_surfaces(maps: Sequence[ImageFile]) -> None:
     lacking = [(image, union - has) for image, has in sides if has != union]
     if lacking:
         raise DataError(_lacking_message(lacking, len(surfaces), union))
-
-
-def _kinds_message(surfaces: Sequence[ImageFile], volumes: Sequence[ImageFile]) -> str:
-    endings = [
-        sorted({image.entities.get("extension", image.path.suffix) for image in each}) for each in (volumes, surfaces)
-    ]
-    choices = " or ".join(f'{{"extension": {_as_json(each)}}}' for each in endings)
-    return (
-        f"The maps are of two kinds: {len(volumes)} volumes, such as {volumes[0].path.name}, and {len(surfaces)} on "
-        f"surfaces, such as {surfaces[0].path.name}. Choose one kind: by --space where they differ in it, or with "
-        f'"Select": {choices} in Model.Software.grouplevel.'
-    )
-
-
-def _as_json(labels: Iterable[str]) -> str:
-    return "[" + ", ".join(f'"{label}"' for label in labels) + "]"
 
 
 def _lacking_message(lacking: Sequence[tuple[ImageFile, frozenset[str]]], n_maps: int, union: frozenset[str]) -> str:

@@ -97,7 +97,8 @@ def load_maps(
     given = intersect_masks(mask_paths, first, mask_choice, room.of_one_map)
     reader = MapReader(maps.table, placed, first, given.inside, given.names, given.notes, room, {}, {}, set(), before)
     load = partial(_load_covered, coverage=coverage) if coverage < 1 else _load_complete
-    loaded = load(reader, n_jobs, np.float32)
+    # parcels are few, and tables of them hold all digits
+    loaded = load(reader, n_jobs, np.float64 if first.frame.zero_is_data else np.float32)
     n_rounded = count_rounded(loaded.values, reader.zero_in_all(loaded.values)) if reader.rounded else 0
     if n_rounded:
         loaded = load(reader, n_jobs, np.float64)
@@ -156,7 +157,8 @@ def _load_complete(reader: MapReader, n_jobs: int, dtype: type[np.floating]) -> 
     lost = _lost(start, of_subject)
     if not mask.any():
         raise DataError(nothing_left(int(start.sum()), lost, "every map", reader))
-    source = "; ".join(reader.masks) or f"{plural} finite and non-zero in every map"
+    non_zero = "" if reader.zero_is_data else " and non-zero"
+    source = "; ".join(reader.masks) or f"{plural} finite{non_zero} in every map"
     notes = [f"analysis mask: {int(mask.sum())} {plural} ({source})"]
     if n_lost := int(start.sum()) - int(mask.sum()):
         named = ", ".join(f"sub-{subject} {n}" for subject, n in lost.items() if n)
@@ -253,15 +255,14 @@ def as_image(values: NDArray[np.floating], frame: VolumeFrame, inside: Booleans)
 
 
 def _check_asked(first: MapData, mask_paths: Sequence[Path], before: BeforeModel) -> None:
-    """Stop where maps on surfaces are to be smoothed or masked, which is done for volumes only."""
+    """Stop where maps on surfaces or of parcels are to be smoothed or masked, which is done for volumes only."""
     if isinstance(first.frame, VolumeFrame):
         return
     what = f"the maps are of {first.frame.plural} ({first.place.path.name} and others)"
     if before.fwhm_mm:
-        raise DataError(
-            f"Smoothing: {what}, and only volumes are smoothed here. Smooth the maps along the surface before (for "
-            "example with wb_command -metric-smoothing or mri_surf2surf --fwhm), and take Smoothing out of the model."
-        )
+        before_that = f"Smooth the maps along the surface before (for example with {_smoothers(first)}), and take"
+        how = "Take" if first.frame.element == "parcel" else before_that
+        raise DataError(f"Smoothing: {what}, and only volumes are smoothed here. {how} Smoothing out of the model.")
     if mask_paths:
         raise DataError(
             f"The mask {mask_paths[0]} is an image of voxels, or is read as one, and {what}. Write NaN into the maps "
@@ -269,18 +270,27 @@ def _check_asked(first: MapData, mask_paths: Sequence[Path], before: BeforeModel
         )
 
 
+def _smoothers(first: MapData) -> str:
+    """Return programs that smooth maps of a kind."""
+    if first.frame.element == "grayordinate":
+        return "wb_command -cifti-smoothing"
+    return "wb_command -metric-smoothing or mri_surf2surf --fwhm"
+
+
 def _check_paths_differ(table: pd.DataFrame) -> None:
     """Raise DataError if one file is used for two maps, by which a subject would count twice or a difference vanish.
 
-    Volumes of a file are maps of their own; a pair is one file, by the name of either half.
+    Volumes of a file are maps of their own, and so are the rows of a table; a pair is one file, by the name of either
+    half.
     """
-    owners: dict[tuple[Path, int | None], list[str]] = {}
+    owners: dict[tuple[Path, int | str | None, str], list[str]] = {}
     for subject, condition, row in zip(table["subject"], table["condition"], places(table), strict=True):
-        for path, number in ((path, place.volume) for place in row for path in place.files):
-            owners.setdefault((image_parts(path.absolute())[0], number), []).append(f"sub-{subject} {condition}")
+        for path, volume, of_table in ((path, place.volume, place.row) for place in row for path in place.files):
+            key = (image_parts(path.absolute())[0], volume, of_table)
+            owners.setdefault(key, []).append(f"sub-{subject} {condition}")
     shared = [
         f"{path}{'' if number is None else f', volume {number}'}: {listed(names, MAX_NAMES)}"
-        for (path, number), names in owners.items()
+        for (path, number, _), names in owners.items()
         if len(names) > 1
     ]
     if shared:

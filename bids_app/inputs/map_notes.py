@@ -25,7 +25,7 @@ def nothing_left(n_start: int, lost: dict[str, int], where: str, reader: MapRead
     named = ", ".join(f"sub-{subject} lacks {lost[subject]}" for subject in worst)
     return (
         f"The analysis mask is empty: none of its {n_start} {reader.plural} has a "
-        f"finite{'' if reader.masks else ', non-zero'} value in {where} ({named}). "
+        f"finite{'' if reader.zero_is_data else ', non-zero'} value in {where} ({named}). "
         "Check these subjects' maps; to exclude subjects, list the others with --participant-label."
     )
 
@@ -147,7 +147,7 @@ def on_values(maps: MaskedMaps, reader: MapReader) -> Iterator[str]:
             if same and first[files] == label
         ],
     )
-    if len(maps.values) > 1:
+    if len(maps.values) > 1 and not maps.frame.zero_is_data:  # parcels have no background
         same = low[low == high]
         as_in_files = np.where(reader.was_zero(same), 0, same + reader.before.against)
         yield from plausibility.on_background(as_in_files, low.size, masked=bool(reader.masks))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from bids_app.inputs import plausibility
 from bids_app.runtime.memory import MapStorage
 from bids_app.spaces.frame import Frame, MapData, MapPlace
 from bids_app.spaces.map_files import read_map
+from bids_app.spaces.parcel_maps import is_table
 
 Bits = NDArray[np.uint8]
 MAX_ROUNDING = 1e-4  # rounding to single precision, as a share of a voxel's spread over the maps
@@ -75,13 +75,15 @@ class MapFile:
     has_position: bool
     looks_like: str
     """What it holds, if its values do not look like estimates; otherwise empty."""
-    volume: int | None = None
-    """Its number in a file that holds several."""
+    volume: int | str | None = None
+    """Its number or name in a file that holds several."""
+    row: str = ""
+    """Whose row of a table it is."""
 
     @property
     def content(self) -> str:
-        """What is the same for copies."""
-        return self.sha256 if self.volume is None else f"{self.sha256} {self.volume}"
+        """What is the same for copies; rows of one table are none."""
+        return " ".join([self.sha256, *([] if self.volume is None else [str(self.volume)]), *filter(None, [self.row])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +128,22 @@ class MapReader:
         return self.first.frame.plural
 
     @property
+    def zero_is_data(self) -> bool:
+        """Whether a value of exactly zero is one, and not background."""
+        return bool(self.masks) or self.first.frame.zero_is_data
+
+    @property
     def labels(self) -> list[str]:
         """Name of each row in messages."""
         return [f"sub-{subject} {condition}" for subject, condition in self.table[["subject", "condition"]].to_numpy()]
 
     def has(self, data: Stack) -> Booleans:
-        """Return the voxels that a map has: without a mask zeros are background, inside a given one they are data."""
+        """Return the voxels that a map has: without a mask zeros are background, inside a given one they are data.
+
+        Zeros of parcels are data.
+        """
         finite = np.isfinite(data)
-        return finite if self.masks else finite & (data != 0)
+        return finite if self.zero_is_data else finite & (data != 0)
 
     def keep(self, values: Floats, stack: Stack, row: int) -> None:
         """Store values in a row of the stack, and record whether that rounded them."""
@@ -161,10 +171,13 @@ class MapReader:
             if message := self.first.frame.difference(self.first.place.path, data.frame, place.path):
                 raise DataError(message)
             looks_like = plausibility.looks_like(data.rows)
-            self.files[place] = MapFile(" ".join(data.checksums.values()), data.has_position, looks_like, place.volume)
+            self.files[place] = MapFile(
+                " ".join(data.checksums.values()), data.has_position, looks_like, place.volume, place.row
+            )
             self.checksums.update(data.checksums)
             present &= self.has(data.rows)
-            zero |= data.rows == 0
+            if not data.frame.zero_is_data:
+                zero |= data.rows == 0
             if take:
                 take(data.rows)
         return MapRow(np.packbits(present), np.packbits(zero))
@@ -173,14 +186,19 @@ class MapReader:
 def places(table: pd.DataFrame) -> list[tuple[MapPlace, ...]]:
     """Return where the maps of each row of a table are.
 
-    It has a column of volumes if any map is one of several in its file, and one of hemispheres for maps on surfaces.
+    It has a column of volumes if any map is one of several in its file, and one of hemispheres for maps on surfaces. A
+    map in a table of parcels is its subject's row.
     """
     n_maps = [len(paths) for paths in table["paths"]]
     volumes = table["volumes"] if "volumes" in table else [(None,) * n for n in n_maps]
     hemispheres = table["hemispheres"] if "hemispheres" in table else [((),) * n for n in n_maps]
+    of_rows = zip(table["subject"], table["paths"], volumes, hemispheres, strict=True)
     return [
-        tuple(itertools.starmap(MapPlace, zip(*row, strict=True)))
-        for row in zip(table["paths"], volumes, hemispheres, strict=True)
+        tuple(
+            MapPlace(path, volume, sides, subject if is_table(path) else "")
+            for path, volume, sides in zip(*row, strict=True)
+        )
+        for subject, *row in of_rows
     ]
 
 

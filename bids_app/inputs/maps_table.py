@@ -16,8 +16,10 @@ from bids_app.inputs.maps_rows import MapsTable, read_rows
 from bids_app.inputs.naming import ImageFile, SourceDataset, read_entities, space_of
 from bids_app.inputs.selection import Selection
 from bids_app.spaces.image_pairs import AfniHeader, is_afni, read_afni_header, volume_number
+from bids_app.spaces.parcel_maps import is_table
 
 MAX_CHARACTERS = 200  # of a path in a message
+NAMED_MAPS = ("grayordinates", "parcels")  # kinds whose files give their maps names
 OF_THE_SUBJECT = ("ORIG", "ACPC")  # spaces of AFNI in which every brain keeps its own shape
 
 
@@ -114,8 +116,20 @@ def _with_header(
             f"--maps: {table.name}, line {line}: {_short(image.path)} has {header.n_volumes} sub-bricks. Name one, by "
             f"its label or number, in the column volume: {listed(labels)}."
         )
-    volume = volume_number(image.path, text, header) if text and (header or not is_afni(image.path)) else None
+    volume = _volume(image, text, header) if text and (header or not is_afni(image.path)) else None
     return replace(image, volume=volume, space=image.space or declared_space or (header.space if header else None))
+
+
+def _volume(image: ImageFile, text: str, header: AfniHeader | None) -> int | str:
+    """Return which of the maps of a file is meant: its number or, of CIFTI files and those of AFNI, its name."""
+    if is_table(image.path):
+        raise DataError(
+            f'{image.path}: the volume "{text}" is named, and a table of parcels has none: a row of it is a map. Leave '
+            "the column volume empty."
+        )
+    if image.kind in NAMED_MAPS:
+        return int(text) if text.isdecimal() else text
+    return volume_number(image.path, text, header)
 
 
 def _spaces_of_afni(

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bids_app.console.text import listed, natural
 
@@ -21,6 +21,8 @@ ENTITIES_FILE = Path(__file__).with_name("entities.json")
 # Suffixes that name a statistic, as in sub-01_desc-IniFF_effect.nii.gz.
 ESTIMATES = ("effect", "cope", "beta")  # names of the map of a contrast's estimate, preferred first
 STAT_SUFFIXES = frozenset({"effect", "variance", "t", "F", "z", "p", "stat", "dof", "cope", "varcope", "beta"})
+# Of maps of parcels in tables, besides those of a statistic: sub-01_task-rest_atlas-Gordon_stat-reho_bold.tsv
+MAP_SUFFIXES = frozenset({"statmap", "boldmap", "bold"})
 # Measures of the signal itself, which no model was fitted for, as in sub-01_task-rest_desc-sm4Zstd_reho.nii.gz
 MEASURES = frozenset({"alff", "falff", "reho", "vmhc", "dcb", "dcw", "ecb", "ecw", "lfcdb", "lfcdw"})
 # What says which map it is, the first one that is there; HALFpipe's own `contrast` is that of a model over runs
@@ -32,7 +34,16 @@ SURFACES = re.compile(rf"({CIFTI}|(\.[a-z]+)?\.gii)(\.gz)?$", re.I)
 # Maps of one hemisphere, among the files of surfaces: not its mesh, its labels or a time series
 HEMISPHERE_MAPS = (".gii", ".func.gii", ".shape.gii", ".gii.gz", ".func.gii.gz", ".shape.gii.gz")
 FREESURFER_MAPS = (".mgh", ".mgz")  # of a volume, or of a hemisphere where that is said
+GRAYORDINATES, PARCELS = ".dscalar.nii", ".pscalar.nii"  # maps by name, in CIFTI
+Kind = Literal["volume", "surface", "grayordinates", "parcels"]
+KIND_WORDS: dict[Kind, str] = {
+    "volume": "volumes",
+    "surface": "on surfaces",
+    "grayordinates": "of grayordinates",
+    "parcels": "of parcels",
+}
 VOLUMES = re.compile(r"\.nii(\.gz)?$", re.I)
+TABLES = re.compile(r"\.tsv$", re.I)
 PAIR = re.compile(r"([0-9a-zA-Z]+)-(.+)")
 # Entities that no key of a name stands for: they are found otherwise, or mean something else in a filter.
 NOT_A_KEY = frozenset({"condition", "subject", "suffix", "extension", "datatype", "scans", "fmap"})
@@ -67,14 +78,19 @@ class ImageFile:
     condition: str | None
     stat: str | None
     space: str | None  # from the name, with its cohort; if the name has none, as declared by --space
-    volume: int | None = None  # its number in a file that holds several, from 0
+    volume: int | str | None = None  # its number in a file that holds several, from 0; of CIFTI files its name, too
     hemispheres: tuple[HemisphereFile, ...] = ()  # of a map on surfaces, left before right; path is the first of them
 
     @property
     def is_on_surface(self) -> bool:
         """Whether it is a map of a hemisphere or of both."""
+        return self.kind == "surface"
+
+    @property
+    def kind(self) -> Kind:
+        """What its values stand for; FreeSurfer's files hold a volume unless a hemisphere is said."""
         of_freesurfer = "hemi" in self.entities and self.path.name.lower().endswith(FREESURFER_MAPS)
-        return bool(self.hemispheres) or is_hemisphere_map(self.path.name) or of_freesurfer
+        return "surface" if self.hemispheres or of_freesurfer else kind_of(self.path.name) or "volume"
 
     @property
     def files(self) -> tuple[HemisphereFile, ...]:
@@ -156,9 +172,16 @@ def is_hemisphere_map(path: str) -> bool:
     return found is not None and found.group().casefold() in HEMISPHERE_MAPS
 
 
-def is_map_file(path: str) -> bool:
-    """Return whether maps are read from such files: volumes, and hemispheres."""
-    return is_volume(path) or is_hemisphere_map(path)
+def kind_of(path: str) -> Kind | None:
+    """Return what the values of a file stand for, by its name; None where no map is read from such files."""
+    name = path.casefold()
+    if name.endswith(GRAYORDINATES):
+        return "grayordinates"
+    if name.endswith(PARCELS) or TABLES.search(path):
+        return "parcels"
+    if is_hemisphere_map(path):
+        return "surface"
+    return "volume" if is_volume(path) else None
 
 
 def is_volume(path: str) -> bool:
@@ -166,9 +189,23 @@ def is_volume(path: str) -> bool:
     return VOLUMES.search(path) is not None and not is_surface(path)
 
 
+def is_table_of_map(path: str) -> bool:
+    """Return whether a table is a map of parcels, by its name: most tables of a dataset are something else.
+
+    Its suffix is one that maps have, so that it is neither a time series nor a table of clusters or of events.
+    """
+    if not TABLES.search(path):
+        return False
+    entities = read_entities(path)
+    suffix = entities.get("suffix", "")
+    has_suffix = suffix in {*MAP_SUFFIXES, *STAT_SUFFIXES} or suffix.casefold() in MEASURES
+    return has_suffix and read_name(SourceDataset("", Path(), {}), path).is_map
+
+
 def _pieces(name: str) -> list[str]:
     """Return the parts of a file's name between underscores, without its extension."""
-    return (SURFACES if is_surface(name) else VOLUMES).sub("", name).split("_")
+    ending = SURFACES if is_surface(name) else TABLES if TABLES.search(name) else VOLUMES
+    return ending.sub("", name).split("_")
 
 
 def _cut_labels(name: str) -> tuple[str, ...]:
@@ -219,7 +256,7 @@ def _what_it_shows(entities: Mapping[str, str]) -> str | None:
 
 def _measure(suffix: str, stat: str | None) -> str | None:
     """Return the measure that a map shows, by its suffix or its statistic; None if it shows something else."""
-    if stat is None or stat in STAT_SUFFIXES:
+    if stat is None or stat in STAT_SUFFIXES or stat.casefold() == "coverage":  # the share of a parcel with data
         return None
     return stat if suffix == "boldmap" or stat.casefold() in MEASURES else None
 

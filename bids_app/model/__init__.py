@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "as_run": ["as_run"],
         "graph": ["Source"],
         "lenient_forms": ["TOOL"],
+        "map_settings": ["ParcelSettings"],
+        "of_parcels": ["check_averaged", "for_parcels", "with_defaults_of_parcels"],
         "read_contrasts": ["OF_FORMULA"],
         "read_transformations": ["Instruction", "WILDCARDS"],
         "settings": [

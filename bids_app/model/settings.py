@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic.alias_generators import to_pascal
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from bids_app.console.text import duplicates, nearest, shown, suggestion
+from bids_app.model.map_settings import AtlasName, ParcelSettings, Settings, SmoothingSettings, Text
 
 Sided = Literal["two", "positive", "negative"]
 ErrorTerm = Literal["partitioned", "pooled"]
@@ -19,7 +19,6 @@ Sphericity = Literal["none", "greenhouse-geisser", "huynh-feldt", "multivariate"
 Enhancement = Literal["voxel", "cluster-size", "cluster-mass", "tfce"]
 EVERY_STATISTIC: tuple[Enhancement, ...] = ("voxel", "cluster-size", "cluster-mass", "tfce")
 Correction = Literal["uncorrected", "bonferroni", "fdr"]
-AtlasName = Literal["aal", "desikan_killiany", "harvard_oxford"]
 
 CELL_FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -43,21 +42,6 @@ def _is_no_operator(column: str) -> str:
     return column
 
 
-class Settings(BaseModel):
-    """Base of the JSON objects below: frozen, no unknown keys, keys in PascalCase."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=to_pascal,
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-        field_title_generator=lambda name, _: to_pascal(name),
-        allow_inf_nan=False,
-    )
-
-
-Text = Annotated[str, Field(min_length=1)]
 ColumnName = Annotated[Text, AfterValidator(_is_no_operator)]
 Filters = dict[str, Annotated[tuple[Text, ...], Field(min_length=1)]]
 Effects = Literal["all"] | tuple[Text, ...]
@@ -79,13 +63,6 @@ class FactorSettings(Settings):
         if set(name) & set(":{}"):
             raise ValueError(f'the name of a factor may not hold ":", "{{" or "}}"; found {shown(name)}')
         return name
-
-
-class SmoothingSettings(Settings):
-    """Smoothing of the maps before the model."""
-
-    fwhm: Annotated[float, Field(gt=0, le=100, alias="FWHM", title="FWHM")]
-    """Full width at half maximum of the Gaussian, in mm."""
 
 
 class ParametricSettings(Settings):
@@ -205,7 +182,7 @@ class ContrastSettings(Settings):
 class GroupLevelSettings(Settings):
     """Settings of bids-grouplevel: the block Model.Software.grouplevel of a Dataset node."""
 
-    select: Filters = {"stat": ("effect",)}
+    select: Filters = {"stat": ("effect",)}  # noqa: RUF012 (pydantic copies it)
     """Selects maps by entities of their names, condition or stat; stat is ["effect"] unless named here."""
     factors: Annotated[tuple[FactorSettings, ...], _distinct(attrgetter("name"))] = ()
     """Within-subject factors, the slowest-varying first."""
@@ -237,6 +214,8 @@ class GroupLevelSettings(Settings):
     """Subtracted from every map, such as the chance level of a decoding accuracy; null: nothing."""
     smoothing: SmoothingSettings | None = None
     """Smoothing of every map inside the mask, normalised at its edge; null: none."""
+    parcels: ParcelSettings | None = None
+    """Averages every map over the regions of an atlas, which are then analysed in place of voxels; null: none."""
     sided: Sided = "two"
     """Sidedness of t, for parametric and permutation results."""
     parametric: Annotated[tuple[ParametricSettings, ...], _distinct(attrgetter("correction"))] = (

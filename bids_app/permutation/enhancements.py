@@ -17,19 +17,44 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from bids_app.arrays import Floats, Singles
+from bids_app.arrays import Floats, Longs, Singles
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.errors import ModelError
 from bids_app.permutation.freedman_lane import ShuffledScores
 from bids_app.permutation.z_tables import StatisticToHeight, as_statistic, as_z, heights_of
 from bids_app.spaces.clusters import cluster_values
-from bids_app.spaces.domain import SpatialDomain
-from bids_app.spaces.tfce import DEFAULT_EXPONENTS, check_exponents, enhance
+from bids_app.spaces.domain import SizeUnit, SpatialDomain
+from bids_app.spaces.tfce import DEFAULT_EXPONENTS, check_exponents, default_exponents, enhance
+from bids_app.spaces.topology import Topology
 from bids_app.spaces.tree_kernels import Exponents
 from bids_app.statistics.distributions import f_isf, f_to_z, t_isf, t_to_z
 
 KEYS = {"voxel": "voxel", "cluster-size": "clusterSize", "cluster-mass": "clusterMass", "tfce": "tfce"}
 """Names of the statistics in the model -> in the results."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnhancedPart:
+    """Elements whose sizes, masses and TFCE share a unit and one maximum: all of a map, or a part of grayordinates."""
+
+    name: str
+    """Empty for a whole map."""
+    members: Longs | None
+    """(n,) its elements, ascending; None: all."""
+    topology: Topology
+    """Of these elements alone."""
+    unit: SizeUnit
+    """Of the sizes of clusters: mm2, or 1 where elements are counted."""
+    exponents: Exponents
+    """Of TFCE."""
+
+    def of(self, values: Singles) -> Singles:
+        """Return the values of its elements, (..., n), of those of all, (..., n_elements)."""
+        return values if self.members is None else np.ascontiguousarray(values[..., self.members])
+
+    def column(self, key: str) -> str:
+        """Return what its maximum of a statistic is called."""
+        return f"{key}_{self.name}" if self.name and key != "voxel" else key
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +76,18 @@ class Enhancements:
     """From the ratio of sums of squares to t or z."""
     on_z: bool
     """Whether the voxel's statistic is z too."""
-    exponents: Exponents = DEFAULT_EXPONENTS
-    """Of TFCE."""
+    parts: tuple[EnhancedPart, ...]
+    """One, the whole map, unless its parts have units of their own."""
+
+    @property
+    def exponents(self) -> Exponents:
+        """Of TFCE, in the first part."""
+        return self.parts[0].exponents
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the maxima are called: keys, and where there are several parts, all but the voxels' for each."""
+        return tuple(dict.fromkeys(part.column(key) for key in self.keys for part in self.parts))
 
     @property
     def with_clusters(self) -> bool:
@@ -69,21 +104,23 @@ class Enhancements:
         heights = heights_of(ratio, self.to_height)
         values = {key: np.zeros(ratio.size) for key in self.keys}
         for side in (heights, -heights) if self.two_sided else (heights,):
-            if self.with_clusters:
-                of_cluster = dict(
-                    zip(
-                        ("clusterSize", "clusterMass"),
-                        cluster_values(side, self.forming_height, self.domain.topology),
-                        strict=True,
-                    )
-                )
-                for key in of_cluster.keys() & values.keys():
-                    values[key] += of_cluster[key]
-            if self.with_tfce:
-                values["tfce"] += enhance(side, self.domain.topology, self.exponents)
+            for part in self.parts:
+                where = slice(None) if part.members is None else part.members
+                for key, found in self._of_part(part, part.of(side)).items():
+                    values[key][where] += found
         if "voxel" in values:
             values["voxel"] = self.of_voxels(ratio, scores)
         return values
+
+    def _of_part(self, part: EnhancedPart, heights: Singles) -> dict[str, Floats]:
+        """Return the sizes and masses of clusters and the TFCE, as far as asked for, of one side of a part."""
+        found = {}
+        if self.with_clusters:
+            size, mass = cluster_values(heights, self.forming_height, part.topology)
+            found = {"clusterSize": size, "clusterMass": mass}
+        if self.with_tfce:
+            found["tfce"] = enhance(heights, part.topology, part.exponents)
+        return {key: values for key, values in found.items() if key in self.keys}
 
     def of_voxels(self, ratio: Singles, scores: ShuffledScores) -> Floats:
         """Return the voxels' statistic as seen from the tested side: |t|, t, -t or F, or its z."""
@@ -103,7 +140,7 @@ def choose_enhancements(
     forming: tuple[float, float | None],
     *,
     on_z: bool = False,
-    exponents: Exponents = DEFAULT_EXPONENTS,
+    exponents: Exponents | None = DEFAULT_EXPONENTS,
 ) -> Enhancements:
     """Return what is maximised for one contrast, by the settings.
 
@@ -114,7 +151,7 @@ def choose_enhancements(
     test : the nominal df come from it
     forming : one-tailed uncorrected p, and the statistic that overrides it if one is named
     on_z : whether t is turned into z as well, so that contrasts can be compared; F always is, for mass and TFCE
-    exponents : of TFCE
+    exponents : of TFCE; None: of each part those for the unit of its sizes
 
     Raises
     ------
@@ -141,5 +178,16 @@ def choose_enhancements(
         two_sided = contrast.sided == "two"
     z = forming_height if contrast.test == "F" or on_z else float(t_to_z(np.array(threshold), df[1]))
     share = (2 if two_sided else 1) * float(stats.norm.sf(z))
-    exponents = check_exponents(exponents)
-    return Enhancements(keys, domain, threshold, forming_height, share, two_sided, to_height, on_z, exponents)
+    parts = _parts(domain, None if exponents is None else check_exponents(exponents))
+    return Enhancements(keys, domain, threshold, forming_height, share, two_sided, to_height, on_z, parts)
+
+
+def _parts(domain: SpatialDomain, exponents: Exponents | None) -> tuple[EnhancedPart, ...]:
+    """Return the parts of a domain that have units of their own, or all of it as one."""
+
+    def part(name: str, members: Longs | None, own: SpatialDomain) -> EnhancedPart:
+        unit: SizeUnit = "mm2" if own.size_unit == "mm2" else "1"
+        return EnhancedPart(name, members, own.topology, unit, exponents or default_exponents(unit))
+
+    several = tuple(part(each.name, each.members, each.domain) for each in domain.ranked_parts)
+    return several or (part("", None, domain),)

@@ -13,7 +13,7 @@ Nichols & Holmes 2002, doi 10.1002/hbm.1058; Winkler et al. 2014, doi 10.1016/j.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bids_app.arrays import Floats, Integers, Singles, Stack
 from bids_app.design.contrast_test import ContrastTest
-from bids_app.permutation.enhancements import Enhancements
+from bids_app.permutation.enhancements import EnhancedPart, Enhancements
 from bids_app.permutation.freedman_lane import (
     ShuffledScores,
     moves,
@@ -64,10 +64,13 @@ class NullDistribution:
     contrast_name: str
     shuffles: Shuffles
     maxima: dict[str, Floats]
-    """voxel, clusterSize, clusterMass, tfce -> (n_shuffles,), over both signs where two-sided; row 0 observed."""
+    """voxel, clusterSize, clusterMass, tfce -> (n_shuffles,), over both signs where two-sided; row 0 observed.
+
+    Where parts have units of their own, their maxima are clusterSize_CORTEX_LEFT and so on.
+    """
     observed: dict[str, Floats]
-    """Same keys -> (n_voxels,) what each voxel has: its statistic towards the tested side, its cluster's size or mass,
-    its TFCE."""
+    """voxel, clusterSize, clusterMass, tfce -> (n_voxels,) what each voxel has: its statistic towards the tested side,
+    its cluster's size or mass, its TFCE."""
     n_exceeding: NDArray[np.int64]
     """(n_voxels,) shuffles, the identity among them, whose statistic at the voxel reaches the observed one."""
     forming_threshold: float
@@ -77,7 +80,9 @@ class NullDistribution:
     on_z: bool = False
     """Whether all but cluster sizes are on the scale of z, as correction across contrasts needs it."""
     exponents: Exponents = DEFAULT_EXPONENTS
-    """Of TFCE."""
+    """Of TFCE; `parts` have their own."""
+    parts: tuple[EnhancedPart, ...] = ()
+    """Parts of the voxels that have units of their own; empty where all have one."""
 
 
 class Keeper(Protocol):
@@ -113,7 +118,8 @@ class Engine:
     """(n_blocks, BLOCK) ratio that counts as reaching the observed one."""
     nothing: PartialNull
     """The summaries that are kept, of no shuffle."""
-    scratch: PerThread[Scratch]
+    scratch: PerThread[tuple[Scratch, ...]]
+    """Of each part."""
 
     @property
     def with_maps(self) -> bool:
@@ -143,22 +149,28 @@ def null_distribution(
     # in a thread of its own: see `Threads`
     (observed,) = Threads(1).map_ordered([partial(_observed_ratio, scores, everything)])
     bound = _bound(observed, scores, two_sided=enhancements.two_sided)
-    size = Size(shuffles.n_shuffles, len(enhancements.keys), scores.n_voxels)
+    size = Size(shuffles.n_shuffles, len(enhancements.columns), scores.n_voxels)
     done = work.done or PartialNull.start(size)
-    scratch = PerThread(partial(scratch_for, enhancements.domain.topology))
+    scratch = PerThread(partial(_scratches, [part.topology for part in enhancements.parts]))
     engine = Engine(scores, enhancements, bound, PartialNull.start(size, done.summaries), scratch)
     values_of = run_shuffles(engine, everything, done, work).complete(shuffles.n_shuffles)
     return NullDistribution(
         contrast_name=test.name,
         shuffles=shuffles,
-        maxima=dict(zip(enhancements.keys, values_of["maxima"].T, strict=True)),
+        maxima=dict(zip(enhancements.columns, values_of["maxima"].T, strict=True)),
         observed=enhancements.of_map(observed, scores),
         n_exceeding=values_of["n_exceeding"],
         forming_threshold=enhancements.forming_threshold,
         connectivity=enhancements.domain.connectivity,
         on_z=enhancements.on_z,
         exponents=enhancements.exponents,
+        parts=enhancements.parts if len(enhancements.parts) > 1 else (),
     )
+
+
+def _scratches(topologies: Sequence[Topology]) -> tuple[Scratch, ...]:
+    """Return the working memory of one thread for each part."""
+    return tuple(scratch_for(topology) for topology in topologies)
 
 
 def run_shuffles(engine: Engine, everything: Moves, done: PartialNull, work: Work) -> PartialNull:
@@ -258,7 +270,8 @@ def _batch_size(engine: Engine, everything: Moves, budget: ResourceBudget) -> in
     # where effects are large.
     share = min(1.0, 10 * enhancements.expected_share)
     listed = BYTES_PER_LISTED_VOXEL * share if enhancements.with_clusters else 0.0
-    of_shuffle = 1 + (4 if engine.with_maps else 0) + listed
+    maps = 4 * min(2, len(enhancements.parts))  # those of a part are copied
+    of_shuffle = 1 + (maps if engine.with_maps else 0) + listed
     by_memory = budget.memory / 2 / budget.n_jobs / (of_shuffle * scores.n_voxels)
     shared_out = -(-n_shuffles // (2 * budget.n_jobs))
     return int(max(1, min(size, by_time, by_memory, shared_out)))
@@ -279,31 +292,44 @@ def _run_batch(engine: Engine, batch: Moves, start: int) -> PartialNull:
 
 
 def _maxima(engine: Engine, scanned: Scanned, maps: Singles, n_shuffles: int) -> Floats:
-    """Return the maxima of each shuffle of a batch, (n, n_keys)."""
-    enhancements, topology = engine.enhancements, engine.enhancements.domain.topology
+    """Return the maxima of each shuffle of a batch, (n, n_columns)."""
+    enhancements, n_voxels = engine.enhancements, engine.scores.n_voxels
     columns = {}
     if "voxel" in enhancements.keys:
         columns["voxel"] = enhancements.of_voxels(scanned.largest, engine.scores)
-    if enhancements.with_clusters:
-        columns["clusterSize"], columns["clusterMass"] = _cluster_maxima(
-            scanned,
-            n_shuffles,
-            enhancements.to_height,
-            enhancements.forming_height,
-            topology,
-            np.full(topology.n_places, -1, np.int32),
-        )
-    if enhancements.with_tfce:
-        columns["tfce"] = _tfce_maxima(
-            maps,
-            engine.scores.n_voxels,
-            enhancements.to_height,
-            2 if enhancements.two_sided else 1,
-            enhancements.exponents,
-            topology,
-            engine.scratch.get(),
-        )
-    return np.column_stack([columns[key] for key in enhancements.keys])
+    for part, scratch in zip(enhancements.parts, engine.scratch.get(), strict=True):
+        topology = part.topology
+        if enhancements.with_clusters:
+            columns[part.column("clusterSize")], columns[part.column("clusterMass")] = _cluster_maxima(
+                _listed_in(scanned, part, n_voxels),
+                n_shuffles,
+                enhancements.to_height,
+                enhancements.forming_height,
+                topology,
+                np.full(topology.n_places, -1, np.int32),
+            )
+        if enhancements.with_tfce:
+            columns[part.column("tfce")] = _tfce_maxima(
+                part.of(maps),
+                topology.n_elements,
+                enhancements.to_height,
+                2 if enhancements.two_sided else 1,
+                part.exponents,
+                topology,
+                scratch,
+            )
+    return np.column_stack([columns[name] for name in enhancements.columns])
+
+
+def _listed_in(scanned: Scanned, part: EnhancedPart, n_voxels: int) -> Scanned:
+    """Return what was listed of a part alone, its voxels numbered within it."""
+    if part.members is None:
+        return scanned
+    number = np.full(n_voxels, -1, np.int32)
+    number[part.members] = np.arange(part.members.size, dtype=np.int32)
+    own = number[scanned.voxel]
+    kept = own >= 0
+    return scanned._replace(shuffle=scanned.shuffle[kept], voxel=own[kept], ratio=scanned.ratio[kept])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

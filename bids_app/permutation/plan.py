@@ -17,7 +17,6 @@ from bids_app.permutation.null_distribution import Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.shuffles import Shuffles
 from bids_app.spaces.domain import SpatialDomain
-from bids_app.spaces.tfce import default_exponents
 from bids_app.spaces.tree_kernels import Exponents
 
 
@@ -67,7 +66,7 @@ def _plan(
     try:
         on_z = len(together) > 1
         enhancements = choose_enhancements(
-            asked.statistics, domain, test, forming, on_z=on_z, exponents=_exponents(asked, domain)
+            asked.statistics, domain, test, forming, on_z=on_z, exponents=_exponents(asked)
         )
     except ModelError as error:
         raise ModelError(f"{node.where}: Permutation.ClusterFormingT: {error}") from error
@@ -86,9 +85,9 @@ def _plan(
     return Plan(test, shuffles, enhancements)
 
 
-def _exponents(asked: PermutationSettings, domain: SpatialDomain) -> Exponents:
-    """Return the exponents of TFCE: those asked for, otherwise those for the sizes of the domain."""
-    return Exponents(asked.tfce.e, asked.tfce.h) if asked.tfce else default_exponents(domain.size_unit)
+def _exponents(asked: PermutationSettings) -> Exponents | None:
+    """Return the exponents of TFCE that are asked for; None: those for the sizes of the domain or of its parts."""
+    return Exponents(asked.tfce.e, asked.tfce.h) if asked.tfce else None
 
 
 def is_across(asked: PermutationSettings, design: Design) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
 from bids_app.console.text import in_elements
 from bids_app.design.contrasts import Contrast
@@ -18,15 +19,17 @@ from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.pareto_tail import smallest_p
-from bids_app.inference.result_tables import Closest, ResultTables
+from bids_app.inference.result_tables import PARCEL, PLACE, Closest, ResultTables
 from bids_app.model.specification import NodeSpec
+from bids_app.permutation.enhancements import EnhancedPart
 from bids_app.report.figures.figure import Figure, Viewer
 from bids_app.report.figures.peak_means import MeansAtPeaks
 from bids_app.report.wording import (
     in_order,
     method_words,
-    place_words,
+    parcel_or_place,
     threshold_words,
+    where_words,
 )
 from bids_app.results.input_summary import InputSummary
 from bids_app.results.values import NodeFacts, Results, RunFacts
@@ -86,6 +89,8 @@ class Shuffling:
     """No p-value can be smaller."""
     exponents: Exponents
     """Of TFCE."""
+    parts: tuple[EnhancedPart, ...] = ()
+    """Parts with units of their own, each ranked apart."""
 
     @property
     def words(self) -> str:
@@ -100,13 +105,15 @@ class Peak:
     """The highest voxel of a corrected map."""
 
     place: str
-    """In words."""
+    """In words: the coordinates, or the name of a parcel."""
     xyz: tuple[float, float, float]
-    """mm."""
+    """mm; NaN for parcels."""
     statistic: float
     p: float
     label: str
     """Of the first atlas; empty without one."""
+    where: str = ""
+    """The place as the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,8 @@ class ContrastSection:
     """Name of a figure, viewer or table -> link to its file, relative to the report."""
     viewers: Mapping[str, str] = field(default_factory=dict)
     """Name of a viewer -> what the link to it says."""
+    parcels: pd.DataFrame | None = None
+    """All numbers parcel by parcel; None for other elements, which have clusters and peaks."""
 
     @property
     def statistic(self) -> str:
@@ -273,7 +282,7 @@ class Page:
 
 
 def in_words_of(nodes: Sequence[NodeSection], text: str) -> str:
-    """Return a text about the voxels of nodes as one about vertices, where all their maps are on surfaces."""
+    """Return a text about the voxels of nodes as one about vertices or parcels, where all their maps are of these."""
     elements = {node.facts.element for node in nodes}
     return in_elements(text, elements.pop()) if len(elements) == 1 else text
 
@@ -315,6 +324,7 @@ def contrast_section(
         n_subjects=fit.n_subjects,
         files={name: quote(file) for name, file in files.items()},
         viewers={each.name: each.words for each in drawn if isinstance(each, Viewer)},
+        parcels=results.parcels,
     )
 
 
@@ -334,6 +344,7 @@ def _shuffling(permuted: Sequence[CorrectedMap]) -> Shuffling | None:
         null.connectivity,
         min(1.0, n_families * least),
         null.exponents,
+        null.parts,
     )
 
 
@@ -348,7 +359,7 @@ def _method_result(inference: CorrectedMap, fit: ContrastFit, tables: ResultTabl
         n_positive=int((significant & (fit.statistic > 0)).sum()),
         n_clusters=len(tables.clusters) + tables.n_left_out,
         threshold=threshold_words(inference, fit),
-        can_pass=inference.null is None or inference.threshold is not None,
+        can_pass=inference.can_pass,
         peak=_top_peak(inference.method, tables),
         tables=tables,
         closest=None if tables.closest is None else _peak(tables.closest),
@@ -365,10 +376,13 @@ def _top_peak(method: str, tables: ResultTables) -> Peak | None:
     rank = np.abs(tables.peaks["peak_statistic"].to_numpy()).argmax()
     row = tables.peaks.iloc[int(rank)]
     atlas = first_atlas(tables.peaks)
-    xyz = (float(row["peak_x"]), float(row["peak_y"]), float(row["peak_z"]))
+    name = str(row[PARCEL]) if PARCEL in row else None
+    place = [float(row[axis]) if axis in row else np.nan for axis in PLACE]
     label = "" if atlas is None else str(row[atlas])
-    return _peak(Closest(xyz, float(row["peak_statistic"]), float(row[f"p_{method}"]), label))
+    return _peak(Closest((place[0], place[1], place[2]), float(row["peak_statistic"]), float(row[f"p_{method}"]), label,
+                         name))  # fmt: skip
 
 
 def _peak(voxel: Closest) -> Peak:
-    return Peak(place_words(voxel.xyz), voxel.xyz, voxel.statistic, voxel.p, voxel.label)
+    place, where = parcel_or_place(voxel.name, voxel.xyz), where_words(voxel.name, voxel.xyz)
+    return Peak(place, voxel.xyz, voxel.statistic, voxel.p, voxel.label, where)

@@ -10,8 +10,10 @@ import numpy as np
 from bids_app.design.contrasts import Contrast
 from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.spaces.domain import SizeUnit
 from bids_app.statistics.fit import ContrastFit
 
+MM2 = "mm\N{SUPERSCRIPT TWO}"
 MINUS = "\N{MINUS SIGN}"
 AT_MOST = "\N{LESS-THAN OR EQUAL TO}"
 
@@ -43,22 +45,43 @@ def family_words(across: int, n_families: int) -> str:
 
 def threshold_words(inference: CorrectedMap, fit: ContrastFit) -> str:
     """Return what a value had to reach, in the unit of the correction; empty where it differs between voxels."""
+    words = METHODS[inference.method].words.threshold
+    if inference.thresholds is not None and inference.null is not None:
+        of_parts = [(part, inference.thresholds[part.name]) for part in inference.null.parts]
+        said = [
+            f"{part.name}: {_reached(_in_unit(words, part.unit), value, inference, fit)}"
+            for part, value in of_parts
+            if value is not None
+        ]
+        return "; ".join(said)
     if inference.threshold is None:
         return ""
-    return of_sizes(METHODS[inference.method].words.threshold, inference).format(
+    return _reached(of_sizes(words, inference), inference.threshold, inference, fit)
+
+
+def _reached(words: str, value: float, inference: CorrectedMap, fit: ContrastFit) -> str:
+    """Return a template on what had to be reached, filled in."""
+    return words.format(
         statistic=maximised_words(inference, fit.contrast),
         relation=">" if inference.null is not None else "\N{GREATER-THAN OR EQUAL TO}",
-        value=inference.threshold,
-        whole=math.floor(inference.threshold),
+        value=value,
+        whole=math.floor(value),
         of_z=" of z" if inference.is_across else "",
     )
+
+
+def _in_unit(words: str, unit: SizeUnit) -> str:
+    """Return words on the sizes of clusters in the unit of a part."""
+    if unit == "mm2":
+        return words.replace("{whole:.0f} voxels", f"{{value:,.4g}} {MM2}")
+    return words.replace(" voxels", " volume voxels")
 
 
 def of_sizes(words: str, inference: CorrectedMap) -> str:
     """Return words on the sizes of clusters in their unit: voxels are counted, on surfaces they are areas."""
     if inference.null is None or inference.null.connectivity is not None:
         return words
-    return words.replace("{whole:.0f} voxels", "{value:,.4g} mm2").replace("(voxels)", "(mm2)")
+    return words.replace("{whole:.0f} voxels", f"{{value:,.4g}} {MM2}").replace("(voxels)", f"({MM2})")
 
 
 def sided_words(contrast: Contrast) -> str:
@@ -86,6 +109,8 @@ def maximised_words(inference: CorrectedMap, contrast: Contrast) -> str:
 
 def null_title(inference: CorrectedMap, contrast: Contrast) -> str:
     """Return the name of what was maximised."""
+    if inference.thresholds is not None:
+        return f"{METHODS[inference.method].words.short}: {MINUS}log10 smallest p"
     return of_sizes(METHODS[inference.method].words.null_title, inference).format(
         statistic=maximised_words(inference, contrast)
     )
@@ -139,6 +164,16 @@ def place_words(xyz: Iterable[float]) -> str:
     return f"({', '.join(coordinate(float(value)) for value in xyz)})"
 
 
+def parcel_or_place(name: str | None, xyz: Iterable[float]) -> str:
+    """Return where something is: the name of a parcel, or a place in mm."""
+    return place_words(xyz) if name is None else name
+
+
+def where_words(name: str | None, xyz: Iterable[float]) -> str:
+    """Return the same as the end of a sentence: at (42, -51, -18) mm, in Fusiform_R."""
+    return f"at {place_words(xyz)} mm" if name is None else f"in {name}"
+
+
 def decimal(value: float) -> str:
     """Return a number with two decimals; what rounds to zero has no sign."""
     return f"{value:z.2f}".replace("-", MINUS)
@@ -148,7 +183,7 @@ def short_label(label: str) -> str:
     """Return an atlas label shortened: its two largest parts, words in place of codes, a dash for no region."""
     parts = [part for part in label.split("; ") if not part.endswith("in smaller parts")]
     words = [_region(part) for part in parts]
-    named = [word for word in words if word]
+    named = [word for word in words if word and word != "n/a"]  # n/a: atlases do not know the place
     if not named:
         return NO_REGION
     rest = len(named) - 2

@@ -21,7 +21,8 @@ from bids_app.spaces.domain import SpatialDomain
 
 log = logging.getLogger("bids_app")
 
-IN_WORDS = ("Description", "Interpretation", "Correction", "CriticalValueOf")  # fields of sidecars that are sentences
+UNIT = "CriticalValueOf"
+IN_WORDS = ("Description", "Interpretation", "Correction", UNIT)  # fields of sidecars that are sentences
 OF_VOXELS = "Voxels"  # how fields end that count voxels
 
 
@@ -65,6 +66,8 @@ class MapWriter:
             name = key.replace(OF_VOXELS, self.domain.plural.capitalize())
             if isinstance(value, dict):
                 said[name if key.endswith(OF_VOXELS) else key] = self._in_words(value)
+            elif key == UNIT and element == "grayordinate":
+                said[key] = value  # sizes are areas, or numbers of voxels
             elif key in IN_WORDS and isinstance(value, str):
                 said[key] = in_elements(value, element)
             else:

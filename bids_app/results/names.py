@@ -14,6 +14,8 @@ from bids_app.errors import OutputError
 from bids_app.statistics.effect_sizes import EffectSize
 
 NAME = "bids-grouplevel"
+PARCEL_TABLE = "desc-parcels_stats.tsv"  # of a contrast
+REGIONS = "desc-parcels_dseg"  # image and table of the regions that were averaged over
 MESH = "desc-analysis_mesh.surf.gii"  # of a hemisphere, which its name says too
 
 TOP_FILES = ("report.html", "dataset_description.json", "README.md", ".bidsignore")
@@ -24,7 +26,7 @@ RUN_RECORD = re.compile(r"report_node-[0-9A-Za-z]+\.json")
 # What a name in the output consists of, and how the names end that a node's folder and its figures are given
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 _PLAIN = re.compile(r"[0-9A-Za-z+]+(?:[-_.][0-9A-Za-z+]+)*")
-_ENDINGS = {"": (".nii.gz", ".gii", ".tsv", ".tsv.gz", ".json"), "figures": (".png", ".html", ".json")}
+_ENDINGS = {"": (".nii.gz", ".nii", ".gii", ".tsv", ".tsv.gz", ".json"), "figures": (".png", ".html", ".json")}
 
 
 def plain_label(label: str) -> str:

@@ -9,9 +9,8 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +25,31 @@ from bids_app.errors import DataError, MissingPathError, OutputError
 from bids_app.inference.catalogue import METHODS, columns
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
-from bids_app.inference.result_tables import ResultTables
+from bids_app.inference.parcel_table import SIGNIFICANT
+from bids_app.inference.result_tables import PARCEL, ResultTables, TableOptions, tabulate
 from bids_app.model.settings import ParametricSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan
 from bids_app.results.folder import NodeFolder
 from bids_app.results.json_record import Json, Loaders, decode
-from bids_app.results.map_files import MapFolder, damaged, read_bytes, reading
-from bids_app.results.names import MESH, map_names, run_record
+from bids_app.results.map_files import MapFolder, damaged, read_bytes
+from bids_app.results.names import PARCEL_TABLE, map_names, run_record
 from bids_app.results.record import ANALYSIS, FORMAT, find_run_record
-from bids_app.results.values import NodeFacts, Picture, Results, RunFacts
+from bids_app.results.values import (
+    NodeFacts,
+    Picture,
+    Results,
+    RunFacts,
+)
 from bids_app.spaces.atlas_catalogue import ATLASES
 from bids_app.spaces.domain import SpatialDomain
-from bids_app.spaces.frame import VolumeFrame
-from bids_app.spaces.surface import SurfaceFrame
-from bids_app.spaces.surface_files import read_mesh
-from bids_app.spaces.volume import read_volume
 from bids_app.statistics.fit import ContrastFit
 
 # What a record that is none of ours raises; names in it that lead elsewhere count as damage too
 UNDECODED = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, OutputError, zlib.error)
 
-TEXTS = ("peak_id", "hemi", *ATLASES)  # columns of tables
+TEXTS = ("peak_id", "structure", "hemi", PARCEL, *ATLASES)  # columns of tables
 WHOLE_NUMBERS = ("cluster_id", "extent_voxels", "extent_vertices", "extent_parcels", "peak_vertex", "peak_element")
 
 
@@ -146,35 +147,6 @@ def read_picture(folder: NodeFolder, picture: Picture) -> bytes:
     return read_bytes(folder.figure("", picture.name))
 
 
-def read_domain(folder: NodeFolder, facts: NodeFacts, connectivity: int) -> SpatialDomain:
-    """Make the domain of a node again from its analysis mask, and from the meshes of surfaces.
-
-    Parameters
-    ----------
-    folder, facts : of the node
-    connectivity : neighbours of a voxel
-
-    Raises
-    ------
-    MissingPathError, DataError
-        When a file is absent or damaged.
-    """
-    if facts.affine is not None:
-        volume = reading(folder.file("desc-analysis_mask.nii.gz"), read_volume)
-        frame = VolumeFrame.of(volume.data.shape, facts.affine)
-        return frame.domain(volume.data.ravel() > 0, connectivity)
-    if facts.surface is None:
-        raise damaged(folder.record, ValueError("it names neither a grid nor surfaces"))
-    about = facts.surface
-    paths = [folder.file(MESH, hemi=side) for side in about.sides]
-    found = [reading(path, partial(read_mesh, side=side)) for side, path in zip(about.sides, paths, strict=True)]
-    meshes = [replace(mesh, source=words) for mesh, words in zip(found, about.meshes, strict=True)]
-    bare = SurfaceFrame(about.sides, tuple(mesh.n_vertices for mesh in meshes))
-    surfaces = bare.with_meshes(meshes, in_mni305=about.in_mni305)
-    everything = surfaces.domain(np.ones(surfaces.n_rows, np.bool_))
-    return surfaces.domain(MapFolder(folder, everything).read("desc-analysis_mask") > 0)
-
-
 def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None) -> Results:
     """Read everything about one contrast.
 
@@ -197,12 +169,17 @@ def read_results(node: SavedNode, contrast: Contrast, plan: Plan | None) -> Resu
         fit = _read_fit(node, contrast, record["fit"], stem)
         null = None if plan is None or record["null"] is None else _read_null(node, plan, record["null"], stem)
         inferences = tuple(_read_inference(node, fit, null, kept) for kept in record["inferences"])
-        tables = tuple(
-            _read_tables(node.folder, f"{stem}_desc-{inference.method}", kept)
-            for inference, kept in zip(inferences, record["tables"], strict=True)
-        )
-        _check_rows(node.folder, stem, record, tables)
-        others = {"fit": fit, "null": null, "inferences": inferences, "tables": tables}
+        parcels = None
+        if node.domain.element == "parcel":
+            parcels = _read_parcel_table(node, stem)
+            tables = tuple(_tabulate(node, fit, inferences, number) for number in range(len(inferences)))
+        else:
+            tables = tuple(
+                _read_tables(node.folder, f"{stem}_desc-{inference.method}", kept)
+                for inference, kept in zip(inferences, record["tables"], strict=True)
+            )
+            _check_rows(node.folder, stem, record, tables)
+        others = {"fit": fit, "null": null, "inferences": inferences, "tables": tables, "parcels": parcels}
         load: Loaders = {
             Results: lambda _: others,
         }
@@ -230,7 +207,7 @@ def _read_fit(node: SavedNode, contrast: Contrast, kept: Json, stem: str) -> Con
 def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistribution:
     """Read the maxima of the shuffles, and how many of them reach each voxel."""
     path = node.folder.file(f"{stem}_desc-null_maxima.tsv.gz")
-    table = _table(path)
+    table = read_table(path)
     if len(table) != plan.shuffles.n_shuffles:
         raise DataError(
             f"{path}: {len(table)} rows; expected {plan.shuffles.n_shuffles}, one for each shuffle that the model asks "
@@ -242,6 +219,7 @@ def _read_null(node: SavedNode, plan: Plan, kept: Json, stem: str) -> NullDistri
         "maxima": {str(key): table[key].to_numpy(np.float64) for key in table},
         "observed": {},
         "exponents": plan.enhancements.exponents,
+        "parts": plan.enhancements.parts if len(plan.enhancements.parts) > 1 else (),
         "n_exceeding": np.rint(_p_of(logp) * plan.shuffles.n_shuffles).astype(np.int64),
     }
     null: NullDistribution = decode(NullDistribution, kept, {NullDistribution: lambda _: given})
@@ -266,6 +244,24 @@ def _read_inference(node: SavedNode, fit: ContrastFit, null: NullDistribution | 
     return inference
 
 
+def _read_parcel_table(node: SavedNode, stem: str) -> pd.DataFrame:
+    """Read the table of all parcels."""
+    path = node.folder.file(f"{stem}_{PARCEL_TABLE}")
+    table = read_table(path)
+    if len(table) != node.domain.n_elements:
+        raise DataError(
+            f"{path}: {len(table)} rows; expected {node.domain.n_elements}. It is damaged: run the analysis again."
+        )
+    return table
+
+
+def _tabulate(node: SavedNode, fit: ContrastFit, inferences: Sequence[CorrectedMap], number: int) -> ResultTables:
+    """Return the significant parcels of a corrected map: the table of all parcels is the only one that is written."""
+    inference = inferences[number]
+    others = [each for each in inferences if each is not inference]
+    return tabulate(inference, fit, others, node.domain, TableOptions())
+
+
 def _check_rows(folder: NodeFolder, stem: str, record: Json, tables: tuple[ResultTables, ...]) -> None:
     """Stop where a table has lost rows; records of earlier versions do not know how many there were."""
     for kept, expected, table in zip(record["inferences"], record.get("rows", ()), tables, strict=False):
@@ -277,12 +273,12 @@ def _check_rows(folder: NodeFolder, stem: str, record: Json, tables: tuple[Resul
 
 
 def _read_tables(folder: NodeFolder, stem: str, kept: Json) -> ResultTables:
-    given = {kind: _table(folder.file(f"{stem}_{kind}.tsv")) for kind in ("clusters", "peaks")}
+    given = {kind: read_table(folder.file(f"{stem}_{kind}.tsv")) for kind in ("clusters", "peaks")}
     tables: ResultTables = decode(ResultTables, kept, {ResultTables: lambda _: given})
     return tables
 
 
-def _table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, texts: Sequence[str] = TEXTS) -> pd.DataFrame:
     """Read a TSV file, compressed where its name ends in .gz."""
     content = read_bytes(path)
     try:
@@ -291,15 +287,20 @@ def _table(path: Path) -> pd.DataFrame:
             raise ValueError("it ends in the middle of a line")
         # as text first: parsers of numbers differ in the last digit; and a region may be called NA
         table = pd.read_csv(io.BytesIO(text), sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False)
-        return table.assign(**{str(name): _numbers(str(name), table[name]) for name in table if name not in TEXTS})
+        read = {str(name): _numbers(str(name), table[name]) for name in table if name not in texts}
+        absent = {
+            name: table[name].fillna("n/a") for name in texts if name in table
+        }  # of grayordinates, some have none
+        return table.assign(**read, **absent)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise damaged(path, error) from error
 
 
 def _numbers(name: str, column: pd.Series[str]) -> NDArray[Any]:
     values = np.array([float(entry) for entry in column], np.float64)
-    is_whole = name in WHOLE_NUMBERS or any(column.is_whole and column.name == name for column in columns().values())
-    return values.astype(np.int64) if is_whole else values
+    is_whole = name in WHOLE_NUMBERS or name.startswith(SIGNIFICANT)
+    is_whole |= any(column.is_whole and column.name == name for column in columns().values())
+    return values.astype(np.int64) if is_whole and not np.isnan(values).any() else values
 
 
 def _parsed(path: Path) -> Json:

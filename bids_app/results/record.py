@@ -33,9 +33,10 @@ IN_OTHER_FILES: Mapping[type, frozenset[str]] = {
             *("effect_size", "effect_size_interval", "epsilon", "df_of_voxel"),
         }
     ),
-    NullDistribution: frozenset({"shuffles", "maxima", "observed", "n_exceeding", "exponents"}),
+    NullDistribution: frozenset({"shuffles", "maxima", "observed", "n_exceeding", "exponents", "parts"}),
     CorrectedMap: frozenset({"p", "significant", "null"}),
     ResultTables: frozenset({"clusters", "peaks"}),
+    Results: frozenset({"parcels"}),
     NodeFacts: frozenset({"run"}),
 }
 

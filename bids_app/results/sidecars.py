@@ -42,6 +42,10 @@ INTERVALS = {
         "that of 90 %. Both limits are 0 where F is below the 2.5th percentile that it has without an effect"
     ),
 }
+OVER_PARTS = (
+    "Parts have units of their own: each is ranked among the maxima of its part, and the smallest p over the parts is "
+    "corrected by its own distribution over the same shuffles (Westfall-Young)"
+)
 VOXEL_UNCORRECTED = "uncorrected permutation p of the voxel's statistic"
 
 
@@ -124,8 +128,9 @@ def about_method(inference: CorrectedMap, fit: ContrastFit) -> Json:
     interpretation = row.words.interpretation(fit.contrast)
     return {
         "Correction": row.words.p,
+        **({"OverParts": OVER_PARTS} if inference.thresholds is not None else {}),
         "Alpha": inference.alpha,
-        "CriticalValue": inference.threshold,
+        "CriticalValue": inference.threshold if inference.thresholds is None else dict(inference.thresholds),
         "CriticalValueOf": _unit(inference, fit),
         **({"Interpretation": interpretation} if interpretation else {}),
         "MinimumExtent": inference.extent,
@@ -137,11 +142,20 @@ def about_method(inference: CorrectedMap, fit: ContrastFit) -> Json:
     }
 
 
+def exponents_words(null: NullDistribution) -> str:
+    """Return the exponents of TFCE, in each part where they differ."""
+    if len({part.exponents for part in null.parts}) < 2:
+        return "E {:g}, H {:g}".format(*null.exponents)
+    return ", ".join(f"E {part.exponents.extent:g}, H {part.exponents.height:g} in {part.name}" for part in null.parts)
+
+
 def _unit(inference: CorrectedMap, fit: ContrastFit) -> str:
     """Return what the critical value is a value of."""
     tested = {"two": "|t|", "positive": "t", "negative": "-t"}[fit.contrast.sided] if fit.contrast.test == "t" else "F"
     unit = METHODS[inference.method].words.unit
-    if unit == "voxels" and inference.null is not None and inference.null.connectivity is None:
+    if unit == "voxels" and inference.thresholds is not None:
+        unit = "mm2 in parts that are surfaces, volume voxels in the part VOLUME"
+    elif unit == "voxels" and inference.null is not None and inference.null.connectivity is None:
         unit = "mm2"  # the sizes of clusters on surfaces are areas
     return unit.format(statistic="z", of_z=" of z") if inference.is_across else unit.format(statistic=tested, of_z="")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.design.design import Design
@@ -40,6 +41,8 @@ class Results:
     smoothness: Smoothness | None
     means: PeakMeans | None
     """Of the conditions, at the highest peaks of the primary corrected map; None where nothing survives in it."""
+    parcels: pd.DataFrame | None = None
+    """All numbers parcel by parcel; None for other elements."""
 
     @property
     def pairs(self) -> tuple[tuple[CorrectedMap, ResultTables], ...]:
@@ -101,6 +104,26 @@ class SurfaceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class GrayordinateFacts:
+    """What maps of grayordinates lie on; which rows they have is in their files."""
+
+    surfaces: SurfaceFacts
+    """Of no hemisphere where all are voxels."""
+    in_mni152: bool
+    """Whether the voxels are in the millimetres of MNI152."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelFacts:
+    """Where the parcels of a node come from; their names are in the files of its maps."""
+
+    source: Literal["CIFTI", "table", "average"]
+    """CIFTI files, tables, or averages of volumes over the regions of an atlas."""
+    atlas: str
+    """As the names of the files, the model or the image have it; empty where nothing says."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What the page shows of a node besides its contrasts."""
 
@@ -111,12 +134,12 @@ class NodeFacts:
     design: Design
     inputs: InputSummary
     affine: NDArray[np.float64] | None
-    """(4, 4) voxel index to mm; None for maps on surfaces."""
+    """(4, 4) voxel index to mm; None for maps that are no volumes."""
     uses_mni: bool
     """Whether labels and MNI background are used."""
     space_note: str
     background: NDArray[np.float32] | None
-    """(n_voxels,) mean of all maps, behind them where there is no MNI background."""
+    """(n_voxels,) mean of all maps, behind them where there is no MNI background; None for parcels."""
     pictures: tuple[Picture, ...]
     """Those that only the input has: the subjects side by side, where voxels are lacking."""
     notes: tuple[str, ...]
@@ -125,8 +148,16 @@ class NodeFacts:
     """Whether nilearn's own report, which only the input has, is there: figures/nilearn.html."""
     surface: SurfaceFacts | None = field(default=None, metadata=IF_PRESENT)
     """What the hemispheres are; None for volumes."""
+    grayordinates: GrayordinateFacts | None = field(default=None, metadata=IF_PRESENT)
+    """What grayordinates lie on; None for other maps."""
+    parcels: ParcelFacts | None = field(default=None, metadata=IF_PRESENT)
+    """Where the parcels come from; None for other maps."""
 
     @property
     def element(self) -> Element:
         """What the maps consist of."""
+        if self.grayordinates:
+            return "grayordinate"
+        if self.parcels:
+            return "parcel"
         return "vertex" if self.surface else "voxel"

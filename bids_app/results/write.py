@@ -16,14 +16,16 @@ from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.familywise_p import uncorrected_p
+from bids_app.inference.over_parts import smallest_p
+from bids_app.inference.parcel_table import described_in_parcels
 from bids_app.inference.result_tables import ResultTables, described
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.map_reader import BeforeModel, MaskedMaps
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import Shuffles
-from bids_app.results.files import Json, replacing, write_table
+from bids_app.results.files import Json, replacing, write_image, write_table
 from bids_app.results.map_files import MapWriter
-from bids_app.results.names import MESH, map_names, type_on_disk
+from bids_app.results.names import MESH, PARCEL_TABLE, REGIONS, map_names, type_on_disk
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.sidecars import (
     INTERVALS,
@@ -37,11 +39,15 @@ from bids_app.results.sidecars import (
     about_method,
     about_shuffles,
     about_tail,
+    exponents_words,
     n_possible_words,
     of_effect_size,
 )
+from bids_app.spaces.atlas_catalogue import SURFACE_LABELS
+from bids_app.spaces.grayordinate_domain import GrayordinateDomain
 from bids_app.spaces.image_pairs import is_pair
-from bids_app.spaces.surface import SurfaceDomain
+from bids_app.spaces.parcel_maps import ParcelFrame, ParcelRegions
+from bids_app.spaces.surface import Mesh, SurfaceDomain
 from bids_app.spaces.surface_files import mesh_bytes
 from bids_app.statistics.condition_means import (
     Group,
@@ -96,22 +102,45 @@ def write_inputs(out: MapWriter, inputs: InputMaps, maps: MaskedMaps, tests: Seq
     several = out.domain.plural.capitalize()
     content: Json = {"Description": f"{several} analysed", "Type": "Brain"}
     content |= {f"NumberOf{several}": out.domain.n_elements}
+    content |= out.domain.describe() if out.domain.element != "voxel" else {}
     content |= {"GivenMasks": list(maps.masks)} if maps.masks else {}
     lost = {f"sub-{subject}": n for subject, n in maps.n_lost.items() if n}
     content |= {f"{several}MissingBySubject": lost} if lost else {}
     out.write("desc-analysis_mask", np.ones(out.domain.n_elements, np.uint8), content)
     if isinstance(out.domain, SurfaceDomain):
-        _write_meshes(out, out.domain)
+        _write_meshes(out, out.domain.frame.meshes)
+    if isinstance(out.domain, GrayordinateDomain):
+        _write_meshes(out, out.domain.meshes)
+    if isinstance(maps.frame, ParcelFrame) and maps.frame.regions is not None:
+        is_mni = is_mni152(inputs.entities, has_position=maps.has_position)
+        _write_regions(out.folder, maps.frame.parcels.names, maps.frame.regions, is_mni=is_mni)
 
 
-def _write_meshes(out: MapWriter, domain: SurfaceDomain) -> None:
+def _write_meshes(out: MapWriter, meshes: Sequence[Mesh]) -> None:
     """Write the meshes that gave neighbours and areas, by which results can be looked at and the report made again."""
-    for mesh in domain.frame.meshes:
+    for mesh in meshes:
         path = out.folder.keep(out.folder.file(MESH, hemi=mesh.side))
         with replacing(path) as temporary:
             temporary.write_bytes(mesh_bytes(mesh))
         about = "Mesh that gave the neighbours of vertices and their areas"
         out.folder.sidecar(path, {"Description": about, "Source": mesh.source, "NumberOfVertices": mesh.n_vertices})
+
+
+def _write_regions(folder: NodeWriter, names: Sequence[str], regions: ParcelRegions, *, is_mni: bool) -> None:
+    """Write which voxels each parcel's mean is over, as an image of labels with its table of regions."""
+    table = folder.keep(folder.file(f"{REGIONS}.tsv"))
+    image = folder.keep(folder.file(f"{REGIONS}.nii.gz"))
+    write_image(image, regions.labels, regions.grid.affine, mni=is_mni)
+    columns = {
+        "index": "Number of the region in the image",
+        "name": "Name of the parcel",
+        "n_voxels": "Voxels that the mean is over, the same in all maps; 0: the region is not analysed",
+        "n_missing": "Voxels of the region that were left out, because they are not in the analysis mask",
+    }
+    rows = zip(regions.numbers, names, regions.n_voxels, regions.n_missing, strict=True)
+    write_table(table, pd.DataFrame(list(rows), columns=list(columns)))
+    about = {"Description": "Voxels of each parcel that its mean is over, 0 in none", "Atlas": regions.atlas}
+    folder.sidecar(image, about | _described(columns))
 
 
 def _further(inputs: InputMaps) -> dict[str, list[str]]:
@@ -246,8 +275,12 @@ def write_contrast(
     fit: ContrastFit,
     null: NullDistribution | None,
     results: Sequence[tuple[CorrectedMap, ResultTables]],
+    parcels: pd.DataFrame | None = None,
 ) -> None:
-    """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima."""
+    """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima.
+
+    Of parcels there is one table of all of them; the others have clusters and peaks for each correction.
+    """
     about = about_contrast(fit) | _about_before(before)
     stem = f"contrast-{fit.contrast.label}"
 
@@ -273,8 +306,7 @@ def write_contrast(
             of = "t, signed like t" if fit.contrast.test == "t" else "the positive part of the z of F"
             if fit.contrast.test == "t" and as_z:
                 of = "the z of t, signed like t"
-            e, h = null.exponents
-            content = {"Description": f"Threshold-free cluster enhancement of {of}, E {e:g}, H {h:g}"}
+            content = {"Description": f"Threshold-free cluster enhancement of {of}, {exponents_words(null)}"}
             write("stat-tfce", side * null.observed["tfce"], content | about_shuffles(null) | about_connectivity(null))
     for inference, tables in results:
         of_method = about_method(inference, fit)
@@ -288,7 +320,10 @@ def write_contrast(
         content = {"Description": f"{fit.contrast.test} where significant by {said.p}, 0 elsewhere"}
         thresholded = np.where(inference.significant, fit.statistic, 0.0)
         write(f"stat-{fit.contrast.test}_desc-{inference.method}Thresh", thresholded, content | of_method)
-        _write_tables(out, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
+        if parcels is None:
+            _write_tables(out, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
+    if parcels is not None:
+        _write_parcels(out, stem, parcels, about)
 
 
 def _about_before(before: BeforeModel) -> Json:
@@ -316,7 +351,7 @@ def _statistics(fit: ContrastFit) -> Iterator[tuple[str, NDArray[np.float64]]]:
 
 def _write_null(out: MapWriter, stem: str, null: NullDistribution, about: Json, *, as_z: bool) -> None:
     path = out.folder.keep(out.folder.file(f"{stem}_desc-null_maxima.tsv.gz"))
-    write_table(path, pd.DataFrame(null.maxima))
+    write_table(path, pd.DataFrame(null.maxima | smallest_p(null)))
     columns = {
         "voxel": "Largest statistic of the shuffle towards the tested side",
         "clusterSize": "Voxels of its largest cluster",
@@ -330,7 +365,20 @@ def _write_null(out: MapWriter, stem: str, null: NullDistribution, about: Json, 
     used = {name: text for name, text in columns.items() if name in null.maxima}
     if out.domain.size_unit in AREAS and "clusterSize" in used:
         used["clusterSize"] = f"Size of its largest cluster, in {out.domain.size_unit}"
+    for name in smallest_p(null):
+        for part in null.parts:
+            unit_of = f"in {part.unit}" if part.unit in AREAS else "in volume voxels"
+            what = f"Size of its largest cluster, {unit_of}" if name == "clusterSize" else columns[name]
+            used[part.column(name)] = f"{what}, in the part {part.name}"
+        used[name] = "Smallest p over the parts, each among the maxima of its part: by its rank p is corrected"
     out.sidecar(path, description | _described(used) | about | about_shuffles(null) | about_forming(null))
+
+
+def _write_parcels(out: MapWriter, stem: str, parcels: pd.DataFrame, about: Json) -> None:
+    path = out.folder.keep(out.folder.file(f"{stem}_{PARCEL_TABLE}"))
+    write_table(path, parcels)
+    columns = {str(name): described_in_parcels(str(name)) for name in parcels.columns}
+    out.sidecar(path, {"Description": "Results by parcel"} | _described(columns) | about)
 
 
 def _write_tables(out: MapWriter, stem: str, inference: CorrectedMap, tables: ResultTables, about: Json) -> None:
@@ -342,4 +390,6 @@ def _write_tables(out: MapWriter, stem: str, inference: CorrectedMap, tables: Re
             "Description": f"{kind.capitalize()} of the map of {METHODS[inference.method].words.p}",
             "ClustersLeftOut": tables.n_left_out,
         }
+        if SURFACE_LABELS in columns:
+            content |= {"SurfaceLabels": list(out.domain.label_sources)}
         out.sidecar(path, content | _described(columns) | about)

@@ -45,6 +45,8 @@ class RunOptions:
     """Whether a mask on another grid is brought to that of the maps by nearest neighbour."""
     surface: tuple[tuple[str, Path], ...] = ()
     """L or R, and the file of the mesh that maps on surfaces lie on."""
+    surface_labels: tuple[tuple[str, Path], ...] = ()
+    """L or R, and the file of the labels of its vertices."""
     n_jobs: int = 1
     """Threads that compute and read, and processes that draw."""
     mem_mb: int | None = None
@@ -93,7 +95,9 @@ def command_line(options: RunOptions, table: Path | None = None) -> str:
     words += [] if options.mask_threshold is None else ["--mask-threshold", f"{options.mask_threshold!r}"]
     words += ["--mask-label", *options.mask_label] if options.mask_label else []
     words += ["--resample-mask"] if options.resample_mask else []
-    words += ["--surface", *(f"{side}={path}" for side, path in options.surface)] if options.surface else []
+    for flag in ("surface", "surface_labels"):
+        if files := getattr(options, flag):
+            words += [f"--{flag.replace('_', '-')}", *(f"{side}={path}" for side, path in files)]
     words += ["--random-seed", options.random_seed]
     if options.reports_only:
         words = ["bids-grouplevel", options.bids_dir, options.output_dir, "group", "--reports-only"]

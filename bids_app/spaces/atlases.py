@@ -54,6 +54,8 @@ class Atlas:
     """(4, 4) voxel index of the maps to mm."""
     probabilistic: bool
     """Whether it has one volume per region; otherwise one volume of region numbers."""
+    by_element: bool = False
+    """Whether its grid is the list of the elements of the maps, (n_elements, 1, 1), and its mm are their numbers."""
 
     def __post_init__(self) -> None:
         """Check the shapes."""
@@ -251,7 +253,7 @@ def _load_atlas(name: str, shape: tuple[int, int, int], affine_rows: tuple[tuple
     # One pass through the compressed file: otherwise every volume would be looked for from the beginning.
     image = nibabel.Nifti1Image.from_filename(bundled.image.get_filename(), keep_file_open=True)
     probabilistic = len(image.shape) == 4
-    targets, sources = _nearest_atlas_voxels(shape, affine, image.shape[:3], image.affine)
+    targets, sources = nearest_atlas_voxels(shape, affine, image.shape[:3], image.affine)
     n_volumes = image.shape[3] if probabilistic else 1
     dtype = np.uint8 if probabilistic else np.uint16  # per cent, or region numbers of up to four digits
     values: NDArray[np.integer[Any]] = np.zeros((n_volumes, math.prod(shape)), dtype)
@@ -266,7 +268,7 @@ def _load_atlas(name: str, shape: tuple[int, int, int], affine_rows: tuple[tuple
     return Atlas(name, labels, values.reshape(n_volumes, *shape), affine, probabilistic)
 
 
-def _nearest_atlas_voxels(
+def nearest_atlas_voxels(
     shape: tuple[int, int, int],
     affine: NDArray[np.float64],
     atlas_shape: tuple[int, ...],

@@ -15,15 +15,25 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.arrays import Floats, Integers, Longs
+from bids_app.arrays import Booleans, Floats, Integers, Longs
 from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.topology import Topology
 
-Element = Literal["voxel", "vertex", "parcel"]
+Element = Literal["voxel", "vertex", "parcel", "grayordinate"]
 SizeUnit = Literal["mm3", "mm2", "1"]
 
-PLURALS: dict[Element, str] = {"voxel": "voxels", "vertex": "vertices", "parcel": "parcels"}
-ENDINGS: dict[Element, str] = {"voxel": ".nii.gz", "vertex": ".func.gii", "parcel": ".tsv"}
+PLURALS: dict[Element, str] = {
+    "voxel": "voxels",
+    "vertex": "vertices",
+    "parcel": "parcels",
+    "grayordinate": "grayordinates",
+}
+ENDINGS: dict[Element, str] = {
+    "voxel": ".nii.gz",
+    "vertex": ".func.gii",
+    "parcel": ".tsv",
+    "grayordinate": ".dscalar.nii",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +48,18 @@ class Piece:
     """Which elements of the map it holds."""
     domain: SpatialDomain
     """Of these elements, which writes and reads the file."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """The elements of a domain that share a unit."""
+
+    name: str
+    """CORTEX_LEFT, CORTEX_RIGHT or another surface; `VOLUME_PART`."""
+    members: Longs
+    """(n,) elements of the whole domain, ascending."""
+    domain: SpatialDomain
+    """Of these elements alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -130,6 +152,29 @@ class SpatialDomain(ABC):
     def pieces(self) -> tuple[Piece, ...]:
         """The files that a map is written as: one, unless the kind of space has more."""
         return (Piece({}, ENDINGS[self.element], slice(None), self),)
+
+    @property
+    def ranked_parts(self) -> tuple[Part, ...]:
+        """Parts whose sizes have no common unit, so that each is ranked on its own; none where there is one unit."""
+        return ()
+
+    @property
+    def label_sources(self) -> tuple[str, ...]:
+        """Files that name the regions of the elements themselves; most kinds have none."""
+        return ()
+
+    def known_places(self, elements: NDArray[np.integer]) -> Booleans:
+        """Return of which elements the atlases know the places, (n,), where they know any: most often of all."""
+        return np.ones(elements.shape, np.bool_)
+
+    @property
+    def measures(self) -> tuple[tuple[Element, SizeUnit], ...]:
+        """What clusters consist of, and the unit of their sizes: one pair, unless parts differ in it."""
+        return ((self.element, self.size_unit),)
+
+    def measure_of(self, elements: NDArray[np.integer]) -> Integers:
+        """Return which of the `measures` is that of each element, (n,)."""
+        return np.zeros(elements.shape, np.int32)
 
     def names_of(self, elements: NDArray[np.integer]) -> dict[str, NDArray[np.generic]]:  # noqa: ARG002
         """Return what tables say of elements beside their places: column -> (n,); most kinds have nothing to add."""

@@ -1,4 +1,4 @@
-"""What the files of all maps of a node share, row by row: the voxels of a grid, the vertices of both hemispheres.
+"""What the files of all maps of a node share, row by row: voxels of a grid, vertices of hemispheres, or parcels.
 
 A map is read as rows, one for each place that its files have. A frame says how the rows of another map differ, and
 makes the domain of those rows that are inside the analysis mask; what loads and masks maps asks no more.
@@ -25,10 +25,18 @@ class MapPlace(NamedTuple):
 
     path: Path
     """The first of its files, by which messages name it."""
-    volume: int | None = None
-    """Its number in files that hold several, from 0."""
+    volume: int | str | None = None
+    """Its number in files that hold several, from 0; of CIFTI files its name, too."""
     hemispheres: tuple[tuple[str, Path], ...] = ()
     """L, R and their files; empty unless it is a map on surfaces."""
+    row: str = ""
+    """Subject whose row of a table it is; empty unless it comes from a table."""
+
+    @property
+    def number(self) -> int | None:
+        """Its number, of files that are not CIFTI."""
+        assert not isinstance(self.volume, str)
+        return self.volume
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -55,6 +63,11 @@ class Frame(ABC):
     def plural(self) -> str:
         """What several rows are called."""
         return PLURALS[self.element]
+
+    @property
+    def zero_is_data(self) -> bool:
+        """Whether a value of exactly zero is one; in images it is what lies outside of the brain."""
+        return False
 
     @abstractmethod
     def difference(self, path: Path, other: Frame, other_path: Path) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from bids_app.errors import DataError
+from bids_app.spaces.cifti_files import ENDINGS
 from bids_app.spaces.frame import MapData, MapPlace, VolumeFrame
+from bids_app.spaces.grayordinate_frame import read_grayordinate_map
+from bids_app.spaces.parcel_maps import holds_parcels, read_parcel_map
 from bids_app.spaces.surface_files import MGH, read_surface_map
 from bids_app.spaces.volume import read_volume
 
@@ -23,7 +26,11 @@ def read_map(place: MapPlace, most_bytes: float | None = None) -> MapData:
     """
     if place.hemispheres:
         return read_surface_map(place, most_bytes)
-    volume = read_volume(place.path, most_bytes, place.volume)
+    if place.path.name.lower().endswith(ENDINGS["grayordinates"]):
+        return read_grayordinate_map(place, most_bytes)
+    if holds_parcels(place.path):
+        return read_parcel_map(place, most_bytes)
+    volume = read_volume(place.path, most_bytes, place.number)
     if volume.grid.shape[1:] == (1, 1) and place.path.name.lower().endswith(MGH):
         raise DataError(
             f"{place.path}: holds one row of {volume.grid.shape[0]:,} values, as a map of a hemisphere does. Write L "

@@ -20,6 +20,7 @@ from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.domain import Element, Piece, SpatialDomain
 from bids_app.spaces.frame import Frame
 from bids_app.spaces.graph import GraphDomain
+from bids_app.spaces.surface_labels import SurfaceLabels
 from bids_app.spaces.topology import GraphTopology
 
 HEMISPHERES = {"L": "left", "R": "right"}
@@ -90,6 +91,8 @@ class SurfaceFrame(Frame):
     """Of each hemisphere; without them there are rows and no neighbours."""
     in_mni305: bool = False
     """Whether the millimetres of the meshes are those of MNI305, as fsaverage's are."""
+    labels: SurfaceLabels | None = None
+    """Of the vertices, where they were given."""
 
     def __str__(self) -> str:
         parts = zip(self.sides, self.n_vertices, strict=True)
@@ -177,6 +180,11 @@ class SurfaceDomain(GraphDomain):
             inside=inside,
             frame=frame,
         )
+
+    @property
+    def label_sources(self) -> tuple[str, ...]:
+        """The files of the labels of vertices."""
+        return self.frame.labels.sources if self.frame.labels else ()
 
     def describe(self) -> dict[str, object]:
         """Return which mesh gives neighbours and areas."""

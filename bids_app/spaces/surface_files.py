@@ -1,4 +1,4 @@
-"""Files of one hemisphere: maps (GIFTI, FreeSurfer's mgh) and meshes (GIFTI, FreeSurfer's geometry), read once each.
+"""Files of one hemisphere: maps (GIFTI, mgh), meshes (GIFTI, FreeSurfer's geometry), labels (GIFTI, annot), read once.
 
 What a file says of itself, its hemisphere and its kind, is believed over its name; where the two contradict each other
 nothing is read.
@@ -16,7 +16,7 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 import numpy as np
-from nibabel.freesurfer.io import read_geometry
+from nibabel.freesurfer.io import read_annot, read_geometry
 from nibabel.freesurfer.mghformat import MGHImage
 from nibabel.gifti.gifti import GiftiDataArray, GiftiImage
 from nibabel.nifti1 import intent_codes
@@ -28,6 +28,7 @@ from bids_app.runtime.cpu_and_memory_limits import usable_memory_mb
 from bids_app.spaces.frame import MapData, MapPlace
 from bids_app.spaces.image_files import UNREADABLE
 from bids_app.spaces.surface import HEMISPHERES, Mesh, SurfaceFrame, check_mesh
+from bids_app.spaces.surface_labels import NAMELESS, HemisphereLabels
 
 DAMAGED = (*UNREADABLE, ExpatError, AssertionError)
 GZIP = b"\x1f\x8b"
@@ -90,6 +91,27 @@ def read_mesh(path: Path, side: str) -> Mesh:
     return mesh
 
 
+def read_labels(path: Path, side: str) -> HemisphereLabels:
+    """Read the labels of the vertices of a hemisphere, L or R: GIFTI (.label.gii), or FreeSurfer's .annot.
+
+    Raises
+    ------
+    DataError
+        For a damaged file, one without labels or with several labels a vertex, and that of the other hemisphere.
+    """
+    content = _content(path, None)
+    if path.name.lower().endswith((".gii", ".gii.gz")):
+        numbers, names = _parsed(path, lambda: _gifti_labels(path, side, content))
+    elif path.name.lower().endswith(".annot"):
+        numbers, names = _parsed(path, lambda: _annotation(path, side, content))
+    else:
+        raise DataError(f"--surface-labels: {path}: expected the labels of all vertices, .label.gii or .annot.")
+    named = {number: name for number, name in names.items() if name.strip().casefold() not in NAMELESS}
+    if not named:
+        raise DataError(f"--surface-labels: {path} has no name of any region; expected .label.gii or .annot.")
+    return HemisphereLabels(side, np.asarray(numbers, np.int64), named, path.name)
+
+
 def mesh_bytes(mesh: Mesh) -> bytes:
     """Return a mesh as GIFTI, in single precision, without a time stamp."""
     points = GiftiDataArray(mesh.points.astype(np.float32), "NIFTI_INTENT_POINTSET", "NIFTI_TYPE_FLOAT32")
@@ -148,18 +170,18 @@ def _parsed(path: Path, parse: Callable[[], Any]) -> Any:  # noqa: ANN401
 def _rows(path: Path, side: str, content: bytes, place: MapPlace) -> Floats:
     """Return the values of a hemisphere, (n_vertices,)."""
     if path.name.lower().endswith(MGH):
-        return _mgh_rows(path, content, place.volume)
+        return _mgh_rows(path, content, place.number)
     image = _gifti(path, side, content)
     arrays = [array for array in image.darrays if array.data is not None]
     if any(array.intent in _codes(ARRAYS_OF_MESHES) for array in arrays):
         raise DataError(f"{path}: holds a mesh (GIFTI, points and triangles); expected a map with a value a vertex.")
-    if len(arrays) != 1 and place.volume is None:
+    if len(arrays) != 1 and place.number is None:
         named = ", ".join(f"{number} {_name(array)}".strip() for number, array in enumerate(arrays))
         raise DataError(
             f"{path}: holds {len(arrays)} data arrays ({named or 'none'}); expected one map. Write a file for each, or "
             "list the maps in a table for --maps and give the array's number in its column volume."
         )
-    number = place.volume or 0
+    number = place.number or 0
     if number >= len(arrays):
         raise DataError(f"{path}: there is no data array {number}: the file has {len(arrays)}, from 0 on.")
     return _one_a_vertex(path, np.asarray(arrays[number].data))
@@ -214,6 +236,34 @@ def _gifti_mesh(path: Path, side: str, content: bytes) -> tuple[Stack, Integers,
         raise DataError(f"--surface: {path} is no mesh: expected one array of points and one of triangles (.surf.gii).")
     points, faces = found[0][0], found[1][0]
     return np.asarray(points.data), np.asarray(faces.data), str(points.meta.get("GeometricType") or "")
+
+
+def _gifti_labels(path: Path, side: str, content: bytes) -> tuple[NDArray[Any], dict[int, str]]:
+    """Return the number of each vertex, (n_vertices,), and the names of the numbers."""
+    image = _gifti(path, side, content)
+    arrays = image.get_arrays_from_intent("NIFTI_INTENT_LABEL")
+    if len(arrays) != 1:
+        named = ", ".join(f"{number} {_name(array)}".strip() for number, array in enumerate(arrays))
+        raise DataError(
+            f"--surface-labels: {path} holds {len(arrays)} arrays of labels ({named or 'none'}); expected one. Write "
+            "the one that is meant to a file of its own."
+        )
+    numbers = _one_a_vertex(path, np.asarray(arrays[0].data))
+    return numbers, {int(key): str(name or "") for key, name in image.labeltable.get_labels_as_dict().items()}
+
+
+def _annotation(path: Path, side: str, content: bytes) -> tuple[NDArray[Any], dict[int, str]]:
+    """Return the same of FreeSurfer's format, whose name alone tells the hemisphere."""
+    if path.name.startswith({"L": "rh.", "R": "lh."}[side]):
+        raise DataError(
+            f"--surface-labels: {path} is named for the {'right' if side == 'L' else 'left'} hemisphere and given as "
+            f"{side}. Correct which file belongs to which hemisphere."
+        )
+    n_vertices = int.from_bytes(content[:4], "big")
+    if len(content) < 4 + 8 * n_vertices:
+        raise ValueError(f"{len(content):,} bytes, too few for {n_vertices:,} vertices")
+    numbers, _, names = read_annot(path)
+    return numbers, {number: name.decode("utf-8", "replace") for number, name in enumerate(names)}
 
 
 def _freesurfer_mesh(path: Path) -> tuple[Stack, Integers]:

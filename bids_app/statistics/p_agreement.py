@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ class PAgreement:
     median_ratio: float | None
     """Median of permutation p / parametric p over the voxels whose parametric p lies from `FEW` / N to 0.05; None where
     there is none. Choosing by the permutation p as well would choose those where it is the larger."""
+    name: str | None = field(default=None, metadata={"kept": "if present"})  # in records, see results.json_record
+    """Of the parcel in which they differ most; None for elements that have a place."""
 
 
 def p_agreement(fit: ContrastFit, permutation_p: Floats, n_shuffles: int, xyz: Floats) -> PAgreement:

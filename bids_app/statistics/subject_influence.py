@@ -11,7 +11,7 @@ Mahalanobis 1936, doi 10.1007/s13171-019-00164-5 (reprint); Iglewicz & Hoaglin 1
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,8 @@ class PeakInfluence:
     subjects: tuple[str, ...]
     without: Floats
     """(n_subjects,) the statistic without each; NaN where the contrast cannot be tested without the subject."""
+    name: str | None = field(default=None, metadata={"kept": "if present"})  # in records, see results.json_record
+    """Of a parcel; None for elements that have a place."""
 
     @property
     def most(self) -> tuple[str, float] | None:

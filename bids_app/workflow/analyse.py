@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_app.arrays import Floats
 from bids_app.console.logs import log_notes
@@ -16,6 +18,7 @@ from bids_app.inference.catalogue import correct
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.familywise_p import uncorrected_p
+from bids_app.inference.parcel_table import parcel_table
 from bids_app.inference.result_tables import ResultTables, TableOptions, tabulate, top_elements
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan
@@ -24,17 +27,21 @@ from bids_app.results.folder import NodeFolder
 from bids_app.results.input_summary import summarise
 from bids_app.results.json_record import Json
 from bids_app.results.map_files import MapWriter
+from bids_app.results.names import type_on_disk
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.record import encode_results, remove_record, write_record, write_run_record
-from bids_app.results.values import NodeFacts, Results, RunFacts, SurfaceFacts
+from bids_app.results.values import GrayordinateFacts, NodeFacts, ParcelFacts, Results, RunFacts, SurfaceFacts
 from bids_app.results.write import write_conditions, write_contrast, write_design, write_inputs
 from bids_app.runtime.options import RunOptions
 from bids_app.spaces.domain import SpatialDomain
 from bids_app.spaces.frame import VolumeFrame
+from bids_app.spaces.grayordinate_frame import GrayordinateFrame
+from bids_app.spaces.parcel_maps import ParcelFrame
+from bids_app.spaces.parcels import ParcelDomain
 from bids_app.spaces.surface import SurfaceFrame
 from bids_app.statistics.condition_means import left_out, peak_means
-from bids_app.statistics.diagnostics import diagnose
-from bids_app.statistics.fit import fit_contrast
+from bids_app.statistics.diagnostics import Diagnostics, diagnose
+from bids_app.statistics.fit import ContrastFit, fit_contrast
 from bids_app.statistics.smoothness import estimate_smoothness
 from bids_app.workflow.dry_run import tested_against
 from bids_app.workflow.permute import Permuted, permute
@@ -101,7 +108,7 @@ def write_contrasts(study: Study, out: MapWriter, options: RunOptions) -> dict[s
             say(_shuffle_words(plan))
             # the shuffles are run when the next one is asked for, within the stage that shows and times them
             results = analyse_contrast(study, test, next(permuted))
-            write_contrast(out, study.maps.before, results.fit, results.null, results.pairs)
+            write_contrast(out, study.maps.before, results.fit, results.null, results.pairs, results.parcels)
         contrasts[test.contrast.label] = encode_results(results)
     return contrasts
 
@@ -121,21 +128,49 @@ def analyse_contrast(study: Study, test: ContrastTest, permuted: Permuted) -> Re
     smoothness = estimate_smoothness(values, test, domain)
     inferences, bounds = correct(Evidence(fit, domain, smoothness, null, family), settings)
     options = TableOptions(settings.report.min_extent, settings.report.min_distance, study.atlases)
+    shown = _as_on_disk(fit) if isinstance(domain, ParcelDomain) else fit
     tables = tuple(
-        tabulate(each, fit, [other for other in inferences if other is not each], domain, options, bounds)
+        tabulate(each, shown, [other for other in inferences if other is not each], domain, options, bounds)
         for each in inferences
     )
     first = _primary(inferences, tables)
     peaks = top_elements(first, fit, domain)
+    diagnostics = diagnose(values, test, fit, (peaks, _places(domain)[peaks]), _permuted_p(null, study))
     return Results(
         fit=fit,
         null=null,
         inferences=inferences,
         tables=tables,
-        diagnostics=diagnose(values, test, fit, (peaks, _places(domain)[peaks]), _permuted_p(null, study)),
+        diagnostics=_named(diagnostics, peaks, fit, null, domain) if diagnostics else None,
         smoothness=smoothness,
         means=None if first is None or first.peaks.empty else peak_means(values, study.design, peaks),
+        parcels=parcel_table(fit, null, inferences, domain.names) if isinstance(domain, ParcelDomain) else None,
     )
+
+
+def _as_on_disk(fit: ContrastFit) -> ContrastFit:
+    """Return a fit whose statistic is that of its file: the report makes the lists of parcels from it once more."""
+    written = fit.statistic.astype(type_on_disk("stat", fit.statistic))
+    return replace(fit, statistic=written.astype(np.float64))
+
+
+def _named(
+    diagnostics: Diagnostics,
+    peaks: NDArray[np.intp],
+    fit: ContrastFit,
+    null: NullDistribution | None,
+    domain: SpatialDomain,
+) -> Diagnostics:
+    """Return diagnostics with the names of parcels, which have no places."""
+    if not isinstance(domain, ParcelDomain):
+        return diagnostics
+    named = [replace(peak, name=domain.names[element]) for peak, element in zip(diagnostics.peaks, peaks, strict=True)]
+    agreement = diagnostics.agreement
+    if null is not None and agreement is not None and agreement.largest is not None:
+        parametric, permuted = agreement.largest
+        found = np.flatnonzero((fit.p == parametric) & (uncorrected_p(null) == permuted))
+        agreement = replace(agreement, name=domain.names[found[0]])
+    return replace(diagnostics, peaks=tuple(named), agreement=agreement)
 
 
 def _primary(inferences: Sequence[CorrectedMap], tables: Sequence[ResultTables]) -> ResultTables | None:
@@ -157,6 +192,7 @@ def _permuted_p(null: NullDistribution | None, study: Study) -> tuple[Floats, in
 def _node_facts(study: Study, run: RunFacts) -> NodeFacts:
     """Return what the report shows of a node besides its contrasts and its pictures."""
     frame = study.maps.frame
+    is_of_parcels = isinstance(frame, ParcelFrame)
     return NodeFacts(
         name=study.node.name,
         run=run,
@@ -166,7 +202,7 @@ def _node_facts(study: Study, run: RunFacts) -> NodeFacts:
         affine=frame.grid.affine if isinstance(frame, VolumeFrame) else None,
         uses_mni=study.uses_mni,
         space_note=study.space_note,
-        background=None if study.uses_mni else np.nanmean(study.maps.values, axis=0),
+        background=None if study.uses_mni or is_of_parcels else np.nanmean(study.maps.values, axis=0),
         pictures=(),
         notes=(
             *study.design.notes,
@@ -174,12 +210,28 @@ def _node_facts(study: Study, run: RunFacts) -> NodeFacts:
             *left_out(study.design),
         ),
         surface=_surface_facts(frame) if isinstance(frame, SurfaceFrame) else None,
+        grayordinates=_grayordinate_facts(frame) if isinstance(frame, GrayordinateFrame) else None,
+        parcels=_parcel_facts(frame, study.inputs.atlas) if isinstance(frame, ParcelFrame) else None,
     )
 
 
 def _surface_facts(frame: SurfaceFrame) -> SurfaceFacts:
     """Return what the record tells of hemispheres."""
     return SurfaceFacts(frame.sides, tuple(mesh.source for mesh in frame.meshes), frame.in_mni305)
+
+
+def _grayordinate_facts(frame: GrayordinateFrame) -> GrayordinateFacts:
+    """Return what the record tells of grayordinates."""
+    sides = tuple(mesh.side for mesh in frame.meshes)
+    surfaces = SurfaceFacts(sides, tuple(mesh.source for mesh in frame.meshes), frame.in_mni305)
+    return GrayordinateFacts(surfaces, frame.in_mni152)
+
+
+def _parcel_facts(frame: ParcelFrame, atlas: str) -> ParcelFacts:
+    """Return what the record tells of where parcels come from."""
+    if frame.regions is not None:
+        return ParcelFacts("average", frame.regions.atlas)
+    return ParcelFacts("CIFTI" if frame.parcels.axis is not None else "table", atlas)
 
 
 def _with_pictures(study: Study, facts: NodeFacts, folder: NodeWriter, options: RunOptions) -> NodeFacts:

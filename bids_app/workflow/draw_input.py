@@ -18,16 +18,21 @@ from bids_app.design.contrast_test import ContrastTest
 from bids_app.inputs.load_maps import as_image
 from bids_app.report.figures.background import Canvas
 from bids_app.report.figures.figure import Figure, attempt, attempt_page
+from bids_app.report.figures.grayordinate_canvas import GrayordinateCanvas
 from bids_app.report.figures.nilearn_report import Maps, draw_report, memory_needed
 from bids_app.report.figures.of_node import draw_mosaics
+from bids_app.report.figures.on_grayordinates import about_volume_part
+from bids_app.report.figures.parcel_canvas import ParcelCanvas, draw_lacking_parcels, draw_subjects_by_parcel
 from bids_app.report.figures.surface_canvas import SurfaceCanvas, draw_lacking, draw_subjects
 from bids_app.report.text.findings import draw_coverage
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.values import NodeFacts, Picture
 from bids_app.spaces.frame import VolumeFrame
+from bids_app.spaces.parcel_maps import ParcelFrame
+from bids_app.spaces.parcels import ParcelDomain
 from bids_app.spaces.volume import read_image
 from bids_app.statistics.subsets import in_subjects, subject_effects, with_scores
-from bids_app.workflow.draw_node import load_node_canvas, save_figure
+from bids_app.workflow.draw_node import NodeCanvas, load_node_canvas, save_figure
 from bids_app.workflow.prepare import Study
 
 log = logging.getLogger("bids_app")
@@ -50,7 +55,10 @@ def draw_input(study: Study, facts: NodeFacts, folder: NodeWriter, memory: float
     NodeFacts
         With the names and words of the pictures, and a note where nilearn's report that was asked for is absent.
     """
-    figures = _draw_maps(study, load_node_canvas(facts, study.domain))
+    if isinstance(study.domain, ParcelDomain):
+        figures = _draw_parcels(study, ParcelCanvas(study.domain.names))
+    else:
+        figures = _draw_maps(study, facts, load_node_canvas(facts, study.domain))
     for figure in figures:
         save_figure(folder, "", figure)
     facts = replace(facts, pictures=tuple(_words_of(figure) for figure in figures))
@@ -67,10 +75,12 @@ def _words_of(figure: Figure) -> Picture:
     return Picture(figure.name, figure.caption, figure.alt, figure.kind, figure.failure)
 
 
-def _draw_maps(study: Study, canvas: Canvas | SurfaceCanvas) -> tuple[Figure, ...]:
+def _draw_maps(study: Study, facts: NodeFacts, canvas: NodeCanvas) -> tuple[Figure, ...]:
     """Draw the subjects side by side, and where voxels are lacking."""
     if isinstance(canvas, SurfaceCanvas):
         return _draw_surfaces(study, canvas)
+    if isinstance(canvas, GrayordinateCanvas):
+        return _draw_grayordinates(study, facts, canvas)
     frame, least = study.maps.frame, study.node.settings.voxel_coverage
     assert isinstance(frame, VolumeFrame)
     n_subjects = len(study.design.subjects)
@@ -127,6 +137,81 @@ def _draw_surfaces(study: Study, canvas: SurfaceCanvas) -> tuple[Figure, ...]:
 
     def lacking() -> Figure | None:
         return None if coverage is None else draw_lacking(coverage, n_subjects, canvas, least=least)
+
+    found = attempt("coverage", lacking)
+    return (attempt("subjects", draw), *([found] if found else []))
+
+
+def _draw_grayordinates(study: Study, facts: NodeFacts, canvas: GrayordinateCanvas) -> tuple[Figure, ...]:
+    """Draw the first contrast in each subject, on the cortex and in the volume part."""
+    first, caption = _first_contrast(study)
+    surface, volume, drawn = canvas.surface, canvas.volume, []
+
+    def on_cortex() -> Figure:
+        assert surface is not None
+        assert isinstance(surface.on, SurfaceCanvas)
+        rows = ((subject, row[surface.elements]) for subject, row in _effects(study, first))
+        return draw_subjects(rows, surface.on, title=first.name, caption=caption)
+
+    def in_volume() -> Figure:
+        assert volume is not None
+        assert isinstance(volume.on, Canvas)
+        frame = VolumeFrame.of(volume.on.mask.shape, volume.on.affine)
+        images = (
+            (subject, as_image(row[volume.elements], frame, volume.on.mask.ravel()))
+            for subject, row in _effects(study, first)
+        )
+        more.extend(draw_mosaics(images, volume.on, name="subjects_volume", title=first.name, caption=caption))
+        return more[0]
+
+    more: list[Figure] = []
+    if surface:
+        drawn.append(attempt("subjects", on_cortex))
+    if volume:
+        found = attempt("subjects_volume", in_volume)
+        drawn += more or [found]
+    lacking = attempt("coverage", lambda: _draw_lacking_grayordinates(study, facts))
+    return (*drawn, *([lacking] if lacking else []))
+
+
+def _draw_lacking_grayordinates(study: Study, facts: NodeFacts) -> Figure | None:
+    """Draw where subjects lack vertices that others have; where they lack none, the same of the volume part."""
+    coverage, frame, least = study.maps.coverage, study.maps.frame, study.node.settings.voxel_coverage
+    if coverage is None:
+        return None
+    everywhere = frame.domain(np.ones(frame.n_rows, np.bool_), study.node.settings.connectivity)
+    canvas, n_subjects = load_node_canvas(replace(facts, background=None), everywhere), len(study.design.subjects)
+    assert isinstance(canvas, GrayordinateCanvas)
+    if canvas.surface and isinstance(canvas.surface.on, SurfaceCanvas):
+        vertices = canvas.surface.on.on_vertices(coverage[canvas.surface.elements].astype(np.float64))
+        found = draw_lacking(vertices.astype(np.uint16), n_subjects, canvas.surface.on, least=least)
+        if found:
+            return found
+    if canvas.volume and isinstance(canvas.volume.on, Canvas):
+        on = canvas.volume.on
+        voxels = np.zeros(on.mask.shape, np.uint16)
+        voxels[on.mask] = coverage[canvas.volume.elements]
+        found = draw_coverage(voxels, on.affine, n_subjects, on, least=least)
+        return found and about_volume_part(found)
+    return None
+
+
+def _draw_parcels(study: Study, canvas: ParcelCanvas) -> tuple[Figure, ...]:
+    """Draw the first contrast in each subject and parcel, and which subjects lack parcels."""
+    first, caption = _first_contrast(study)
+    are_sizes = len(first.contrast.cell_weights) > 1
+
+    def draw() -> Figure:
+        rows = _effects(study, first)
+        return draw_subjects_by_parcel(rows, canvas, title=first.name, caption=caption, are_sizes=are_sizes)
+
+    frame, coverage, least = study.maps.frame, study.maps.coverage, study.node.settings.voxel_coverage
+    assert isinstance(frame, ParcelFrame)
+    n_subjects = len(study.design.subjects)
+
+    def lacking() -> Figure | None:
+        names = frame.parcels.names
+        return None if coverage is None else draw_lacking_parcels(names, coverage, n_subjects, least=least)
 
     found = attempt("coverage", lacking)
     return (attempt("subjects", draw), *([found] if found else []))

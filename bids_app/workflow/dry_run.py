@@ -139,7 +139,10 @@ def tested_against(test: ContrastTest, plan: Plan | None) -> str:
     if contrast.test == "F" and contrast.sphericity not in ("none", "multivariate"):
         side = f", parametric df corrected by {contrast.sphericity}"
     words = f"{_statistic(test)}{side}, {contrast.error_term} error"
-    return f"{words}; {_permutations(plan)}; clusters {_forming(contrast, plan)}" if plan else words
+    if plan is None:
+        return words
+    forming = "" if plan.enhancements.domain.element == "parcel" else f"; clusters {_forming(contrast, plan)}"
+    return f"{words}; {_permutations(plan)}{forming}"
 
 
 def _counts(inputs: InputMaps) -> list[str]:
@@ -218,6 +221,8 @@ def _before(settings: GroupLevelSettings) -> str:
     parts = [f"{settings.against:g} is subtracted from every map"] if settings.against else []
     if settings.smoothing:
         parts.append(f"every map is smoothed inside the mask, {settings.smoothing.fwhm:g} mm FWHM")
+    if settings.parcels:
+        parts.append(f"every map is averaged over the regions of {settings.parcels.words}")
     return "; ".join(parts)
 
 

@@ -26,7 +26,8 @@ from bids_app.report.text.survivors import outcomes, warning_lines
 from bids_app.results.files import write_text
 from bids_app.results.folder import NodeFolder, check_layout
 from bids_app.results.node_writer import NodeWriter
-from bids_app.results.read import NodeRecord, SavedNode, read_domain, read_record, read_results
+from bids_app.results.read import NodeRecord, SavedNode, read_record, read_results
+from bids_app.results.read_domain import read_domain
 from bids_app.runtime.locks import hold
 from bids_app.statistics.kinds import contrast_tests
 from bids_app.workflow.analyse import log_removed

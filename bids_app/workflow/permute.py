@@ -80,10 +80,10 @@ def _null(
                 plan.shuffles.order,
                 plan.shuffles.sign,
                 settings,
-                tuple(enhancements.exponents),
+                *(tuple(part.exponents) for part in enhancements.parts),
                 *enhancements.domain.fingerprint(),
             ),
-            size=(plan.shuffles.n_shuffles, len(enhancements.keys), values.shape[1]),
+            size=(plan.shuffles.n_shuffles, len(enhancements.columns), values.shape[1]),
         )
     done = checkpoint.load() if checkpoint else None
     n_done = len(done.done) if done else 0

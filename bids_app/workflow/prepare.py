@@ -27,10 +27,13 @@ from bids_app.runtime.memory import ResourceBudget, map_storage, memory_for_data
 from bids_app.runtime.options import RunOptions
 from bids_app.spaces.atlases import Atlas, load_atlases
 from bids_app.spaces.domain import SpatialDomain
+from bids_app.spaces.grayordinate_frame import GrayordinateFrame
+from bids_app.spaces.surface import SurfaceFrame
 from bids_app.spaces.volume import read_image
 from bids_app.statistics.fit import has_error
 from bids_app.statistics.kinds import contrast_tests
 from bids_app.workflow.meshes import atlas_grid, known_places, with_meshes
+from bids_app.workflow.parcels import average_over_parcels, with_absent_named
 
 log = logging.getLogger("bids_app")
 
@@ -134,7 +137,11 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     log_assumption(space_note, is_assumed="space" not in inputs.entities or not uses_mni)
     settings = node.settings
     grid = atlas_grid(maps.frame)
-    atlases = load_atlases(settings.report.atlases, grid.shape, grid.affine) if uses_mni else ()
+    # parcels have names of their own
+    has_labels = uses_mni and maps.frame.element != "parcel"
+    atlases = load_atlases(settings.report.atlases, grid.shape, grid.affine) if has_labels else ()
+    if isinstance(maps.frame, SurfaceFrame | GrayordinateFrame) and maps.frame.labels:
+        atlases = (maps.frame.labels.as_atlas(maps.inside), *atlases)
     in_mni152 = is_mni152(inputs.entities, has_position=maps.has_position)
     domain = maps.frame.domain(maps.inside, settings.connectivity, is_mni=in_mni152)
     plans = plan_permutations(node, design, tests, domain, options.random_seed)
@@ -157,6 +164,8 @@ def _load(node: NodeSpec, inputs: InputMaps, tests: Sequence[ContrastTest], opti
             mask_choice=MaskChoice(options.mask_threshold, options.mask_label, options.resample_mask),
             before=_before_model(node.settings),
         )
+        if asked := node.settings.parcels:
+            maps = average_over_parcels(maps, asked, inputs.entities.get("space"))
         maps = keep_voxels(
             maps,
             has_error(maps.values, tests),
@@ -164,7 +173,8 @@ def _load(node: NodeSpec, inputs: InputMaps, tests: Sequence[ContrastTest], opti
             "or F exists",
             room,
         )
-        maps = with_meshes(maps, inputs.entities.get("space"), options.surface)
+        space = inputs.entities.get("space")
+        maps = with_absent_named(with_meshes(maps, space, options.surface, options.surface_labels))
         say(f"{maps.values.shape[1]:,} {maps.frame.plural} in the mask")
     return maps
 

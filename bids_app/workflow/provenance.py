@@ -98,8 +98,10 @@ def identify_analysis(model: ModelSpec, node: NodeSpec, inputs: InputMaps, desig
     table = inputs.files
     masks = (options.mask,) if options.mask else inputs.masks
     choice = (options.mask_threshold, options.mask_label, options.resample_mask) if masks else ()
-    meshes = [path for _, path in options.surface]
-    paths = [*table["path"], *masks, *meshes, *inputs.overview.values()]
+    meshes = [path for _, path in (*options.surface, *options.surface_labels)]
+    parcels = node.settings.parcels
+    atlas = [Path(path) for path in (parcels.image, parcels.labels) if path] if parcels else []
+    paths = [*table["path"], *masks, *meshes, *atlas, *inputs.overview.values()]
     files = [(part.stat().st_size, part.stat().st_mtime_ns) for path in paths for part in image_parts(path)]
     columns = ["participant_id", "condition", "relative_path", *(name for name in ("volume", "hemi") if name in table)]
     names = [[str(entry) for entry in table[column]] for column in columns]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bids_app.console.text import listed, shown, suggestion
 from bids_app.design.build import build_design
@@ -16,12 +17,15 @@ from bids_app.inputs.columns import Participants
 from bids_app.inputs.find_images import Found
 from bids_app.inputs.formulas import formula_columns
 from bids_app.inputs.handed_over import Offer, labels_of_pattern, offer_maps
+from bids_app.inputs.naming import KIND_WORDS
 from bids_app.inputs.participants import find_participants, with_zeros
 from bids_app.inputs.parts import is_entity, parts_of
 from bids_app.inputs.selection import Query, Selection, read_filter_file
 from bids_app.inputs.session_tables import with_columns_of_sessions
 from bids_app.inputs.transformations import transform, with_column
 from bids_app.model.as_run import as_run
+from bids_app.model.lenient_forms import TOOL
+from bids_app.model.of_parcels import check_averaged, for_parcels
 from bids_app.model.specification import ModelSpec, NodeSpec, participant_columns
 from bids_app.runtime.options import RunOptions
 
@@ -61,7 +65,8 @@ def lay_out(
                 continue
             spec, table, said = _settle(part, study, participants)
             inputs = find_maps(selection, model, spec, study.found)
-            inputs = replace(inputs, notes=(*notes, *said, *inputs.notes))
+            spec, of_parcels = _for_parcels(spec, inputs, options.model.parent)
+            inputs = replace(inputs, notes=(*notes, *said, *inputs.notes, *of_parcels))
             laid.append((spec, inputs, build_design(inputs, spec, table)))
             settled.setdefault(node.name, []).append(spec)
     if unknown := [name for name in options.node if name not in found]:
@@ -83,6 +88,29 @@ class _Study:
     def offer(self, node: NodeSpec) -> Offer:
         """Return the maps that a node may use."""
         return offer_maps(self.selection, self.model, node, self.found, self.queries)
+
+
+def _for_parcels(node: NodeSpec, inputs: InputMaps, folder: Path) -> tuple[NodeSpec, tuple[str, ...]]:
+    """Return a node as it is where its maps are of parcels or become so, and notes; others as they are.
+
+    The files of an atlas, named from the model's folder, get their whole paths, so that the model can be run again from
+    where it is kept.
+    """
+    asked = node.settings.parcels
+    if asked is None:
+        return for_parcels(node) if inputs.kind == "parcels" else (node, ())
+    check_averaged(node, "" if inputs.kind == "volume" else KIND_WORDS[inputs.kind])
+    named = {"image": asked.image, "labels": asked.labels}
+    whole = {name: (folder / path).absolute() for name, path in named.items() if path}
+    for name, path in whole.items():
+        if not path.is_file():
+            raise MissingPathError(
+                f"{node.where}.Model.Software.{TOOL}.Parcels.{name.capitalize()}: {path} does not exist. Paths in the "
+                "model start from the folder of its file."
+            )
+    paths = {name: str(path) for name, path in whole.items()}
+    settings = node.settings.model_copy(update={"parcels": asked.model_copy(update=paths)})
+    return for_parcels(replace(node, settings=settings))
 
 
 def _participants(node: NodeSpec, offer: Offer, found: Found, options: RunOptions) -> Participants | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from nibabel.gifti.gifti import GiftiDataArray, GiftiImage
+from nibabel.gifti.gifti import GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable
 
 from bids_app.spaces.surface import Mesh, SurfaceFrame
 from bids_app.spaces.surface_files import mesh_bytes, structure_of
@@ -76,6 +76,21 @@ def gifti(*arrays: np.ndarray, structure: str = "", names: Sequence[str] = ()) -
         image.add_gifti_data_array(array)
     if structure:
         image.meta["AnatomicalStructurePrimary"] = structure
+    return image
+
+
+def label_gifti(numbers: np.ndarray, names: dict[int, str], side: str, n_arrays: int = 1) -> GiftiImage:
+    """Return a GIFTI image of labels with its table of names."""
+    table = GiftiLabelTable()
+    for key, name in names.items():
+        label = GiftiLabel(key, 1.0, 1.0, 1.0, 1.0)
+        label.label = name
+        table.labels.append(label)
+    image = GiftiImage(labeltable=table)
+    for _ in range(n_arrays):
+        array = GiftiDataArray(numbers.astype(np.int32), "NIFTI_INTENT_LABEL", "NIFTI_TYPE_INT32")
+        image.add_gifti_data_array(array)
+    image.meta["AnatomicalStructurePrimary"] = structure_of(side)
     return image
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bids_app.inference.familywise_p import critical_value, familywise, joint_family, own_family, rank_p, uncorrected_p
+from bids_app.inference.familywise_p import critical_value, joint_family, own_family, rank_p, uncorrected_p
+from bids_app.inference.over_parts import familywise
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import sign_flips
 

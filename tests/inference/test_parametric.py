@@ -12,6 +12,8 @@ from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
 from bids_app.model.settings import ParametricSettings
+from bids_app.spaces.adjacency import Adjacency
+from bids_app.spaces.graph import GraphDomain
 from builders.evidence import line, make_fit
 
 DF = 11.0
@@ -68,3 +70,13 @@ def test_extent_keeps_clusters_of_exactly_that_many_voxels_and_parts_the_signs()
     result = corrected(t, "uncorrected", 0.001, 3)
     assert np.flatnonzero(result.significant).tolist() == [1, 2, 3]
     assert (result.p <= 0.001).sum() == 9
+
+
+def test_extent_counts_vertices_whatever_their_areas() -> None:
+    """The same runs on a chain of vertices of 100 mm2 each, in which one alone would be larger than 3 mm2."""
+    t = np.array([0, 9, 9, 9, 0, 9, 9, 0, 9, 9, -9, -9, 0], float)
+    edges = np.stack([np.arange(12), np.arange(1, 13)], axis=1)
+    chain = GraphDomain.from_adjacency(Adjacency.from_edges(13, edges), np.full(13, 100.0), ("vertex", "mm2"))
+    asked = ParametricSettings.model_validate({"Correction": "uncorrected", "Alpha": 0.001, "Extent": 3})
+    result = METHODS["uncorrected"].correct(Evidence(make_fit(t, "two"), chain), asked)
+    assert np.flatnonzero(result.significant).tolist() == [1, 2, 3]

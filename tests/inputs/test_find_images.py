@@ -208,11 +208,11 @@ def test_a_label_may_hold_a_point(tmp_path: Path) -> None:
     assert paths(find(root, ("a.2",))) == [flat("01", "a.2"), flat("02", "a.2")]
 
 
-def test_grayordinates_are_counted_and_not_read(tmp_path: Path) -> None:
+def test_series_and_labels_of_cifti_are_counted_and_not_read(tmp_path: Path) -> None:
     stem = "sub-{}_task-a_space-fsLR_den-91k_contrast-A_stat-effect_statmap"
-    kinds = (".dscalar.nii", ".pscalar.nii")
+    kinds = (".dtseries.nii", ".dlabel.nii")
     root = write(tmp_path / "d", [stem.format(s) + kind for s in ("01", "02") for kind in kinds])
-    with pytest.raises(NothingMatchedError, match="4 CIFTI maps"):
+    with pytest.raises(NothingMatchedError, match="4 files with names of maps"):
         find(root, ("A",))
     write(root, two_by_two())
     assert paths(find(root)) == two_by_two()
@@ -317,9 +317,9 @@ def test_a_study_that_holds_maps_itself_is_read_as_before(tmp_path: Path) -> Non
 
 
 def test_a_study_without_maps_says_so(tmp_path: Path) -> None:
-    """Surface images and maps of groups are none."""
+    """Series and maps of groups are none."""
     study = write(tmp_path / "study", [], STUDY)
-    surface = "sub-01_contrast-a_stat-effect_statmap.dscalar.nii"
+    surface = "sub-01_contrast-a_stat-effect_statmap.dtseries.nii"
     write(study / "derivatives" / "fitlins", [surface, "contrast-a_stat-effect_statmap.nii.gz"])
     with pytest.raises(NothingMatchedError, match=r"No first-level map in .*study \(0 NIfTI files found\).*by -d"):
         find(study)

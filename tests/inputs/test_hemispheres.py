@@ -54,12 +54,12 @@ def test_who_lacks_a_hemisphere_is_named(tmp_path: Path) -> None:
 def test_volumes_and_surfaces_of_a_condition_are_never_chosen_between(tmp_path: Path) -> None:
     """Not even where subjects have one kind each; the message's own advice works."""
     root = write(tmp_path / "d", [*names("L", "R"), *(flat(s, "A") for s in SUBJECTS)])
-    with pytest.raises(DataError, match=r"two kinds: 2 volumes.* 2 on surfaces.*\"extension\": \[\"\.func\.gii\"\]"):
+    with pytest.raises(DataError, match=r"2 kinds: 2 on surfaces.* 2 volumes.*\"extension\": \[\"\.func\.gii\"\]"):
         find(root, ("A",))
     assert find(root, ("A",), select={"extension": (".func.gii",)}).files["relative_path"].tolist() == names("L", "R")
     assert "hemi" not in find(root, ("A",), select={"extension": (".nii.gz",)}).files
     apart = write(tmp_path / "e", [*names("L", "R", subjects=("01",)), flat("02", "A")])
-    with pytest.raises(DataError, match="two kinds"):
+    with pytest.raises(DataError, match="2 kinds"):
         find(apart, ("A",))
 
 
@@ -69,8 +69,8 @@ def test_two_formats_of_one_map_are_two_maps(tmp_path: Path) -> None:
         find(root, ("A",))
 
 
-def test_meshes_labels_and_grayordinates_are_no_maps(tmp_path: Path) -> None:
-    endings = (".surf.gii", ".label.gii", ".dlabel.nii", ".dscalar.nii")
+def test_meshes_labels_and_series_are_no_maps(tmp_path: Path) -> None:
+    endings = (".surf.gii", ".label.gii", ".dlabel.nii", ".dtseries.nii")
     root = write(tmp_path / "d", [name for ending in endings for name in names("L", "R", ending=ending)])
     with pytest.raises(NothingMatchedError):
         find(root, ("A",))

@@ -75,7 +75,7 @@ def test_names_say_which_map_it_is(program: Program, tmp_path: Path) -> None:
     }
     expected = {name.format(s=s): (s, *row) for name, row in program.maps.items() for s in SUBJECTS}
     assert {name: read.get(name) for name in expected} == expected
-    others = [image for image in found if image.relative_path not in expected and not image.is_on_surface]
+    others = [image for image in found if image.relative_path not in expected and image.kind == "volume"]
     assert {image.stat for image in others} <= {"variance", "z", "p", "t", "dof", "sigmasquareds", "tsnr"}
     assert {image.subject for image in found} == set(SUBJECTS)
 
@@ -131,11 +131,11 @@ def test_a_measure_that_x_names_is_taken_and_told(tmp_path: Path) -> None:
 
 
 def test_without_effects_the_error_says_what_to_write(tmp_path: Path) -> None:
-    """And what it says works."""
+    """And what it says works; maps of grayordinates and tables beside a volume of the same measure are counted, too."""
     XCP_D.plant(tmp_path / "d")
     with pytest.raises(NothingMatchedError) as caught:
         find(tmp_path / "d", ())
-    assert "stat is alff (16), reho (8)" in str(caught.value)
+    assert "stat is alff (16), reho (16)" in str(caught.value)
     assert 'write "Select": {"stat": ["alff", "reho"]} in Model.Software.grouplevel.' in str(caught.value)
     with pytest.raises(DataError, match=r'(?s)desc: smooth .*, no desc in the name .*"Select": {"desc"'):
         find(tmp_path / "d", (), select={"stat": ("alff", "reho")})
@@ -233,14 +233,16 @@ def test_folders_of_sessions_say_the_session(tmp_path: Path) -> None:
 
 
 def test_upper_case_extensions_are_read(tmp_path: Path) -> None:
-    """Maps are found whatever the case; CIFTI files are not taken for them."""
+    """Maps are found whatever the case; series and labels of CIFTI are not taken for them."""
     names = [flat(s, "a").replace(".nii.gz", end) for s, end in (("01", ".NII.GZ"), ("02", ".NII"))]
-    surfaces = [flat(s, "a").replace(".nii.gz", end) for s in ("01", "02") for end in (".dscalar.nii", ".DLABEL.NII")]
+    surfaces = [flat(s, "a").replace(".nii.gz", end) for s in ("01", "02") for end in (".dtseries.nii", ".DLABEL.NII")]
     root = write(tmp_path / "d", [*names, *surfaces])
     assert paths(find(root, ("a",))) == names
     (root / names[0]).unlink()
     (root / names[1]).unlink()
-    with pytest.raises(NothingMatchedError, match=r"^No first-level map that can be read .* 4 CIFTI maps found"):
+    with pytest.raises(
+        NothingMatchedError, match=r"^No first-level map that can be read .* 4 files with names of maps are series"
+    ):
         find(root, ("a",))
 
 

@@ -26,7 +26,7 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.errors import ModelError
 from bids_app.inference.corrected_map import CorrectedMap
-from bids_app.inference.familywise_p import familywise
+from bids_app.inference.over_parts import familywise
 from bids_app.model.settings import GroupLevelSettings, PermutationSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution

@@ -20,7 +20,8 @@ from scipy import stats
 
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
-from bids_app.inference.familywise_p import familywise, uncorrected_p
+from bids_app.inference.familywise_p import uncorrected_p
+from bids_app.inference.over_parts import familywise
 from bids_app.permutation import null_distribution as permutation
 from bids_app.permutation.checkpoints import Checkpoint
 from bids_app.permutation.enhancements import choose_enhancements

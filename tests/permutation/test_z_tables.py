@@ -65,3 +65,13 @@ def test_a_ratio_without_error_stays_finite() -> None:
     for df in DF:
         assert np.isfinite(height(np.float32(1e14), as_z("F", df)))
         assert np.isfinite(height(np.float32(1e14), as_z("t", (1.0, df[1]))))
+
+
+def test_heights_of_a_map_are_those_of_its_elements_to_the_last_bit(rng: np.random.Generator) -> None:
+    """A map without tables is computed several elements at a time."""
+    odd = [0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 3e38]
+    ratios = np.concatenate([rng.standard_cauchy(1003), odd]).astype(np.float32)
+    for to_height in (as_statistic(11.0), as_z("t", (1.0, 11.0))):
+        finite = ratios if to_height.near.size == 0 else ratios[np.isfinite(ratios)]
+        expected = np.array([height(ratio, to_height) for ratio in finite], np.float32)
+        assert np.array_equal(heights_of(finite, to_height).view(np.uint32), expected.view(np.uint32))

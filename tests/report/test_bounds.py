@@ -20,7 +20,7 @@ from bids_app.report.page import tables as pagetables
 from bids_app.report.text import methods
 from bids_app.results.folder import NodeFolder
 from bids_app.results.node_writer import NodeWriter
-from bids_app.results.read import _table
+from bids_app.results.read import read_table
 from bids_app.results.values import Results
 from bids_app.results.write import write_contrast
 from bids_app.spaces.volume import VolumeDomain
@@ -102,8 +102,8 @@ def test_the_files_say_what_they_are_and_are_read_back(
 ) -> None:
     tables, folder, _ = found
     path = folder.file("contrast-AB_desc-bonferroni_clusters.tsv")
-    assert _table(path)["true_discoveries"].tolist() == tables.clusters["true_discoveries"].tolist()
-    assert _table(path)["true_discoveries"].dtype == np.int64
+    assert read_table(path)["true_discoveries"].tolist() == tables.clusters["true_discoveries"].tolist()
+    assert read_table(path)["true_discoveries"].dtype == np.int64
     sidecar = json.loads(folder.file("contrast-AB_desc-bonferroni_clusters.json").read_text())
     assert sidecar["tdp"]["Description"] == BOUNDING.words.columns[1].text
 

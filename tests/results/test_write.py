@@ -21,7 +21,7 @@ import pytest
 from bids_app.design.design import Design
 from bids_app.errors import OutputError
 from bids_app.inference.evidence import Evidence
-from bids_app.inference.familywise_p import familywise
+from bids_app.inference.over_parts import familywise
 from bids_app.inference.parametric import bonferroni
 from bids_app.inference.pareto_tail import TailFit
 from bids_app.inference.result_tables import TableOptions, tabulate

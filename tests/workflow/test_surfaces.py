@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from bids_app.cli.analyse import main
 from bids_app.permutation.enhancements import KEYS
-from builders.surfaces import ellipsoid, ellipsoids, map_name, write_map, write_mesh, write_study
+from builders.surfaces import ellipsoid, ellipsoids, label_gifti, map_name, write_map, write_mesh, write_study
 
 N_SUBJECTS, N_VERTICES = 6, 324
 FORMING = 2.0
@@ -280,6 +280,102 @@ def test_other_exponents_change_tfce_alone(tmp_path: Path, result: Result) -> No
     before = result.table("contrast-A_desc-null_maxima.tsv.gz")
     assert found["voxel"].tolist() == before["voxel"].tolist()
     assert np.all(found["tfce"] < before["tfce"])
+
+
+REGIONS = {0: "???", 1: "low", 2: "middle", 3: "high"}
+
+
+def region_numbers(side: str) -> np.ndarray:
+    """Return the third of a hemisphere that each vertex is in, from below; one on the left has no name."""
+    z = ellipsoid(side).points[:, 2]
+    numbers = 1 + np.digitize(z, [-15, 15])
+    return np.where((side == "L") & (np.arange(z.size) == 20), 0, numbers)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    folder = tmp_path_factory.mktemp("labels")
+    dataset = write_study(folder / "in", {"A": make_values()})
+    for side in "LR":
+        label_gifti(region_numbers(side), REGIONS, side).to_filename(folder / f"{side}.label.gii")
+    files = [f"{side}={folder}/{side}.label.gii" for side in "LR"]
+    options = ["--model", str(model(folder / "m.json")), *meshes(folder), "--surface-labels", *files]
+    assert run(dataset, folder / "out", *options) == 0
+    return Result(folder / "out")
+
+
+def test_tables_have_the_labels_that_were_given(labelled: Result, brute: Brute) -> None:
+    """That of the peak's vertex; of a cluster the share of its vertices in each region, the largest first."""
+    numbers = np.concatenate([region_numbers(side) for side in "LR"])[~WALL]
+    clusters = labelled.table("contrast-A_desc-clusterMassFWE_clusters.tsv").to_dict("records")
+    peaks = labelled.table("contrast-A_desc-clusterMassFWE_peaks.tsv").to_dict("records")
+    assert len(peaks) >= len(clusters) >= 2
+
+    def element_of(row: dict[str, object]) -> int:
+        at = int(row["peak_vertex"]) + (162 if row["hemi"] == "R" else 0)
+        return int(np.flatnonzero(np.flatnonzero(~WALL) == at)[0])
+
+    for peak in peaks:
+        number = numbers[element_of(peak)]
+        assert peak["surface_label"] == ("no_label" if number == 0 else REGIONS[number])
+    for cluster in clusters:
+        members = next(m for m in brute.components(brute.maps["voxel"][0] > FORMING) if element_of(cluster) in m)
+        shares = {
+            "no_label" if number == 0 else REGIONS[number]: 100 * np.mean(numbers[members] == number)
+            for number in np.unique(numbers[members])
+        }
+        expected = {f"{share:.1f}% {name}" for name, share in shares.items() if share >= 5}
+        found = set(cluster["surface_label"].split("; "))
+        assert expected == {part for part in found if not part.endswith("in smaller parts")}
+
+
+def test_labels_change_no_number_and_their_files_are_named(labelled: Result, result: Result) -> None:
+    """In the sidecar of each table, in the log and on the page."""
+    name = "contrast-A_desc-clusterMassFWE_clusters.tsv"
+    assert labelled.table(name).drop(columns="surface_label").equals(result.table(name))
+    assert np.array_equal(labelled.map("contrast-A_stat-t_statmap"), result.map("contrast-A_stat-t_statmap"))
+    sidecar = json.loads((labelled.folder / f"task-a_{name}").with_suffix(".json").read_text())
+    assert sidecar["SurfaceLabels"] == ["L.label.gii", "R.label.gii"]
+    assert sidecar["surface_label"]["Description"].startswith("Labels of the surface that were given")
+    page = (labelled.out / "report.html").read_text()
+    assert "labels of the vertices come from" in page
+    assert "L.label.gii" in page
+    assert "labelled with surface labels of the vertices" in page
+    (log,) = (labelled.out / "logs").rglob("log.txt")
+    assert "3 regions, 100% of the vertices" in " ".join(log.read_text().split())
+    (command,) = (labelled.out / "logs").rglob("command.txt")
+    assert "--surface-labels L=" in command.read_text()
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "said"),
+    [
+        (["L={big}"], 65, "labels big.label.gii are of 642 vertices in the hemisphere L, and the maps have 162"),
+        (["R={L}"], 65, "says that it is of CortexLeft"),
+        (["L={L}", "L={L}"], 64, "two files of one hemisphere"),
+        (["L={L}.absent"], 66, "absent"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(
+    files: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_study(tmp_path / "in", {"A": make_values()})
+    paths = {"L": tmp_path / "L.label.gii", "big": tmp_path / "big.label.gii"}
+    label_gifti(region_numbers("L"), REGIONS, "L").to_filename(paths["L"])
+    label_gifti(np.ones(642), REGIONS, "L").to_filename(paths["big"])
+    options = ["--model", str(model(tmp_path / "m.json")), *meshes(tmp_path), "--surface-labels"]
+    assert run(dataset, tmp_path / "out", *options, *(name.format(**paths) for name in files)) == code
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_of_one_hemisphere_leave_the_other_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = write_study(tmp_path / "in", {"A": make_values()})
+    label_gifti(region_numbers("L"), REGIONS, "L").to_filename(tmp_path / "L.label.gii")
+    options = ["--model", str(model(tmp_path / "m.json")), *meshes(tmp_path)]
+    options += ["--surface-labels", f"L={tmp_path}/L.label.gii", "--dry-run"]
+    assert run(dataset, tmp_path / "out", *options) == 0
+    assert "the hemisphere R has no labels in the tables" in capsys.readouterr().err
 
 
 def test_a_dry_run_tells_of_vertices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

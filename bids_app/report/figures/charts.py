@@ -14,7 +14,7 @@ from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
-from bids_app.permutation.null_distribution import NullDistribution
+from bids_app.inference.familywise_p import critical_value
 from bids_app.report.figures.style import ACCENT, INK, QUIET, WARM, chart_png, chart_sheet, drawable, shortened
 from bids_app.report.wording import null_title, number_words
 
@@ -33,7 +33,7 @@ def design_png(design: Design) -> bytes:
         limit = max(1.0, float(np.abs(design.matrix).max()))
         axes.imshow(
             design.matrix,
-            cmap=_ink_map("#2b4465"),
+            cmap=ink_map("#2b4465"),
             norm=colors.Normalize(-limit, limit),
             aspect="auto",
             interpolation="nearest",
@@ -57,7 +57,7 @@ def correlation_png(names: Sequence[str], correlations: Floats) -> bytes:
     with chart_sheet(side + 0.7, side) as figure:
         axes = figure.subplots()
         image = axes.imshow(
-            correlations, cmap=_ink_map(), norm=colors.Normalize(-1, 1), aspect="equal", interpolation="nearest"
+            correlations, cmap=ink_map(), norm=colors.Normalize(-1, 1), aspect="equal", interpolation="nearest"
         )
         every = _spacing(n_regressors)
         places = np.arange(n_regressors)[::every]
@@ -86,7 +86,7 @@ def contrasts_png(design: Design) -> bytes:
         weights = np.array([row for _, row in rows])
         limit = max(1e-12, float(np.abs(weights).max()))
         axes.imshow(
-            weights, cmap=_ink_map(), norm=colors.Normalize(-limit, limit), aspect="auto", interpolation="nearest"
+            weights, cmap=ink_map(), norm=colors.Normalize(-limit, limit), aspect="auto", interpolation="nearest"
         )
         if n_cells <= 16:
             _write_weights(axes, weights, limit)
@@ -99,12 +99,12 @@ def contrasts_png(design: Design) -> bytes:
         return chart_png(figure)
 
 
-def nulls_png(contrast: Contrast, null: NullDistribution, inferences: Sequence[CorrectedMap]) -> bytes:
+def nulls_png(contrast: Contrast, inferences: Sequence[CorrectedMap]) -> bytes:
     """Draw the distribution of each maximum over the shuffles, with the observed one and the critical value."""
     with chart_sheet(1.95 * max(2, len(inferences)), 1.8) as figure:
         grid = figure.subplots(1, len(inferences), squeeze=False)[0]
         for axes, inference in zip(grid, inferences, strict=True):
-            _histogram(axes, null, inference, contrast)
+            _histogram(axes, inference, contrast)
         return chart_png(figure)
 
 
@@ -160,14 +160,29 @@ def _quiet_frame(axes: Axes, title: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _histogram(axes: Axes, null: NullDistribution, inference: CorrectedMap, contrast: Contrast) -> None:
+def ranked_values(inference: CorrectedMap) -> tuple[Floats, float | None]:
+    """Return what was ranked in every shuffle, (n_shuffles,), and its critical value; None where there is none.
+
+    Maxima, or where parts have units of their own -log10 of the smallest p over them, as the file of the null
+    distribution has it.
+    """
+    assert inference.null is not None
+    values = inference.null.maxima[METHODS[inference.method].statistic]
+    if inference.thresholds is None:
+        return values, inference.threshold
+    score = -np.log10(values)
+    # corrected over contrasts, p is ranked among those of all of them, which are not shown
+    return score, None if inference.is_across else critical_value(score, inference.alpha)
+
+
+def _histogram(axes: Axes, inference: CorrectedMap, contrast: Contrast) -> None:
     """Draw one of them."""
-    maxima = null.maxima[METHODS[inference.method].statistic]
+    maxima, critical = ranked_values(inference)
     observed = float(maxima[0])
-    top = float(max(maxima.max(), inference.threshold or 0.0))
+    top = float(max(maxima.max(), critical or 0.0))
     axes.hist(maxima, bins=_bins(maxima).tolist(), color="#b9c2ce", linewidth=0)
-    if inference.threshold is not None:
-        axes.axvline(inference.threshold, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+    if critical is not None:
+        axes.axvline(critical, color=INK, linestyle=(0, (4, 3)), linewidth=1)
     axes.axvline(observed, color=WARM, linewidth=1.8)
     right = observed > (float(maxima.min()) + top) / 2
     p = float(inference.p.min())  # that of the largest value
@@ -196,7 +211,7 @@ def _bins(maxima: Floats) -> Floats:
     return low + width * np.arange(np.ceil((high - low) / width) + 2)
 
 
-def _ink_map(above: str = WARM) -> colors.LinearSegmentedColormap:
+def ink_map(above: str = WARM) -> colors.LinearSegmentedColormap:
     """Blue to white to another colour, for numbers on white paper."""
     return colors.LinearSegmentedColormap.from_list("ink", [ACCENT, "#ffffff", above])
 

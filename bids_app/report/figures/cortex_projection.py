@@ -49,6 +49,11 @@ class Cortex:
     views: tuple[View, ...]
     """Left side and middle, right side and middle, from below."""
 
+    @property
+    def shapes(self) -> dict[str, tuple[View, ...]]:
+        """The views, of one shape alone."""
+        return {"": self.views}
+
     def on_vertices(self, values: Floats) -> Floats:
         """Take (n_voxels,) values to the vertices, (n_vertices,): the largest absolute value between the surfaces."""
         padded = np.append(values, 0.0)  # -1 finds the zero
@@ -88,16 +93,16 @@ def load_cortex(mask: Booleans, affine: Floats) -> Cortex:
 @cache
 def _views() -> tuple[View, ...]:
     """Look at the inflated cortex from all sides, once per process."""
-    return views_of(inflated_meshes())
+    return views_of(meshes_of("inflated"))
 
 
-def inflated_meshes() -> dict[str, CorticalMesh]:
-    """Return the inflated hemispheres of fsaverage5 with their sulci: left and right."""
-    inflated = load_fsaverage(MESH)["inflated"]
+def meshes_of(shape: str) -> dict[str, CorticalMesh]:
+    """Return the hemispheres of fsaverage5 in a shape, inflated or pial, with their sulci: left and right."""
+    shaped = load_fsaverage(MESH)[shape]
     sulcal = load_fsaverage_data(mesh=MESH, data_type="sulcal")
     meshes = {}
     for side in SIDES:
-        part = inflated.parts[side]
+        part = shaped.parts[side]
         depth = np.asarray(sulcal.data.parts[side], np.float64).ravel()
         meshes[side] = CorticalMesh(np.asarray(part.coordinates, np.float64), np.asarray(part.faces, np.intp), depth)
     return meshes

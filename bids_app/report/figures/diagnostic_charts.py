@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from bids_app.arrays import Floats
 from bids_app.report.figures.style import ACCENT, INK, QUIET, WARM, chart_png, chart_sheet, drawable, shortened
-from bids_app.report.wording import place_words
+from bids_app.report.wording import parcel_or_place
+from bids_app.spaces.domain import PLURALS, Element
 from bids_app.statistics.p_agreement import PAgreement
 from bids_app.statistics.residual_shape import RESIDUAL_EDGES, SKEW_EDGES, ResidualShape
 from bids_app.statistics.subject_influence import PeakInfluence, SubjectDistances
@@ -19,7 +20,9 @@ MAX_NAMES = 40  # more on an axis would overlap
 DASHED = (0, (4, 3))
 
 
-def subjects_png(distances: SubjectDistances, peaks: Sequence[PeakInfluence], symbol: str) -> bytes:
+def subjects_png(
+    distances: SubjectDistances, peaks: Sequence[PeakInfluence], symbol: str, element: Element = "voxel"
+) -> bytes:
     """Draw each subject's distance, and the statistic at each peak without each subject.
 
     Parameters
@@ -27,29 +30,30 @@ def subjects_png(distances: SubjectDistances, peaks: Sequence[PeakInfluence], sy
     distances : of the subjects
     peaks : the highest ones
     symbol : t or F
+    element : what the maps consist of
     """
     n_named = min(len(distances.subjects), MAX_NAMES)
     with chart_sheet(8.4 if peaks else 4.6, max(1.9, 0.8 + 0.13 * n_named)) as figure:
         grid = figure.subplots(1, 2 if peaks else 1, squeeze=False)[0]
-        _distances(grid[0], distances)
+        _distances(grid[0], distances, PLURALS[element])
         if peaks:
             _influence(grid[1], peaks, symbol)
         return chart_png(figure)
 
 
-def residuals_png(shape: ResidualShape, agreement: PAgreement | None) -> bytes:
+def residuals_png(shape: ResidualShape, agreement: PAgreement | None, element: Element = "voxel") -> bytes:
     """Draw the skewness over voxels, the residuals against their mirror image, and two kinds of p."""
     n_panels = 2 if agreement is None else 3
     with chart_sheet(2.9 * n_panels, 2.5) as figure:
         grid = figure.subplots(1, n_panels, squeeze=False)[0]
-        _skewness(grid[0], shape)
+        _skewness(grid[0], shape, PLURALS[element])
         _symmetry(grid[1], shape)
         if agreement is not None:
-            _agreement(grid[2], agreement)
+            _agreement(grid[2], agreement, element)
         return chart_png(figure)
 
 
-def _distances(axes: Axes, distances: SubjectDistances) -> None:
+def _distances(axes: Axes, distances: SubjectDistances, plural: str) -> None:
     """Draw a dot for each subject; those that stand out in another colour, with their name."""
     outlying = set(distances.outliers)
     rows = np.arange(len(distances.subjects))
@@ -61,7 +65,7 @@ def _distances(axes: Axes, distances: SubjectDistances) -> None:
     named = [row for row in rows if len(rows) <= MAX_NAMES or distances.subjects[row] in outlying]
     axes.set_yticks(named, [_subject(distances.subjects[row]) for row in named])
     axes.set_title("Distance of each subject", pad=6, fontsize=8)
-    axes.set_xlabel("root mean square over voxels (1: like the others)", fontsize=7)
+    axes.set_xlabel(f"root mean square over {plural} (1: like the others)", fontsize=7)
     _plain(axes, "y")
 
 
@@ -83,16 +87,17 @@ def _influence(axes: Axes, peaks: Sequence[PeakInfluence], symbol: str) -> None:
                 fontsize=6.5,
                 color=WARM,
             )
-    places = [place_words(peak.place) for peak in peaks]
+    places = [drawable(shortened(parcel_or_place(peak.name, peak.place), 24)) for peak in peaks]
     axes.set_yticks(np.arange(len(peaks)), places)
     axes.set_ylim(len(peaks) - 0.4, -0.6)
-    axes.set_title(f"{symbol} at the peaks, without each subject", pad=6, fontsize=8)
+    where = "at the peaks" if peaks[0].name is None else "in the strongest parcels"
+    axes.set_title(f"{symbol} {where}, without each subject", pad=6, fontsize=8)
     axes.set_xlabel(f"{symbol} (bar: of all subjects)", fontsize=7)
     axes.margins(x=0.12)
     _plain(axes, "y")
 
 
-def _skewness(axes: Axes, shape: ResidualShape) -> None:
+def _skewness(axes: Axes, shape: ResidualShape, plural: str) -> None:
     centres = (SKEW_EDGES[1:] + SKEW_EDGES[:-1]) / 2
     width = float(np.diff(SKEW_EDGES)[0])
     axes.bar(centres, 100 * shape.skewness_counts, width=width, color=PALE, linewidth=0)
@@ -103,7 +108,7 @@ def _skewness(axes: Axes, shape: ResidualShape) -> None:
     axes.axvline(0, color=QUIET, linewidth=0.6)
     axes.set_title("Skewness over subjects", pad=6, fontsize=8)
     axes.set_xlabel("skewness (dashed: normal noise)", fontsize=7)
-    axes.set_ylabel("% of voxels", fontsize=7)
+    axes.set_ylabel(f"% of {plural}", fontsize=7)
     _plain(axes)
 
 
@@ -122,7 +127,7 @@ def _symmetry(axes: Axes, shape: ResidualShape) -> None:
     _plain(axes)
 
 
-def _agreement(axes: Axes, agreement: PAgreement) -> None:
+def _agreement(axes: Axes, agreement: PAgreement, element: Element) -> None:
     """Draw median and spread of the voxels of each bin; a line where the smallest permutation p is."""
     x, (low, middle, high) = 10**agreement.parametric, 10**agreement.permutation
     least = min(float(x.min()), 1 / agreement.n_shuffles)
@@ -131,7 +136,7 @@ def _agreement(axes: Axes, agreement: PAgreement) -> None:
     axes.loglog(x, middle, color=ACCENT, linewidth=1.4, marker="o", markersize=2.5)
     axes.axhline(1 / agreement.n_shuffles, color=WARM, linewidth=0.8)
     axes.set_title("Permutation against parametric p", pad=6, fontsize=8)
-    axes.set_xlabel("parametric p, one voxel (dashed: equal)", fontsize=7)
+    axes.set_xlabel(f"parametric p, one {element} (dashed: equal)", fontsize=7)
     axes.set_ylabel("permutation p", fontsize=7)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(_number)

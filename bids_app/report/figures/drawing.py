@@ -11,8 +11,10 @@ import logging
 from concurrent.futures import BrokenExecutor
 from functools import partial
 
-from bids_app.report.figures import of_contrast, on_surfaces
+from bids_app.report.figures import of_contrast, on_grayordinates, on_parcels, on_surfaces
+from bids_app.report.figures.grayordinate_canvas import GrayordinateCanvas
 from bids_app.report.figures.of_contrast import Drawn, Scene
+from bids_app.report.figures.parcel_canvas import ParcelCanvas
 from bids_app.report.figures.surface_canvas import SurfaceCanvas
 from bids_app.runtime.execution import Processes
 
@@ -40,8 +42,12 @@ def count_processes(n_pictures: int, n_jobs: int, memory: float) -> int:
 
 def draw_contrast(scene: Scene, share: tuple[int, int] = (0, 1)) -> tuple[Drawn, ...]:
     """Draw the pictures of one contrast, or those numbered k, k + n and so on by the share (k, n)."""
+    if isinstance(scene.on, GrayordinateCanvas):
+        return on_grayordinates.draw_contrast(scene, share)
     if isinstance(scene.on, SurfaceCanvas):
         return on_surfaces.draw_contrast(scene, share)
+    if isinstance(scene.on, ParcelCanvas):
+        return on_parcels.draw_contrast(scene, share)
     return of_contrast.draw_contrast(scene, share)
 
 

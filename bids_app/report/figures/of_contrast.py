@@ -12,13 +12,15 @@ import pandas as pd
 
 from bids_app.arrays import Floats
 from bids_app.design.contrasts import Contrast
-from bids_app.inference.catalogue import METHODS, by_permutation
+from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.result_tables import ResultTables, highest_peaks
 from bids_app.report.figures.background import Canvas, Volume, highest, masked_volume
-from bids_app.report.figures.charts import nulls_png
 from bids_app.report.figures.colour_scale import Scale, full_opacity
 from bids_app.report.figures.figure import Figure, Viewer, attempt, attempt_page
+from bids_app.report.figures.grayordinate_canvas import GrayordinateCanvas
+from bids_app.report.figures.null_histograms import null_histograms
+from bids_app.report.figures.parcel_canvas import ParcelCanvas
 from bids_app.report.figures.slices import Layer, clusters_png, sagittal_png, slices_png
 from bids_app.report.figures.surface_canvas import SurfaceCanvas
 from bids_app.report.figures.surfaces import ON_CORTEX, surface_page, surface_png
@@ -29,7 +31,6 @@ from bids_app.report.wording import (
     decimal,
     in_order,
     method_words,
-    null_title,
     number_words,
     place_words,
     short_label,
@@ -57,16 +58,27 @@ class Scene:
     """Its corrected maps."""
     tables: Mapping[str, ResultTables]
     """Method -> clusters and peaks."""
-    on: Canvas | SurfaceCanvas
+    on: Canvas | SurfaceCanvas | GrayordinateCanvas | ParcelCanvas
     """What the maps of the node are drawn on."""
     interactive: bool = False
     """Whether there are pages to look around in, too."""
     atlases: Sequence[Atlas] = ()
     """On the grid of the maps, for these pages."""
+    whole: ContrastFit | None = None
+    """Where the scene is of a part of the maps, the fit of all, whose colours it shares."""
+    draws_nulls: bool = True
+    """Whether the null distributions are drawn here, and not with another part."""
+    parcels: pd.DataFrame | None = None
+    """All numbers parcel by parcel; None for other elements."""
+
+    @property
+    def scaled_by(self) -> ContrastFit:
+        """The fit by whose largest statistic the colours go."""
+        return self.whole or self.fit
 
     @property
     def canvas(self) -> Canvas:
-        """What volumes are drawn on; `on_surfaces` draws the others."""
+        """What volumes are drawn on; `on_surfaces` and `on_parcels` draw the others."""
         assert isinstance(self.on, Canvas)
         return self.on
 
@@ -119,8 +131,8 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
             add(f"{stem}_surface", _surface, inference)
         if inference is scene.first and not scene.tables[inference.method].clusters.empty:
             add(f"{stem}_clusters", _cluster_pictures, inference)
-    if any(each.null is not None for each in scene.inferences):
-        add("desc-null_histogram", null_histograms)
+    if scene.draws_nulls and any(each.null is not None for each in scene.inferences):
+        add("desc-null_histogram", _nulls)
     if scene.interactive:
         draw.append(partial(attempt_page, "viewer", partial(_volume_viewer, scene)))
         if on_cortex and np.any(scene.canvas.cortex.on_vertices(what_is_shown(scene)[0])):  # type: ignore[union-attr]
@@ -142,7 +154,7 @@ def _whole_map(scene: Scene) -> Figure:
     title = f"{scene.name}: {test}, not thresholded"
     return Figure(
         name=f"stat-{test}_slices",
-        png=slices_png(title, layer, cut, scale_of(fit, thresholded=False), canvas),
+        png=slices_png(title, layer, cut, scale_of(scene.scaled_by, thresholded=False), canvas),
         caption=f"{test} at every voxel, not thresholded; small values are faint.{contour} "
         f"Cut at {_xyz(cut)}, where {'|t|' if test == 't' else 'F'} is largest.{_background_words(canvas)}",
         alt=f"Three slices through the whole {test} map of {scene.name} at {_xyz(cut)}.",
@@ -158,7 +170,7 @@ def _effect_map(scene: Scene) -> Figure:
     what, symbol = ("Effect", "effect") if is_t else ("Partial eta squared", "eta\N{SUPERSCRIPT TWO}")
     unit = ", in the units of the input maps and of the weights" if is_t else ""
     largest = max(float(np.percentile(np.abs(values), 99.9)), 1e-12)
-    scale = Scale(largest, -largest if is_t else 0.0, largest, symbol, faint_below=full_opacity(fit))
+    scale = Scale(largest, -largest if is_t else 0.0, largest, symbol, faint_below=full_opacity(scene.scaled_by))
     cut = _strongest(fit, canvas)
     outlined, contour = _outline(scene)
     layer = Layer(masked_volume(values, canvas), masked_volume(fit.statistic, canvas), outlined)
@@ -191,7 +203,7 @@ def _corrected_map(scene: Scene, inference: CorrectedMap) -> Figure:
     title = f"{scene.name}: {method_words(inference)}"
     return Figure(
         name=f"desc-{inference.method}_slices",
-        png=slices_png(title, Layer(volume), cut, scale_of(fit, thresholded=True), canvas, glass=glass),
+        png=slices_png(title, Layer(volume), cut, scale_of(scene.scaled_by, thresholded=True), canvas, glass=glass),
         caption=f"{method_words(inference)}{f' ({threshold})' if threshold else ''}, {sided_words(fit.contrast)}: "
         f"{n_voxels:,} voxel{'s survive' if n_voxels != 1 else ' survives'}. Cut at {_xyz(cut)}, the highest peak"
         f"{'; below, everything that survives, seen through the brain' if glass else ''}. "
@@ -211,7 +223,7 @@ def _peak_slices(scene: Scene, inference: CorrectedMap) -> Figure:
     listed = ", ".join(coordinate(x) for x in places)
     return Figure(
         name=f"desc-{inference.method}_peaks",
-        png=sagittal_png(title, volume, places, scale_of(scene.fit, thresholded=True), scene.canvas),
+        png=sagittal_png(title, volume, places, scale_of(scene.scaled_by, thresholded=True), scene.canvas),
         caption=f"Sagittal slices through the highest peaks, x = {listed} mm.",
         alt=f"Sagittal slices of {scene.name}, {method_words(inference)}, at x = {listed} mm.",
     )
@@ -225,7 +237,7 @@ def _surface(scene: Scene, inference: CorrectedMap) -> Figure:
     title = f"{scene.name}: {method_words(inference)}"
     return Figure(
         name=f"desc-{inference.method}_surface",
-        png=surface_png(title, values, scale_of(scene.fit, thresholded=True), scene.canvas.cortex),
+        png=surface_png(title, values, scale_of(scene.scaled_by, thresholded=True), scene.canvas.cortex),
         caption=ON_CORTEX,
         alt=f"{scene.name}, {method_words(inference)}, on the cortex seen from the sides, the middle and below: "
         f"{n_places:,} of its {len(scene.canvas.cortex.voxels):,} points survive.",
@@ -244,7 +256,7 @@ def _cluster_pictures(scene: Scene, inference: CorrectedMap) -> Figure:
     shown = f"the {len(places)} highest of {len(clusters)} clusters" if len(clusters) > len(places) else "each cluster"
     return Figure(
         name=f"desc-{inference.method}_clusters",
-        png=clusters_png(title, volume, places, scale_of(scene.fit, thresholded=True), scene.canvas),
+        png=clusters_png(title, volume, places, scale_of(scene.scaled_by, thresholded=True), scene.canvas),
         caption=f"Slices through the peak of {shown}, numbered as in the table.",
         alt=f"{scene.name}: slices through {len(places)} clusters. {'. '.join(words for words, _ in places)}.",
     )
@@ -264,41 +276,8 @@ def _height_words(row: Mapping[Any, Any], test: str) -> str:
     return ", ".join([height, *(region for region in regions if region != NO_REGION)])
 
 
-def null_histograms(scene: Scene) -> Figure:
-    """Draw the distribution of each maximum over the shuffles, with the observed one and the critical value."""
-    contrast = scene.fit.contrast
-    permuted = [each for each in scene.inferences if each.null is not None]
-    of_method = {each.method: each for each in permuted}
-    ordered = [of_method[row.key] for row in by_permutation(of_method)]
-    null = ordered[0].null
-    assert null is not None
-    shuffles = null.shuffles
-    kind = f"all {shuffles.possible}" if shuffles.exhaustive else f"{shuffles.n_shuffles:,} of {shuffles.possible}"
-    said = "; ".join(
-        f"{null_title(each, contrast)}: observed "
-        f"{number_words(null.maxima[METHODS[each.method].statistic][0])}, critical value {_critical_words(each)}"
-        for each in ordered
-    )
-    return Figure(
-        name="desc-null_histogram",
-        png=nulls_png(contrast, null, ordered),
-        caption=f"Largest values over the analysis mask in {kind} {shuffles.words}, the observed labelling among them. "
-        f"Red: observed; dashed: critical value at p = {ordered[0].alpha:g}. What lies beyond the dashed line is "
-        f"significant.{_family_words(ordered[0])}",
-        alt=f"Null distributions of {contrast.name}: {said}.",
-        kind="chart",
-    )
-
-
-def _family_words(inference: CorrectedMap) -> str:
-    """Return in words whose maximum the critical value is of, where it is not that of the bars."""
-    if inference.across == 1:
-        return ""
-    return f" The critical value is that of the maximum over {inference.across} contrasts; the bars show this one."
-
-
-def _critical_words(inference: CorrectedMap) -> str:
-    return "none (too few permutations)" if inference.threshold is None else number_words(inference.threshold)
+def _nulls(scene: Scene) -> Figure:
+    return null_histograms(scene.fit.contrast, scene.inferences)
 
 
 def _volume_viewer(scene: Scene) -> Viewer:
@@ -313,7 +292,7 @@ def _surface_viewer(scene: Scene) -> Viewer:
     """Make the page with a cortex that can be turned: the primary corrected map, or all where nothing survives."""
     values, what = what_is_shown(scene)
     title = f"{scene.name}: {scene.fit.contrast.test}, {what or 'not thresholded'}"
-    page = surface_page(title, values, scale_of(scene.fit, thresholded=bool(what)), scene.canvas)
+    page = surface_page(title, values, scale_of(scene.scaled_by, thresholded=bool(what)), scene.canvas)
     return Viewer("surface", page, "Turn it on the cortex (6 MB)")
 
 

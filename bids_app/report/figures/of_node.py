@@ -26,7 +26,7 @@ def draw_design(design: Design) -> Figure:
         name="design",
         png=design_png(design),
         caption=f"Design matrix: {n_maps} maps in rows, {len(design.cells)} of each subject one below the other, and "
-        f"{n_regressors} regressors in columns (rank {design.rank}).",
+        f"{n_regressors} regressor{'' if n_regressors == 1 else 's'} in columns (rank {design.rank}).",
         alt=f"Design matrix of {n_maps} rows and {n_regressors} columns: {', '.join(design.regressors[:12])}"
         f"{' and so on' if n_regressors > 12 else ''}.",
         kind="chart",

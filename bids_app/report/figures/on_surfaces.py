@@ -13,11 +13,11 @@ from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.report.figures.colour_scale import Scale, full_opacity
 from bids_app.report.figures.figure import Figure, Viewer, attempt, attempt_page
+from bids_app.report.figures.null_histograms import null_histograms
 from bids_app.report.figures.of_contrast import (
     SAME_DATA,
     Drawn,
     Scene,
-    null_histograms,
     saturated_words,
     scale_of,
     what_is_shown,
@@ -50,8 +50,10 @@ def jobs(scene: Scene) -> list[Callable[[], Drawn]]:
         if inference.significant.any():
             name = f"desc-{inference.method}_surface"
             draw.append(partial(attempt, name, partial(_corrected_map, scene, inference)))
-    if any(each.null is not None for each in scene.inferences):
-        draw.append(partial(attempt, "desc-null_histogram", partial(null_histograms, scene)))
+    if scene.draws_nulls and any(each.null is not None for each in scene.inferences):
+        draw.append(
+            partial(attempt, "desc-null_histogram", partial(null_histograms, scene.fit.contrast, scene.inferences))
+        )
     if scene.interactive:
         draw.append(partial(attempt_page, "surface", partial(_page, scene)))
     return draw
@@ -73,7 +75,7 @@ def _views_words(canvas: SurfaceCanvas) -> str:
         "each hemisphere" if len(canvas.sides) > 1 else f"the hemisphere {canvas.sides}, the only one that was read,"
     )
     below = ", and both from below" if len(canvas.sides) > 1 else ""
-    return f"{whole} from its outer side and its middle{below}, on {canvas.words}"
+    return f"{whole} from its outer side and its middle{below}, on {canvas.named(*canvas.shapes)}"
 
 
 def _whole_map(scene: Scene) -> Figure:
@@ -82,7 +84,7 @@ def _whole_map(scene: Scene) -> Figure:
     title = f"{scene.name}: {test}, not thresholded"
     return Figure(
         name=f"stat-{test}_surface",
-        png=_picture(scene, title, fit.statistic, scale_of(fit, thresholded=False)),
+        png=_picture(scene, title, fit.statistic, scale_of(scene.scaled_by, thresholded=False)),
         caption=f"{test} at every vertex, not thresholded; small values are faint. Seen is "
         f"{_views_words(_canvas(scene))}.",
         alt=f"The whole {test} map of {scene.name} on the cortex.",
@@ -114,9 +116,10 @@ def _corrected_map(scene: Scene, inference: CorrectedMap) -> Figure:
     survive = "vertices survive" if n_vertices != 1 else "vertex survives"
     values = np.where(inference.significant, fit.statistic, 0.0)
     words = METHODS[inference.method].words.interpretation(fit.contrast)
+    scale = scale_of(scene.scaled_by, thresholded=True)
     return Figure(
         name=f"desc-{inference.method}_surface",
-        png=_picture(scene, f"{scene.name}: {method_words(inference)}", values, scale_of(fit, thresholded=True)),
+        png=_picture(scene, f"{scene.name}: {method_words(inference)}", values, scale),
         caption=f"{method_words(inference)}{f' ({threshold})' if threshold else ''}, {sided_words(fit.contrast)}: "
         f"{n_vertices:,} {survive}. {' '.join(filter(None, (words, SAME_DATA)))}",
         alt=f"{scene.name}, {method_words(inference)}: {n_vertices:,} {survive}, on the cortex.",
@@ -129,6 +132,6 @@ def _page(scene: Scene) -> Viewer:
     title = in_elements(f"{scene.name}: {scene.fit.contrast.test}, {what or 'not thresholded'}", "vertex")
     canvas = _canvas(scene)
     page = hemispheres_page(
-        title, canvas.on_vertices(values), scale_of(scene.fit, thresholded=bool(what)), canvas.meshes
+        title, canvas.on_vertices(values), scale_of(scene.scaled_by, thresholded=bool(what)), canvas.meshes
     )
     return Viewer("surface", page, "Turn it on the cortex")

@@ -11,7 +11,7 @@ import pandas as pd
 from bids_app.arrays import Floats
 from bids_app.design.design import Design
 from bids_app.inference.corrected_map import CorrectedMap
-from bids_app.inference.result_tables import PLACE, highest_peaks
+from bids_app.inference.result_tables import PARCEL, PLACE, highest_peaks
 from bids_app.report.figures.charts import means_png
 from bids_app.report.figures.figure import Figure, attempt
 from bids_app.report.wording import MINUS, method_words, place_words
@@ -33,7 +33,7 @@ class MeansAtPeaks:
     conditions: tuple[str, ...]
     means: PeakMeans
     places: tuple[str, ...]
-    """mm."""
+    """mm, or names of parcels."""
     labels: tuple[str, ...]
     """Of the first atlas; empty without one."""
     caption: str
@@ -68,12 +68,20 @@ def draw_peak_means(means: PeakMeans, design: Design, first: CorrectedMap, peaks
     peaks : its table of peaks, of which the highest are those of `means`
     """
     highest = highest_peaks(peaks, means.mean.shape[-1])
-    places = tuple(place_words(xyz) for xyz in highest[PLACE].to_numpy(np.float64))
+    is_of_parcels = PARCEL in highest and PLACE[0] not in highest
+    places = (
+        tuple(str(name) for name in highest[PARCEL])
+        if is_of_parcels
+        else tuple(place_words(xyz) for xyz in highest[PLACE].to_numpy(np.float64))
+    )
     conditions, groups = design.cells, means.groups
     of_groups = "of each group " if design.groups else ""
+    where = "in the parcels of the largest statistic" if is_of_parcels else "at the highest peaks"
+    at_first = f"In {places[0]}" if is_of_parcels else f"At the highest, {places[0]} mm"
+    same_data = SAME_DATA.replace("at peaks", "in parcels") if is_of_parcels else SAME_DATA
     caption = (
-        f"Condition means {of_groups}at the highest peaks ({method_words(first)}), in the units of the input maps; "
-        f"bars: \N{PLUS-MINUS SIGN} 1 {error_words(len(conditions))}. {_more_words(design, means)}{SAME_DATA}"
+        f"Condition means {of_groups}{where} ({method_words(first)}), in the units of the input maps; "
+        f"bars: \N{PLUS-MINUS SIGN} 1 {error_words(len(conditions))}. {_more_words(design, means)}{same_data}"
     )
     name = f"desc-{first.method}_means"
     figure = attempt(
@@ -83,7 +91,7 @@ def draw_peak_means(means: PeakMeans, design: Design, first: CorrectedMap, peaks
             png=means_png(conditions, groups, places, means.mean, means.error),
             caption=caption,
             alt=f"Means of {len(conditions)} conditions{f' in {len(groups)} groups' if design.groups else ''} with "
-            f"error bars at the highest peaks ({len(places)}). At the highest, {places[0]} mm: "
+            f"error bars {where} ({len(places)}). {at_first}: "
             f"{_in_words(conditions, groups, means.mean[..., 0])}. All are in the table below.",
             kind="chart",
         ),

@@ -14,15 +14,16 @@ from bids_app.report.figures.cortex_projection import (
     PIXELS_PER_UNIT,
     CorticalMesh,
     View,
-    inflated_meshes,
+    meshes_of,
     views_of,
 )
 from bids_app.report.figures.figure import Figure
 from bids_app.report.figures.style import map_png, map_sheet
 from bids_app.report.figures.surfaces import painted, surface_png
-from bids_app.spaces.surface import BUILT_IN, HEMISPHERES, SurfaceDomain
+from bids_app.spaces.surface import BUILT_IN, HEMISPHERES, Mesh, SurfaceDomain
 
 MOST_SUBJECTS = 60
+SHAPES = ("inflated", "pial")
 SMALL = 3  # pixels of a view for each that a picture of all subjects shows
 
 
@@ -33,16 +34,20 @@ class SurfaceCanvas:
     inside: Booleans
     """(n_rows,) which vertices are elements of the maps."""
     meshes: Mapping[str, CorticalMesh]
-    """left, right."""
-    views: tuple[View, ...]
-    """Side and middle of each hemisphere, and from below where there are both."""
+    """left, right; what can be turned, and the first shape."""
+    shapes: Mapping[str, tuple[View, ...]]
+    """Shape of the cortex in words -> side and middle of each hemisphere, and from below where there are both."""
     words: str
-    """What the cortex is, for the captions."""
+    """Which mesh it is, for the captions."""
 
     @property
     def sides(self) -> str:
         """L, R or LR."""
         return "".join(side for side, name in HEMISPHERES.items() if name in self.meshes)
+
+    def named(self, *shapes: str) -> str:
+        """Return which mesh is seen in which shapes, for the captions."""
+        return ", ".join(filter(None, [self.words, " and ".join(filter(None, shapes))]))
 
     def on_vertices(self, values: Floats) -> Floats:
         """Put (n_elements,) values at their vertices, (n_rows,), zero at the others."""
@@ -52,17 +57,27 @@ class SurfaceCanvas:
 
 
 def surface_canvas(domain: SurfaceDomain) -> SurfaceCanvas:
-    """Return the canvas of a domain: fsaverage5 inflated, other meshes as they are given."""
-    frame = domain.frame
-    if all(mesh.source.startswith(BUILT_IN) for mesh in frame.meshes):
-        inflated = inflated_meshes()
-        meshes = {HEMISPHERES[side]: inflated[HEMISPHERES[side]] for side in frame.sides}
-        return SurfaceCanvas(domain.inside, meshes, views_of(meshes), f"{BUILT_IN}, inflated")
+    """Return the canvas of a domain: fsaverage5 inflated and pial, other meshes as they are given."""
+    return canvas_of_meshes(domain.frame.meshes, domain.inside)
+
+
+def canvas_of_meshes(given: Sequence[Mesh], inside: Booleans) -> SurfaceCanvas:
+    """Return the canvas of meshes, left before right, of whose vertices, (n_rows,), some are inside."""
+    if all(mesh.source.startswith(BUILT_IN) for mesh in given):
+        shaped = {shape: _hemispheres(meshes_of(shape), [mesh.side for mesh in given]) for shape in SHAPES}
+        views = {shape: views_of(meshes) for shape, meshes in shaped.items()}
+        return SurfaceCanvas(inside, shaped[SHAPES[0]], views, BUILT_IN)
     meshes = {
         HEMISPHERES[mesh.side]: CorticalMesh(mesh.points, mesh.faces.astype(np.intp), np.zeros(mesh.n_vertices))
-        for mesh in frame.meshes
+        for mesh in given
     }
-    return SurfaceCanvas(domain.inside, meshes, views_of(meshes), f"the mesh that was given, {frame.mesh_words}")
+    words = " and ".join(dict.fromkeys(mesh.source for mesh in given))
+    return SurfaceCanvas(inside, meshes, {"": views_of(meshes)}, f"the mesh that was given, {words}")
+
+
+def _hemispheres(meshes: Mapping[str, CorticalMesh], sides: Sequence[str]) -> dict[str, CorticalMesh]:
+    """Return the meshes of some sides, L and R."""
+    return {HEMISPHERES[side]: meshes[HEMISPHERES[side]] for side in sides}
 
 
 def draw_subjects(maps: Iterable[tuple[str, Floats]], canvas: SurfaceCanvas, *, title: str, caption: str) -> Figure:
@@ -80,7 +95,8 @@ def draw_subjects(maps: Iterable[tuple[str, Floats]], canvas: SurfaceCanvas, *, 
     pooled = np.abs(np.concatenate([values[values != 0] for values in shown.values()]))
     largest = float(np.percentile(pooled, 99.8)) if pooled.size else 1.0
     scale = Scale(largest, -largest, largest, "", faint_below=largest)
-    chosen = canvas.views[: 2 * len(canvas.sides) : 2]  # the outer sides
+    words, views = next(iter(canvas.shapes.items()))
+    chosen = views[: 2 * len(canvas.sides) : 2]  # the outer sides
     pictures = {
         label: _side_by_side([painted(_smaller(view), values, scale) for view in chosen])
         for label, values in shown.items()
@@ -89,7 +105,7 @@ def draw_subjects(maps: Iterable[tuple[str, Floats]], canvas: SurfaceCanvas, *, 
     return Figure(
         name="subjects",
         png=_mosaic_png(title, pictures, scale),
-        caption=f"{caption} Outer side of each hemisphere on {canvas.words}, one colour scale for all subjects "
+        caption=f"{caption} Outer side of each hemisphere on {canvas.named(words)}, one colour scale for all subjects "
         f"(\N{PLUS-MINUS SIGN}{largest:.3g}).{more}",
         alt=f"{title}: the cortex of {len(shown)} subjects, seen from the side.",
     )

@@ -7,6 +7,7 @@ import re
 import warnings
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -16,14 +17,15 @@ from nilearn.plotting import view_img_on_surf, view_surf
 from nilearn.surface import InMemoryMesh
 from numpy.typing import NDArray
 
-from bids_app.arrays import Floats
+from bids_app.arrays import Bytes, Floats
 from bids_app.report.figures.background import Canvas
 from bids_app.report.figures.colour_scale import BAR_MM, BOTH_SIGNS, ONE_SIGN, Scale, paint_colour_bar
 from bids_app.report.figures.cortex_projection import MESH, PIXELS_PER_UNIT, CorticalMesh, View, side_by_side
-from bids_app.report.figures.style import NIGHT, map_png, map_sheet
+from bids_app.report.figures.style import NIGHT, Place, map_png, map_sheet
 from bids_app.spaces.volume import unmask
 
 GAP = 8.0
+HEADING = 16.0  # above each shape where there are several
 SHRINK = 0.72
 ON_CORTEX = (
     "On the cortex (fsaverage5, inflated): for each place the largest absolute value between white matter and pial "
@@ -35,36 +37,93 @@ class OnCortex(Protocol):
     """What a map is drawn on: volumes are laid below the cortex, maps on surfaces are there already."""
 
     @property
-    def views(self) -> tuple[View, ...]:
-        """Side and middle of each hemisphere, left before right, and from below where there are both."""
+    def shapes(self) -> Mapping[str, tuple[View, ...]]:
+        """The cortex inflated, as the pial surface or as it was given, by what is written beside it.
+
+        Of each the side and the middle of each hemisphere, left before right, and from below where there are both.
+        """
 
     def on_vertices(self, values: Floats) -> Floats:
         """Take the values of a map to the vertices that the views show, zero where there is none."""
 
 
-def surface_png(title: str, values: Floats, scale: Scale, cortex: OnCortex, sides: str = "LR") -> bytes:
-    """Draw a map on the side and the middle of each hemisphere, of both on the cortex from below too."""
-    on_vertices = cortex.on_vertices(values)
-    panels = [painted(view, on_vertices, scale) for view in cortex.views]
-    sizes = [(panel.shape[1] / PIXELS_PER_UNIT, panel.shape[0] / PIXELS_PER_UNIT) for panel in panels]
-    width, height = (max(size[axis] for size in sizes[:4]) for axis in (0, 1))
-    tall, both = 2 * height + GAP, len(sides) > 1
-    places = [(0.0, tall - height), (0.0, 0.0), (width + GAP, tall - height), (width + GAP, 0.0)][: len(panels)]
-    total = width + GAP + BAR_MM / SHRINK
-    if both:
-        places.append((2 * (width + GAP), (tall - sizes[4][1]) / 2))
-        total = 2 * (width + GAP) + sizes[4][0] + GAP + BAR_MM / SHRINK
-    with map_sheet(total, tall + 24, SHRINK) as (figure, place):
-        place.title(title)
-        for (left, bottom), (wide, high), panel in zip(places, sizes, panels, strict=True):
-            axes = place.axes(left, bottom, wide, high)
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The views of one shape of the cortex: a column for each hemisphere, and one for what is seen from below."""
+
+    words: str
+    """What shape it is; empty where there is one only."""
+    panels: tuple[Bytes, ...]
+    """Painted views."""
+
+    @property
+    def sizes(self) -> list[tuple[float, float]]:
+        """Width and height of each view, in units of the mesh."""
+        return [(panel.shape[1] / PIXELS_PER_UNIT, panel.shape[0] / PIXELS_PER_UNIT) for panel in self.panels]
+
+    @property
+    def column(self) -> tuple[float, float]:
+        """Width of a column of one hemisphere, and height of one view in it."""
+        width, height = (max(size[axis] for size in self.sizes[:4]) for axis in (0, 1))
+        return width, height
+
+    @property
+    def has_both(self) -> bool:
+        """Whether there are both hemispheres."""
+        return len(self.panels) > 2
+
+    @property
+    def height(self) -> float:
+        """Of the whole."""
+        return 2 * self.column[1] + GAP
+
+    @property
+    def width(self) -> float:
+        """Of the whole."""
+        own = self.column[0] + GAP
+        return 2 * own + self.sizes[4][0] + GAP if self.has_both else own
+
+    def places(self) -> list[tuple[float, float]]:
+        """Left and bottom of each view."""
+        (width, height), tall = self.column, self.height
+        places = [(0.0, tall - height), (0.0, 0.0), (width + GAP, tall - height), (width + GAP, 0.0)]
+        if not self.has_both:
+            return places[:2]
+        return [*places, (2 * (width + GAP), (tall - self.sizes[4][1]) / 2)]
+
+    def draw(self, place: Place, bottom: float, sides: str) -> None:
+        """Put the views onto a sheet, from a height on."""
+        for (left, low), (wide, high), panel in zip(self.places(), self.sizes, self.panels, strict=True):
+            axes = place.axes(left, bottom + low, wide, high)
             axes.imshow(panel, interpolation="antialiased", aspect="auto")
             axes.set_axis_off()
-        place.text(sides[0], 2.0, tall - 10)
-        if both:
-            place.text("R", 2 * width + GAP - 8, tall - 10)
-            place.text("R", places[4][0] + 2, tall - 10)  # from below, right is left
-            place.text("L", places[4][0] + sizes[4][0] - 8, tall - 10)
+        width, top = self.column[0], bottom + self.height
+        place.text(sides[0], 2.0, top - 10)
+        if self.has_both:
+            place.text("R", 2 * width + GAP - 8, top - 10)
+            below = self.places()[4][0]
+            place.text("R", below + 2, top - 10)  # from below, right is left
+            place.text("L", below + self.sizes[4][0] - 8, top - 10)
+        if self.words:
+            place.text(self.words, 0.0, top + 2)
+
+
+def surface_png(title: str, values: Floats, scale: Scale, cortex: OnCortex, sides: str = "LR") -> bytes:
+    """Draw a map on each shape of the cortex: every hemisphere from its side and its middle, both from below too."""
+    on_vertices = cortex.on_vertices(values)
+    blocks = [
+        Block(words, tuple(painted(view, on_vertices, scale) for view in views))
+        for words, views in cortex.shapes.items()
+    ]
+    width, headings = max(block.width for block in blocks), HEADING * (len(blocks) - 1)
+    tall = sum(block.height for block in blocks) + headings
+    total = width + BAR_MM / SHRINK
+    with map_sheet(total, tall + 24 + (HEADING if headings else 0), SHRINK) as (figure, place):
+        place.title(title)
+        top = tall
+        for block in blocks:
+            block.draw(place, top - block.height, sides)
+            top -= block.height + HEADING
         paint_colour_bar(place, scale, total - BAR_MM / SHRINK + 8, tall)
         return map_png(figure)
 

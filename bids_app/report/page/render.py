@@ -17,7 +17,7 @@ from bids_app.inference.catalogue import METHODS
 from bids_app.report.content import ContrastSection, MethodResult, NodeSection, Page, Peak, in_words_of
 from bids_app.report.figures.figure import Figure
 from bids_app.report.figures.viewer import script_hash
-from bids_app.report.page.tables import clusters_table, peaks_table, place_link
+from bids_app.report.page.tables import clusters_table, parcels_table, peaks_table, place_link
 from bids_app.report.text.assumptions import assumptions
 from bids_app.report.text.findings import influence_rows
 from bids_app.report.text.methods import cited_works, methods_text, references
@@ -38,7 +38,7 @@ from bids_app.statistics.kinds import KINDS
 MOST_PICTURES = 11_500_000  # signs that the pictures of a page may take: what can be mailed is 15 MB with all the rest
 AS_WRITTEN = (  # of a page, whatever its maps consist of
     r"(<script.*?</script>|<style.*?</style>|<pre\b.*?</pre>|<ul class=\"sources\">.*?</ul>|"
-    r"(?:src|href|id)=\"[^\"]*\")"
+    r"<span class=\"as-read\">.*?</span>|(?:src|href|id)=\"[^\"]*\")"
 )
 MANY_CONTRASTS = 8  # beyond it, what is not of the primary correction is folded away
 
@@ -63,6 +63,7 @@ def render(page: Page) -> str:
     environment.globals |= {
         "clusters_table": clusters_table,
         "peaks_table": peaks_table,
+        "parcels_table": parcels_table,
         "place_link": place_link,
         "closest": closest_words,
         "embedded": _embedding(page.nodes),
@@ -87,6 +88,7 @@ def render(page: Page) -> str:
         script=script,
         script_hash=script_hash(script),
         many=len(sections) > MANY_CONTRASTS,
+        several_elements=len({node.facts.element for node in page.nodes}) > 1,
         nothing_anywhere=bool(sections)
         and not any(result.n_voxels for section in sections for result in section.results),
         nodes=page.nodes,
@@ -99,10 +101,24 @@ def render(page: Page) -> str:
 
 
 def _in_elements(written: str, nodes: Sequence[NodeSection]) -> str:
-    """Return a page about voxels as one about vertices, where all its maps are on surfaces.
+    """Return a page about voxels as one about vertices or parcels, where its maps are of these.
 
-    Scripts, styles, pictures, links, the command and the works that are cited stay as they are.
+    Nodes that differ in this are marked. Scripts, styles, pictures, links, the command and the works that are cited
+    stay as they are.
     """
+    of_element: dict[str, NodeSection] = {node.facts.element: node for node in nodes}
+    if len(of_element) == 1:
+        return _in_words_of(nodes, written)
+    head, *marked = re.split(r"<!--of (\w+)-->\n?", written)
+    found = [head]
+    for mark, part in zip(marked[::2], marked[1::2], strict=True):
+        node = of_element.get(mark)
+        found.append(_in_words_of((node,), part) if node else part)
+    return "".join(found)
+
+
+def _in_words_of(nodes: Sequence[NodeSection], written: str) -> str:
+    """Return a part of a page in the words of nodes of one kind."""
     parts = re.split(AS_WRITTEN, written, flags=re.DOTALL)  # what stays is every second part
     return "".join(part if number % 2 else in_words_of(nodes, part) for number, part in enumerate(parts))
 
@@ -138,8 +154,9 @@ def found_words(section: ContrastSection) -> str:
         nothing = nothing_survives(result.words, result.alpha, result.threshold, can_pass=result.can_pass)
         return f"{nothing}.{near}"
     voxels = "1 voxel survives" if result.n_voxels == 1 else f"{result.n_voxels:,} voxels survive"
-    clusters = "1 cluster" if result.n_clusters == 1 else f"{result.n_clusters} clusters"
-    sentence = f"{voxels} {in_sentence(result.words)}, in {clusters}"
+    sentence = f"{voxels} {in_sentence(result.words)}"
+    if section.parcels is None:
+        sentence += ", in 1 cluster" if result.n_clusters == 1 else f", in {result.n_clusters} clusters"
     if section.contrast.test == "t" and section.contrast.sided == "two":
         sentence += _direction(result)
     return f"{sentence}. {_strongest('Strongest', section, result, result.peak)}" if result.peak else f"{sentence}."
@@ -150,7 +167,7 @@ def _strongest(head: str, section: ContrastSection, result: MethodResult, where:
     region = short_label(where.label)
     label = f", {region}" if region != NO_REGION else ""
     return (
-        f"{head}: {section.statistic} = {decimal(where.statistic)} at {where.place} mm{label}, "
+        f"{head}: {section.statistic} = {decimal(where.statistic)} {where.where}{label}, "
         f"{p_words(where.p, result.method)}."
     )
 

@@ -67,9 +67,13 @@ def _on_reading(used: Used) -> Iterator[Assumption]:
         )
     of_maxima = [row.key for row in by_permutation(used.methods)]
     yield from _of_corrections(used, of_maxima)
+    of_parcels = all(node.facts.parcels for node in used.nodes)
+    where, what = "at peaks", "Peaks and clusters"
+    if of_parcels:
+        where, what = "in significant parcels", "Significant parcels"
     yield Assumption(
-        "Effect sizes at peaks are inflated",
-        "Peaks and clusters were selected from these data because they are high (circularity). Their effect sizes and "
+        f"Effect sizes {where} are inflated",
+        f"{what} were selected from these data because they are high (circularity). Their effect sizes and "
         "means are therefore larger than they would be in new data, and a sample size planned from them would be too "
         "small.",
     )

@@ -17,7 +17,8 @@ from bids_app.report.figures.colour_scale import Scale
 from bids_app.report.figures.diagnostic_charts import residuals_png, subjects_png
 from bids_app.report.figures.figure import Figure, attempt
 from bids_app.report.figures.slices import Layer, slices_png
-from bids_app.report.wording import MINUS, decimal, format_p, place_words
+from bids_app.report.wording import MINUS, decimal, format_p, parcel_or_place, place_words, where_words
+from bids_app.spaces.domain import Element
 from bids_app.statistics.diagnostics import Diagnostics
 from bids_app.statistics.p_agreement import FEW, PAgreement
 from bids_app.statistics.residual_shape import GroupSpread, ResidualShape
@@ -33,7 +34,11 @@ MAX_LISTED = 5
 
 
 def contrast_checks(
-    contrast: Contrast, diagnostics: Diagnostics, smoothness: Smoothness | None, scheme: str | None
+    contrast: Contrast,
+    diagnostics: Diagnostics,
+    smoothness: Smoothness | None,
+    scheme: str | None,
+    element: Element = "voxel",
 ) -> Checks:
     """Return what the diagnostics of a contrast found, in words and pictures.
 
@@ -43,6 +48,7 @@ def contrast_checks(
     diagnostics : of its scores and residuals
     smoothness : of its noise; None where it cannot be told
     scheme : of its shuffles; None without any
+    element : what the maps consist of
     """
     found = [_outlier_words(diagnostics.distances)]
     if diagnostics.peaks:
@@ -50,10 +56,11 @@ def contrast_checks(
     found += [_skewness_words(diagnostics.shape, len(diagnostics.distances.subjects), scheme)]
     if diagnostics.groups:
         found.append(_group_words(diagnostics.groups, scheme))
-    found.append(_smoothness_words(smoothness))
+    if element == "voxel":  # the estimate is that of grids
+        found.append(_smoothness_words(smoothness))
     if diagnostics.agreement is not None:
         found.append(_agreement_words(diagnostics.agreement))
-    drawn = _figures(contrast, diagnostics, found)
+    drawn = _figures(contrast, diagnostics, found, element)
     return Checks(tuple(found), diagnostics.peaks, drawn, diagnostics.distances.outliers, smoothness)
 
 
@@ -64,7 +71,8 @@ def influence_rows(peaks: Sequence[PeakInfluence]) -> list[tuple[str, ...]]:
         name, value = peak.most or ("", np.nan)
         left = peak.without[~np.isnan(peak.without)]
         middle = float(np.median(left)) if left.size else np.nan
-        rows.append((place_words(peak.place), *map(_number, (peak.statistic, value)), f"sub-{name}" if name else "n/a",
+        place = parcel_or_place(peak.name, peak.place)
+        rows.append((place, *map(_number, (peak.statistic, value)), f"sub-{name}" if name else "n/a",
                      _number(middle)))  # fmt: skip
     return rows
 
@@ -127,7 +135,7 @@ def _outlier_words(distances: SubjectDistances) -> Finding:
 def _influence_words(peaks: Sequence[PeakInfluence], symbol: str) -> Finding:
     """Return the influence on the highest peak, and the peaks that are driven by a single subject."""
     first = peaks[0]
-    words = f"{symbol} = {_number(first.statistic)} at {place_words(first.place)} mm"
+    words = f"{symbol} = {_number(first.statistic)} {where_words(first.name, first.place)}"
     if first.most is None:
         return Finding("Influence of single subjects", f"{words}; it cannot be estimated without any one subject.")
     name, value = first.most
@@ -135,9 +143,12 @@ def _influence_words(peaks: Sequence[PeakInfluence], symbol: str) -> Finding:
     carried = [peak for peak in peaks if peak.most is not None and _share(peak) < CARRIES]
     if carried:
         listed = "; ".join(
-            f"{place_words(peak.place)} on sub-{peak.most[0]}" for peak in carried if peak.most is not None
+            f"{parcel_or_place(peak.name, peak.place)} on sub-{peak.most[0]}"
+            for peak in carried
+            if peak.most is not None
         )
-        words += f" Peaks that lose over a third of their {symbol} without one subject: {listed}."
+        which = "Peaks" if first.name is None else "Parcels"
+        words += f" {which} that lose over a third of their {symbol} without one subject: {listed}."
     return Finding("Influence of single subjects", words, bool(carried))
 
 
@@ -214,10 +225,11 @@ def _agreement_words(agreement: PAgreement) -> Finding:
         )
     parametric, permuted = agreement.largest
     assert agreement.place is not None
+    where = where_words(agreement.name, agreement.place)
     few = f"{FEW}/{agreement.n_shuffles:,}"
     words = (
-        f"Of single voxels, uncorrected. Where the permutation p is at least {few} they differ most at "
-        f"{place_words(agreement.place)} mm, permutation p = {_p(permuted)}, parametric p = {_p(parametric)}."
+        f"Of single voxels, uncorrected. Where the permutation p is at least {few} they differ most {where}, "
+        f"permutation p = {_p(permuted)}, parametric p = {_p(parametric)}."
     )
     ratio = agreement.median_ratio
     if ratio is None:
@@ -229,16 +241,17 @@ def _agreement_words(agreement: PAgreement) -> Finding:
     return Finding(title, words, not 1 / APART <= ratio <= APART)
 
 
-def _figures(contrast: Contrast, diagnostics: Diagnostics, found: Sequence[Finding]) -> tuple[Figure, ...]:
+def _figures(
+    contrast: Contrast, diagnostics: Diagnostics, found: Sequence[Finding], element: Element
+) -> tuple[Figure, ...]:
     """Two charts, whose words are those of the findings."""
     said = {finding.title: finding.words for finding in found}
     first = [said[title] for title in ("Outlying subjects", "Influence of single subjects") if title in said]
     titles = ("Symmetry of residuals", "Agreement of permutation and parametric p")
     second = [said[title] for title in titles if title in said]
     part = f" Residuals of one voxel in {diagnostics.every}." if diagnostics.every > 1 else ""
-    left_out = (
-        f" Right: {contrast.test} at the highest peaks with each subject left out in turn." if diagnostics.peaks else ""
-    )
+    where = "in the strongest parcels" if element == "parcel" else "at the highest peaks"
+    left_out = f" Right: {contrast.test} {where} with each subject left out in turn." if diagnostics.peaks else ""
     agree = (
         " Right: median permutation p of the voxels of each parametric p, and the range of 90 % of them; the line is "
         "the smallest p that the permutations can give."
@@ -250,7 +263,7 @@ def _figures(contrast: Contrast, diagnostics: Diagnostics, found: Sequence[Findi
             "desc-subjects_checks",
             lambda: Figure(
                 name="desc-subjects_checks",
-                png=subjects_png(diagnostics.distances, diagnostics.peaks, contrast.test),
+                png=subjects_png(diagnostics.distances, diagnostics.peaks, contrast.test, element),
                 caption=f"Left: how far each subject's scores lie from what the model says of them.{left_out}{part}",
                 alt=f"{contrast.name}. {' '.join(first)}",
                 kind="chart",
@@ -260,7 +273,7 @@ def _figures(contrast: Contrast, diagnostics: Diagnostics, found: Sequence[Findi
             "desc-residuals_checks",
             lambda: Figure(
                 name="desc-residuals_checks",
-                png=residuals_png(diagnostics.shape, diagnostics.agreement),
+                png=residuals_png(diagnostics.shape, diagnostics.agreement, element),
                 caption="Left: skewness of the residuals over subjects at each voxel. Second: all standardised "
                 f"residuals; where they are symmetric, both curves are one.{agree}{part}",
                 alt=f"{contrast.name}. {' '.join(second)}",

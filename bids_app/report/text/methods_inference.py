@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from bids_app.console.text import joined
 from bids_app.inference.catalogue import METHODS, by_permutation
 from bids_app.inference.method import Method, Use
-from bids_app.report.content import NodeSection
+from bids_app.report.content import NodeSection, Shuffling
 from bids_app.report.wording import AT_MOST
+
+SURFACES, VOLUME = "on surfaces", "in the volume"
 
 
 def inference_text(node: NodeSection, seed: int | None) -> str:
@@ -56,14 +58,14 @@ def _permutation_sentences(node: NodeSection, rows: Sequence[Method]) -> list[st
     shuffling = section.shuffling
     assert shuffling is not None
     alpha = next(result.alpha for result in section.results if result.is_permutation)
-    maximised = joined([row.words.maximised.format(exponents=shuffling.exponents) for row in rows])
+    maximised = joined([row.words.maximised.format(exponents=_exponents_words(shuffling)) for row in rows])
     sentences = [
         f"Inference was non-parametric, by {_drawn_words(node)} "
         "(Winkler et al., 2014; Phipson & Smyth, 2010), and p-values were corrected for the familywise error over "
         "voxels with the distribution of the maximum (Nichols & Holmes, 2002) of "
         f"{maximised}, each at p {AT_MOST} {alpha:g}."
     ]
-    sentences += _reach_sentences(node) + _tail_sentences(node)
+    sentences += _part_sentences(shuffling, rows) + _reach_sentences(node) + _tail_sentences(node)
     sentences += _neighbour_sentences(node, rows, shuffling.connectivity)
     sentences += _statistic_sentences(node, rows)
     risky = [s for s in node.contrasts if s.shuffling and s.shuffling.scheme in ("within", "free")]
@@ -88,6 +90,9 @@ def _neighbour_sentences(node: NodeSection, rows: Sequence[Method], connectivity
     """Return how clusters were formed, and which voxels were neighbours."""
     settings = node.spec.settings.permutation
     neighbours = f"each voxel having {connectivity} neighbours" if connectivity else _mesh_words(node)
+    if not connectivity and settings is not None and _has_parts(node):
+        n = settings.connectivity
+        neighbours += f"; in the volume, where sizes are numbers of volume voxels, each had {n} neighbours"
     others = [row.words.short for row in rows if "neighbours" in row.needs and not row.forms_clusters]
     if settings is not None and any(row.forms_clusters for row in rows):
         named = settings.cluster_forming_t
@@ -103,11 +108,39 @@ def _neighbour_sentences(node: NodeSection, rows: Sequence[Method], connectivity
 
 def _mesh_words(node: NodeSection) -> str:
     """Return what neighbours and sizes are on surfaces."""
-    meshes = " and ".join(dict.fromkeys(node.facts.surface.meshes)) if node.facts.surface else "the mesh"
+    facts = node.facts.grayordinates.surfaces if node.facts.grayordinates else node.facts.surface
+    meshes = " and ".join(dict.fromkeys(facts.meshes)) if facts else "the mesh"
     return (
         f"over the edges of the triangles ({meshes}), the two hemispheres apart; sizes are areas, where a vertex has a "
         "third of the area of each of its triangles"
     )
+
+
+def _has_parts(node: NodeSection) -> bool:
+    """Return whether some of the parts are counted in voxels, and others are surfaces."""
+    return any(part.unit == "1" for s in node.contrasts if s.shuffling for part in s.shuffling.parts)
+
+
+def _exponents_words(shuffling: Shuffling) -> str:
+    """Return the exponents of TFCE, by the kind of part where they differ."""
+    found = {part.exponents: SURFACES if part.unit == "mm2" else VOLUME for part in shuffling.parts}
+    if len(found) < 2:
+        return "E = {:g}, H = {:g}".format(*shuffling.exponents)
+    return " and ".join(f"E = {each.extent:g}, H = {each.height:g} {where}" for each, where in found.items())
+
+
+def _part_sentences(shuffling: Shuffling, rows: Sequence[Method]) -> list[str]:
+    """Return how parts with units of their own were corrected together."""
+    apart = [row.words.maximised for row in rows if row.statistic != "voxel"]
+    if not shuffling.parts or not apart:
+        return []
+    parts = joined([f"{part.name} ({'areas' if part.unit == 'mm2' else 'volume voxels'})" for part in shuffling.parts])
+    over = "The statistic of single voxels had one maximum over all parts. " if len(apart) < len(rows) else ""
+    return [
+        f"The maps consist of parts with units of their own: {parts}. {over}All else was ranked among the maxima "
+        "of its part, and the smallest p over the parts was corrected by its own distribution over the same "
+        "permutations (the minimum p of Westfall and Young; Winkler, Webster, et al., 2016)."
+    ]
 
 
 def _statistic_sentences(node: NodeSection, rows: Sequence[Method]) -> list[str]:

@@ -10,6 +10,8 @@ from bids_app.model.settings import has_slope_of_each_group
 from bids_app.report.content import ContrastSection, NodeSection
 from bids_app.report.text.overview import averaged_words, columns_as_they_are
 from bids_app.report.wording import sided_words
+from bids_app.spaces.atlas_catalogue import ATLASES
+from bids_app.spaces.parcel_means import LEAST_PERCENT
 from bids_app.statistics.kinds import KINDS
 
 SPHERICITY = {"greenhouse-geisser": "Greenhouse\N{EN DASH}Geisser", "huynh-feldt": "Huynh\N{EN DASH}Feldt"}
@@ -38,12 +40,14 @@ def model_text(node: NodeSection, *, several: bool) -> str:
     several_maps = averaged_words(node).capitalize()
     averaged = f"{several_maps} of a condition were averaged without weights. " if node.inputs.averages_runs else ""
     given = f" ({'; '.join(node.inputs.masks)})" if node.inputs.masks else ""
+    held = f"the analysis mask{given} held {node.inputs.n_voxels:,} voxels"
+    if node.facts.parcels:
+        held = f"{node.inputs.n_voxels:,} parcels were analysed"
     return (
         f"{opening}First-level maps of {len(design.subjects)} subjects, {source}{layout}, entered a general "
-        f"linear model in which subjects are a random effect; the analysis mask{given} held "
-        f"{node.inputs.n_voxels:,} voxels. {averaged}{_before_words(node)}First-level variances were not used. "
-        "For every contrast, the maps of each subject were combined into contrast scores, and these were tested over "
-        "subjects."
+        f"linear model in which subjects are a random effect; {held}. {averaged}{_before_words(node)}"
+        f"{_parcel_words(node, given)}First-level variances were not used. For every contrast, the maps of each "
+        "subject were combined into contrast scores, and these were tested over subjects."
     )
 
 
@@ -58,6 +62,28 @@ def _before_words(node: NodeSection) -> str:
             "width at half maximum, normalised at the edge of the mask. "
         )
     return words
+
+
+def _parcel_words(node: NodeSection, mask: str) -> str:
+    """Return where parcels come from; empty for other maps."""
+    about, asked = node.facts.parcels, node.spec.settings.parcels
+    if about is None:
+        return ""
+    if asked is not None:
+        built_in = ATLASES.get(about.atlas)
+        atlas = f"{built_in.in_text} atlas" if built_in else f"atlas image {about.atlas}"
+        probable = (
+            f", a place belonging to its most probable region, from {LEAST_PERCENT} % on"
+            if built_in and built_in.is_probabilistic
+            else ""
+        )
+        return (
+            f"Parcels are the regions of the {atlas}{probable}: every map was averaged over the part of each region "
+            f"that lies in the analysis mask{mask}, the same part in all maps. "
+        )
+    kind = "parcellated CIFTI files" if about.source == "CIFTI" else "tables with a value for each parcel"
+    atlas = f" of the atlas {about.atlas}" if about.atlas else ""
+    return f"The maps were {kind}{atlas}, as they had been averaged before. "
 
 
 def _between_words(node: NodeSection) -> str:

@@ -58,9 +58,8 @@ def _outcome(section: ContrastSection, name: str, element: str) -> Outcome:
     for result in section.results:
         where, said = result.peak or result.closest, ""
         if where is not None:
-            place = where.place.replace(MINUS, "-")  # a sign that every terminal has
-            said = f"{section.contrast.test} = {where.statistic:.2f}, {p_words(where.p, result.method)} at {place} mm"
-        survivals.append(
-            Survival(METHODS[result.method].words.short, result.words, result.n_voxels, result.n_clusters, said)
-        )
+            place = where.where.replace(MINUS, "-")  # a sign that every terminal has
+            said = f"{section.contrast.test} = {where.statistic:.2f}, {p_words(where.p, result.method)} {place}"
+        short, n_clusters = METHODS[result.method].words.short, result.n_clusters if section.parcels is None else None
+        survivals.append(Survival(short, result.words, result.n_voxels, n_clusters, said))
     return Outcome(name, section.statistic, tuple(survivals), element)
