@@ -155,7 +155,10 @@ def _draw_checks(results: Results, sheet: Sheet) -> Checks | None:
     scheme = results.null.shuffles.scheme if results.null else None
     # surfaces keep the words of their charts
     element = sheet.facts.element if sheet.facts.parcels else "voxel"
-    return contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme, element)
+    in_fields = any(each.random_field is not None for each in results.inferences)
+    return contrast_checks(
+        results.fit.contrast, results.diagnostics, results.smoothness, scheme, element, in_fields=in_fields
+    )
 
 
 def _draw_means(results: Results, sheet: Sheet) -> MeansAtPeaks | None:

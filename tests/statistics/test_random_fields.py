@@ -67,8 +67,8 @@ def test_every_number_that_spm_printed_is_ours_to_the_printed_digits(shared_data
 def test_the_critical_heights_of_the_face_group_are_those_of_spm(shared_data: Path) -> None:
     """Nine contrasts of three models, where Bonferroni is lower and where it is not, to the digits that were printed.
 
-    The resels are those of the mask, by the printed FWHM brought to the printed voxels per resel, whose four digits leave
-    3e-6 of the height.
+    The resels are those of the mask, by the printed FWHM brought to the printed voxels per resel, whose four digits
+    leave 3e-6 of the height.
     """
     pages = json.loads((shared_data / "reference_results" / "spm12_face_rfx.json").read_text())
     maps = sorted((shared_data / "spm_face_rfx").glob("sub-*/*_contrast-canonical_stat-effect_statmap.nii.gz"))
