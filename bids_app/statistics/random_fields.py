@@ -141,12 +141,13 @@ class FieldOfStatistic:
         last local maximum its largest value is taken. No p is smaller than the uncorrected one.
         """
         height = np.asarray(height, np.float64)
-        alone = self.densities(height)[0]
+        densities = self.densities(height)
+        alone = densities[0]
         bonferroni = np.minimum(1.0, self.n_voxels * alone)
         if not self.is_finite:
             return np.asarray(bonferroni)
         turn, largest = self._turn()
-        expected = np.where(height < turn, largest, self.expected_clusters(height))
+        expected = np.where(height < turn, largest, np.tensordot(self.resels, densities, 1))
         return np.asarray(np.maximum(alone, np.minimum(bonferroni, -np.expm1(-np.maximum(expected, 0)))))
 
     def critical_height(self, alpha: float) -> float:
