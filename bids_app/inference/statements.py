@@ -79,7 +79,7 @@ def rft_cluster_sentence(use: Use) -> str:
     formed = ""
     if use.clusters is not None:
         formed = (
-            f" They were formed at an uncorrected one-tailed p of {use.clusters[0]:g} (not above 0.001: Eklund et al., "
+            f" Clusters were formed at an uncorrected one-tailed p of {use.clusters[0]:g} (not above 0.001: Eklund et al., "
             f"2016), each voxel having {use.clusters[1]} neighbours."
         )
     return (
