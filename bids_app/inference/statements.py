@@ -79,8 +79,8 @@ def rft_cluster_sentence(use: Use) -> str:
     formed = ""
     if use.clusters is not None:
         formed = (
-            f" Clusters were formed at an uncorrected one-tailed p of {use.clusters[0]:g} (not above 0.001: Eklund et al., "
-            f"2016), each voxel having {use.clusters[1]} neighbours."
+            f" Clusters were formed at an uncorrected one-tailed p of {use.clusters[0]:g} (not above 0.001: Eklund et "
+            f"al., 2016), each voxel having {use.clusters[1]} neighbours."
         )
     return (
         "The size of clusters was corrected for the familywise error by random field theory (Friston et al., 1994; "
