@@ -17,6 +17,7 @@ from bids_app.permutation.schemes import null_space
 from bids_app.spaces.surface import built_in_meshes
 from bids_app.statistics.kinds import contrast_test
 from validation.cells import ALL_FOUR, Cell, all_cells, digest, parametric_cells
+from validation.random_fields import Rates, run_fields, run_random_fields, section
 from validation.simulate import TWIN_CORRELATION, Counts, attainable, make_design, make_values, run
 from validation.table import has_fault, interval, judge, page
 
@@ -176,3 +177,31 @@ def test_the_page_in_the_repository_is_of_these_cells() -> None:
     """After a change of the list the study has to be run again: `make validate`."""
     text = (REPOSITORY / "docs" / "validation.md").read_text(encoding="utf-8")
     assert f"(list {digest(all_cells())})" in text
+
+
+@pytest.mark.slow
+def test_random_field_theory_holds_the_familywise_level() -> None:
+    """Of smooth volumes without effects; on a grid it is conservative, but not so that nothing is ever found."""
+    n = 300
+    hits = run_fields(12, 0, n).hits
+    for key in ("rftFWE", "rftClusterFWE"):
+        assert 0 < hits[key] <= bounds(n, 0.05)[1]
+    assert hits["bonferroni"] <= hits["rftFWE"]
+
+
+def test_the_section_on_random_fields_has_a_row_for_each_number_of_subjects() -> None:
+    """Rates with their intervals; one above the level is named."""
+    hits = {"rftFWE": 40, "rftClusterFWE": 45, "bonferroni": 30}
+    text = section([Rates(12, 1000, hits, 4.1), Rates(24, 1000, hits | {"rftClusterFWE": 90}, 4.0)])
+    assert "| 12 | 4.10 | 0.040 [0.029, 0.054] | 0.045 [0.033, 0.060] | 0.030 [0.020, 0.043] | not above" in text
+    assert "| 24 |" in text.splitlines()[-1]
+    assert text.splitlines()[-1].endswith("| above the level |")
+
+
+def test_parts_of_the_study_of_random_fields_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three tasks of two data sets are six."""
+    monkeypatch.setattr("validation.random_fields.SIZES", (6,))
+    monkeypatch.setattr("validation.random_fields.CHUNK", 2)
+    (parts,), whole = run_random_fields(6, 1), run_fields(6, 0, 6)
+    assert (parts.n_datasets, parts.hits) == (6, whole.hits)
+    assert parts.fwhm_voxels == pytest.approx(whole.fwhm_voxels)

@@ -15,11 +15,13 @@ from pathlib import Path
 from joblib import Parallel, cpu_count, delayed
 
 from validation.cells import Cell, all_cells, parametric_cells
+from validation.random_fields import run_random_fields, section
 from validation.simulate import Counts, run, run_parametric
 from validation.table import describe, has_fault, judge_all, page
 
 CHUNK = 250  # data sets of a task
 QUICK = 100  # data sets of a cell
+FIELDS = 1000  # data sets of smooth volumes, for each number of subjects
 
 
 def main() -> int:
@@ -31,8 +33,9 @@ def main() -> int:
     start = time.perf_counter()
     results = study(cells, arguments.jobs)
     parametric = [(cell, run_parametric(cell)) for cell in parametric_cells()]
+    fields = run_random_fields(QUICK if arguments.quick else FIELDS, arguments.jobs)
     minutes = (time.perf_counter() - start) / 60
-    text = page(results, parametric)
+    text = f"{page(results, parametric)}\n{section(fields)}\n"
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "catalogue": ["by_permutation", "columns", "correct", "METHODS"],
-        "corrected_map": ["CorrectedMap"],
+        "corrected_map": ["CorrectedMap", "OfRandomField"],
         "evidence": ["Evidence", "Family"],
         "familywise_p": ["critical_value", "joint_family", "own_family", "uncorrected_p"],
         "method": ["Method", "Use"],
@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "UNCORRECTED_BY_PERMUTATION",
         ],
         "pareto_tail": ["APPROXIMATE_BELOW", "smallest_p"],
+        "random_field": ["check_random_fields", "checked_smoothness", "roughness_words", "uses_random_fields"],
         "result_tables": [
             "Closest",
             "described",

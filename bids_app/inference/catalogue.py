@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bids_app.inference import parametric, statements
+from bids_app.inference import parametric, random_field, statements
 from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
 from bids_app.inference.dependence import bound_words
 from bids_app.inference.evidence import Evidence
@@ -136,6 +136,59 @@ _ROWS = (
             maximised="cluster size",
             interpretation=statements.about_a_cluster,
             assumption=statements.cluster_level,
+        ),
+    ),
+    Method(
+        key="rftFWE",
+        option="rft",
+        kind="parametric",
+        level="voxel",
+        needs=frozenset({"parametric p", "smoothness"}),
+        apply=random_field.rft,
+        words=Wording(
+            name="Random field, voxels (FWE)",
+            in_sentence="random field theory of voxels (FWE)",
+            short="RFT",
+            p="familywise-error corrected p of the voxel's statistic, by random field theory",
+            columns=(
+                Column(
+                    "p_rftFWE",
+                    "p RFT",
+                    "p-value at the peak voxel, familywise corrected by random field theory, or by Bonferroni where "
+                    "that is smaller.",
+                ),
+            ),
+            sentence=statements.rft_sentence,
+            interpretation=statements.about_a_random_field,
+            assumption=statements.random_fields,
+            citations=("worsley1996", "kiebel1999"),
+        ),
+    ),
+    Method(
+        key="rftClusterFWE",
+        option="rft-cluster",
+        kind="parametric",
+        level="cluster",
+        needs=frozenset({"parametric p", "smoothness", "neighbours", "cluster-forming threshold"}),
+        apply=random_field.rft_cluster,
+        words=Wording(
+            name="Random field, cluster size (FWE)",
+            in_sentence="random field theory of cluster size (FWE)",
+            short="RFT size",
+            p="familywise-error corrected p of the cluster's size, by random field theory",
+            columns=(
+                Column(
+                    "p_rftClusterFWE",
+                    "p RFT size",
+                    f"p-value of the cluster size, familywise corrected by random field theory. {_OF_ITS_CLUSTER}",
+                ),
+            ),
+            unit="voxels",
+            threshold="clusters of at least {whole:.0f} voxels",
+            sentence=statements.rft_cluster_sentence,
+            interpretation=statements.about_clusters_of_a_field,
+            assumption=statements.random_fields,
+            citations=("friston1994", "worsley1996", "kiebel1999", "eklund2016"),
         ),
     ),
     Method(

@@ -11,6 +11,35 @@ from numpy.typing import NDArray
 from bids_app.arrays import Booleans, Floats
 from bids_app.inference.pareto_tail import TailFit
 from bids_app.permutation.null_distribution import NullDistribution
+from bids_app.statistics.random_fields import FieldOfStatistic
+from bids_app.statistics.smoothness import Smoothness
+
+
+@dataclass(frozen=True, slots=True)
+class OfRandomField:
+    """What a correction by random field theory rests on."""
+
+    field: FieldOfStatistic
+    smoothness: Smoothness
+    height: float
+    """t (positive, whatever the side) or F from which on a voxel is significant, or above which clusters are formed.
+
+    Where the degrees of freedom of F differ from voxel to voxel it is the F of the same p at the nominal ones.
+    """
+    forming_p: float | None = None
+    """Uncorrected one-tailed p of the height, where it forms clusters; None where voxels are corrected."""
+    connectivity: int | None = None
+    """Neighbours of a voxel, where clusters are formed."""
+
+    @property
+    def expected_clusters(self) -> float:
+        """Clusters above the height, on one side, that are to be expected without any effect."""
+        return float(self.field.expected_clusters(self.height))
+
+    @property
+    def voxels_per_cluster(self) -> float:
+        """Size of a cluster above the height that is to be expected without any effect, in voxels."""
+        return self.field.resels_per_cluster(self.height) * self.smoothness.voxels_per_resel
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +72,8 @@ class CorrectedMap:
 
     None where all elements have one unit; the record of a node leaves it out then.
     """
+    random_field: OfRandomField | None = field(default=None, metadata={"kept": "if present"})
+    """None for corrections that rest on something else."""
 
     @property
     def can_pass(self) -> bool:

@@ -34,6 +34,8 @@ class Use:
     """Voxels; the largest asked for."""
     contrasts: Mapping[str, Contrast]
     """Name, as the text calls it -> contrast."""
+    clusters: tuple[float, int] | None = None
+    """Forming p and neighbours of a voxel, of a parametric correction that forms clusters."""
 
 
 def _nothing(_: object) -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 from bids_app.arrays import Booleans, Floats
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
-from bids_app.model.settings import ParametricSettings
+from bids_app.model.parametric_settings import ParametricSettings
 from bids_app.spaces.clusters import label_components
 from bids_app.spaces.domain import SpatialDomain
 from bids_app.statistics.distributions import f_isf, t_isf
@@ -48,7 +48,7 @@ def thresholded(evidence: Evidence, asked: ParametricSettings, p: Floats, level:
     level : uncorrected p at which a voxel is significant; 0 where none is
     """
     fit = evidence.fit
-    significant = _of_extent(p <= asked.alpha, fit, asked.extent, evidence.domain)
+    significant = of_extent(p <= asked.alpha, fit, asked.extent, evidence.domain)
     # with corrected df the critical F differs from voxel to voxel
     threshold = _critical(fit, level) if fit.epsilon is None and level > 0 else None
     return CorrectedMap(asked.correction, p, asked.alpha, significant, threshold, asked.extent, None)
@@ -61,7 +61,7 @@ def _critical(fit: ContrastFit, p: float) -> float:
     return t_isf(p / 2 if fit.contrast.sided == "two" else p, fit.df_error)
 
 
-def _of_extent(significant: Booleans, fit: ContrastFit, extent: int, domain: SpatialDomain) -> Booleans:
+def of_extent(significant: Booleans, fit: ContrastFit, extent: int, domain: SpatialDomain) -> Booleans:
     """Return what lies in clusters of so many elements; positive and negative ones never share a cluster."""
     if extent <= 1:
         return significant

@@ -63,6 +63,58 @@ def fdr_level(use: Use) -> tuple[str, str]:
     )
 
 
+def rft_sentence(use: Use) -> str:
+    """Return the sentence of the methods text."""
+    sides = ", half of it for each side of two-sided t" if _has_two_sides(use) else ""
+    return (
+        "Voxels were corrected for the familywise error by random field theory (Worsley et al., 1996), or by "
+        f"Bonferroni where that gave the smaller p (p {AT_MOST} {use.alpha:g}{sides}); the smoothness was that of the "
+        "standardised residuals (Kiebel et al., 1999)."
+    )
+
+
+def rft_cluster_sentence(use: Use) -> str:
+    """Return the sentence of the methods text."""
+    sides = ", half of it for each side of two-sided t" if _has_two_sides(use) else ""
+    formed = ""
+    if use.clusters is not None:
+        formed = (
+            f" Clusters were formed at an uncorrected one-tailed p of {use.clusters[0]:g} (not above 0.001: Eklund et "
+            f"al., 2016), each voxel having {use.clusters[1]} neighbours."
+        )
+    return (
+        "The size of clusters was corrected for the familywise error by random field theory (Friston et al., 1994; "
+        f"Worsley et al., 1996; p {AT_MOST} {use.alpha:g}{sides}), with the smoothness of the standardised residuals "
+        f"(Kiebel et al., 1999), which was assumed to be the same everywhere.{formed}"
+    )
+
+
+def _has_two_sides(use: Use) -> bool:
+    return any(each.test == "t" and each.sided == "two" for each in use.contrasts.values())
+
+
+def random_fields(_: Use) -> tuple[str, str]:
+    """Return what random field theory takes for granted."""
+    return (
+        "Random field theory assumes smooth, stationary normal noise",
+        "It takes the residuals to be a normal field, much smoother than the grid (at least three voxels FWHM along "
+        "each axis), and its p-values of clusters take them to be equally smooth everywhere: where the noise is "
+        "smoother, large clusters are found too easily. Its approximation holds for high thresholds: for voxels that "
+        "of a familywise p, for clusters a forming p of at most 0.001, above which real data gave far more false "
+        "clusters than 5 % (Eklund et al., 2016). Permutations do without all of this.",
+    )
+
+
+def about_a_random_field(_: Contrast) -> str:
+    """Return what a voxel's p by random field theory rests on."""
+    return "Familywise p of the voxel in a smooth random field, or Bonferroni's where that is smaller."
+
+
+def about_clusters_of_a_field(contrast: Contrast) -> str:
+    """Return what a cluster's p by random field theory is about and rests on."""
+    return f"{about_a_cluster(contrast)} The noise is assumed to be equally smooth everywhere."
+
+
 def uncorrected_sentence(use: Use) -> str:
     """Return the sentence of the methods text."""
     extent = f" in clusters of at least {use.extent} voxels" if use.extent > 1 else ""

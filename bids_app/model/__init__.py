@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "lenient_forms": ["TOOL"],
         "map_settings": ["ParcelSettings"],
         "of_parcels": ["check_averaged", "for_parcels", "with_defaults_of_parcels"],
+        "parametric_settings": ["asked_by_random_fields", "ParametricSettings"],
         "read_contrasts": ["OF_FORMULA"],
         "read_transformations": ["Instruction", "WILDCARDS"],
         "settings": [
@@ -23,7 +24,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "FactorSettings",
             "GroupLevelSettings",
             "has_slope_of_each_group",
-            "ParametricSettings",
             "PermutationSettings",
             "Sided",
             "Sphericity",

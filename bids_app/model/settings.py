@@ -12,13 +12,13 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from bids_app.console.text import duplicates, nearest, shown, suggestion
 from bids_app.model.map_settings import AtlasName, ParcelSettings, Settings, SmoothingSettings, Text
+from bids_app.model.parametric_settings import Alpha, ParametricSettings
 
 Sided = Literal["two", "positive", "negative"]
 ErrorTerm = Literal["partitioned", "pooled"]
 Sphericity = Literal["none", "greenhouse-geisser", "huynh-feldt", "multivariate"]
 Enhancement = Literal["voxel", "cluster-size", "cluster-mass", "tfce"]
 EVERY_STATISTIC: tuple[Enhancement, ...] = ("voxel", "cluster-size", "cluster-mass", "tfce")
-Correction = Literal["uncorrected", "bonferroni", "fdr"]
 
 CELL_FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -45,7 +45,6 @@ def _is_no_operator(column: str) -> str:
 ColumnName = Annotated[Text, AfterValidator(_is_no_operator)]
 Filters = dict[str, Annotated[tuple[Text, ...], Field(min_length=1)]]
 Effects = Literal["all"] | tuple[Text, ...]
-Alpha = Annotated[float, Field(gt=0, lt=1)]
 
 
 class FactorSettings(Settings):
@@ -63,17 +62,6 @@ class FactorSettings(Settings):
         if set(name) & set(":{}"):
             raise ValueError(f'the name of a factor may not hold ":", "{{" or "}}"; found {shown(name)}')
         return name
-
-
-class ParametricSettings(Settings):
-    """A parametric threshold."""
-
-    correction: Correction
-    """Correction for multiple comparisons: none, Bonferroni, or the false discovery rate (Benjamini-Hochberg)."""
-    alpha: Alpha = 0.05
-    """Level of the corrected p-value."""
-    extent: Annotated[int, Field(ge=0)] = 0
-    """Smallest cluster that is kept, in voxels; descriptive only, without a p-value."""
 
 
 class TfceSettings(Settings):

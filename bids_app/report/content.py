@@ -17,7 +17,7 @@ from bids_app.console.text import in_elements
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
-from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.corrected_map import CorrectedMap, OfRandomField
 from bids_app.inference.pareto_tail import smallest_p
 from bids_app.inference.result_tables import PARCEL, PLACE, Closest, ResultTables
 from bids_app.model.specification import NodeSpec
@@ -145,6 +145,8 @@ class MethodResult:
     """Contrasts that are corrected together."""
     n_families: int = 1
     """Families of contrasts by whose number p was multiplied."""
+    random_field: OfRandomField | None = None
+    """What it rests on, where that is a random field."""
 
     @property
     def title(self) -> str:
@@ -367,6 +369,7 @@ def _method_result(inference: CorrectedMap, fit: ContrastFit, tables: ResultTabl
         no_tail=inference.no_tail,
         across=inference.across,
         n_families=inference.n_families,
+        random_field=inference.random_field,
     )
 
 

@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "read_domain": ["read_domain", "read_regions"],
         "record": ["encode_results", "remove_record", "write_record", "write_run_record"],
         "sidecars": ["is_within"],
+        "smoothness_file": ["write_smoothness"],
         "values": [
             "GrayordinateFacts",
             "NodeFacts",

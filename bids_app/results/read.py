@@ -27,7 +27,7 @@ from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.parcel_table import SIGNIFICANT
 from bids_app.inference.result_tables import PARCEL, ResultTables, TableOptions, tabulate
-from bids_app.model.settings import ParametricSettings
+from bids_app.model.parametric_settings import ParametricSettings
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan

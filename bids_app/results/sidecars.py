@@ -6,7 +6,7 @@ import numpy as np
 
 from bids_app.design.contrasts import Contrast
 from bids_app.inference.catalogue import METHODS
-from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.corrected_map import CorrectedMap, OfRandomField
 from bids_app.inference.pareto_tail import APPROXIMATE_BELOW
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import Shuffles
@@ -139,7 +139,16 @@ def about_method(inference: CorrectedMap, fit: ContrastFit) -> Json:
         **(about_forming(null) if null and row.forms_clusters else {}),
         **(about_connectivity(null) if null and "neighbours" in row.needs and not row.forms_clusters else {}),
         **(_family(inference) if inference.is_across else {}),
+        **(_about_field(inference.random_field) if inference.random_field else {}),
     }
+
+
+def _about_field(about: OfRandomField) -> Json:
+    """Return the sidecar fields of the random field that a correction rests on; the file of the smoothness has all."""
+    content: Json = {"FWHMmm": list(about.smoothness.fwhm_mm), "Resels": list(about.field.resels)}
+    if about.forming_p is not None:
+        content |= {"FormingP": about.forming_p, "ClusterFormingThreshold": about.height}
+    return content if about.connectivity is None else content | {"Connectivity": about.connectivity}
 
 
 def exponents_words(null: NullDistribution) -> str:

@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "kinds": ["contrast_test", "contrast_tests", "KINDS"],
         "multivariate": ["MULTIVARIATE", "rao_root"],
         "p_agreement": ["FEW", "PAgreement"],
+        "random_fields": ["FieldOfStatistic", "resel_counts"],
         "residual_shape": ["GroupSpread", "RESIDUAL_EDGES", "ResidualShape", "SKEW_EDGES"],
         "scores": ["BLOCK", "contrast_scores", "error_space"],
         "smoothness": ["estimate_smoothness", "METHOD", "Smoothness"],

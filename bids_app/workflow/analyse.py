@@ -14,11 +14,13 @@ from bids_app.arrays import Floats
 from bids_app.console.logs import log_notes
 from bids_app.console.terminal import stage
 from bids_app.design.contrast_test import ContrastTest
+from bids_app.errors import Warned
 from bids_app.inference.catalogue import correct
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.familywise_p import uncorrected_p
 from bids_app.inference.parcel_table import parcel_table
+from bids_app.inference.random_field import checked_smoothness, roughness_words, uses_random_fields
 from bids_app.inference.result_tables import ResultTables, TableOptions, tabulate, top_elements
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.plan import Plan
@@ -30,6 +32,7 @@ from bids_app.results.map_files import MapWriter
 from bids_app.results.names import type_on_disk
 from bids_app.results.node_writer import NodeWriter
 from bids_app.results.record import encode_results, remove_record, write_record, write_run_record
+from bids_app.results.smoothness_file import write_smoothness
 from bids_app.results.values import GrayordinateFacts, NodeFacts, ParcelFacts, Results, RunFacts, SurfaceFacts
 from bids_app.results.write import write_conditions, write_contrast, write_design, write_inputs
 from bids_app.runtime.options import RunOptions
@@ -109,6 +112,7 @@ def write_contrasts(study: Study, out: MapWriter, options: RunOptions) -> dict[s
             # the shuffles are run when the next one is asked for, within the stage that shows and times them
             results = analyse_contrast(study, test, next(permuted))
             write_contrast(out, study.maps.before, results.fit, results.null, results.pairs, results.parcels)
+            write_smoothness(out.folder, results.fit, results.inferences)
         contrasts[test.contrast.label] = encode_results(results)
     return contrasts
 
@@ -125,7 +129,11 @@ def analyse_contrast(study: Study, test: ContrastTest, permuted: Permuted) -> Re
     settings, values, domain = study.node.settings, study.maps.values, study.domain
     null, family = permuted
     fit = fit_contrast(values, test)
-    smoothness = estimate_smoothness(values, test, domain)
+    of_field = uses_random_fields(settings)
+    smoothness = estimate_smoothness(values, test, domain, of_all=of_field)
+    if of_field:
+        rough = roughness_words(checked_smoothness(smoothness, test.name))
+        log_notes([Warned(f"{test.name}: {rough}")] if rough else [])
     inferences, bounds = correct(Evidence(fit, domain, smoothness, null, family), settings)
     options = TableOptions(settings.report.min_extent, settings.report.min_distance, study.atlases)
     shown = _as_on_disk(fit) if isinstance(domain, ParcelDomain) else fit

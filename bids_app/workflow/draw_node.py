@@ -153,7 +153,11 @@ def _draw_checks(results: Results, sheet: Sheet) -> Checks | None:
     if results.diagnostics is None:
         return None
     scheme = results.null.shuffles.scheme if results.null else None
-    return contrast_checks(results.fit.contrast, results.diagnostics, results.smoothness, scheme, sheet.facts.element)
+    in_fields = any(each.random_field is not None for each in results.inferences)
+    facts = sheet.facts
+    return contrast_checks(
+        results.fit.contrast, results.diagnostics, results.smoothness, scheme, facts.element, in_fields=in_fields
+    )
 
 
 def _draw_means(results: Results, sheet: Sheet) -> MeansAtPeaks | None:

@@ -18,6 +18,7 @@ from bids_app.design.design import Design
 from bids_app.inference.pareto_tail import smallest_p
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.map_reader import MaskedMaps
+from bids_app.model.parametric_settings import ParametricSettings
 from bids_app.model.settings import GroupLevelSettings, factor_cells
 from bids_app.model.specification import NodeSpec
 from bids_app.permutation.plan import Plan, is_across, seconds_per_shuffle
@@ -204,7 +205,7 @@ def _between(design: Design) -> Iterator[str]:
 
 def _thresholds(settings: GroupLevelSettings, plural: str) -> str:
     parts = [
-        f"{each.correction} {each.alpha:g}{f' from {each.extent} {plural} on' if each.extent > 1 else ''}"
+        f"{each.correction} {each.alpha:g}{f' from {each.extent} {plural} on' if each.extent > 1 else _formed(each)}"
         for each in settings.parametric
     ]
     asked = settings.permutation
@@ -214,6 +215,11 @@ def _thresholds(settings: GroupLevelSettings, plural: str) -> str:
         over = ", maximum over the contrasts too" if asked.across_contrasts else ""
         parts.append(f"by permutation {', '.join(asked.statistics)} {asked.alpha:g}{over}")
     return "; ".join(parts) or "none: statistic maps only"
+
+
+def _formed(each: ParametricSettings) -> str:
+    """Return at which uncorrected p a parametric threshold forms clusters; empty where it forms none."""
+    return f" (clusters at p {each.forms_at:g})" if each.correction == "rft-cluster" else ""
 
 
 def _before(settings: GroupLevelSettings) -> str:

@@ -14,11 +14,13 @@ from bids_app.console.text import file_label, listed, shown, suggestion
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.errors import DataError, ModelError
+from bids_app.inference.random_field import check_random_fields
 from bids_app.inputs.analysis_mask import MaskChoice
 from bids_app.inputs.choose_and_order_maps import InputMaps
 from bids_app.inputs.load_maps import keep_voxels, load_maps
 from bids_app.inputs.map_reader import BeforeModel, MaskedMaps
 from bids_app.inputs.selection import Selection
+from bids_app.model.lenient_forms import TOOL
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.model.specification import ModelSpec, NodeSpec
 from bids_app.permutation.plan import Plan, plan_permutations
@@ -131,6 +133,8 @@ def prepare(node: NodeSpec, inputs: InputMaps, design: Design, options: RunOptio
     inputs = _without_unreadable(inputs)
     log_notes((*inputs.notes, *design.notes))
     tests = contrast_tests(design)
+    where = f"{node.where}.Model.Software.{TOOL}"
+    check_random_fields(where, node.settings, tests, "parcels" if node.settings.parcels else inputs.kind)
     maps = _load(node, inputs, tests, options)
     log_notes(maps.notes)
     uses_mni, space_note = known_places(maps, inputs.entities.get("space"))

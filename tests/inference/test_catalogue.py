@@ -14,10 +14,12 @@ from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.familywise_p import joint_family, own_family
 from bids_app.inference.method import Column, Method, Use, Wording
-from bids_app.model.settings import Correction, Enhancement, GroupLevelSettings
+from bids_app.model.parametric_settings import Correction
+from bids_app.model.settings import Enhancement, GroupLevelSettings
 from bids_app.permutation.enhancements import KEYS
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.schemes import sign_flips
+from bids_app.statistics.smoothness import Smoothness
 from builders.evidence import line, make_fit
 
 N_VOXELS = 12
@@ -65,7 +67,7 @@ def test_a_row_is_complete(row: Method) -> None:
     for name in ("name", "in_sentence", "short", "p"):
         texts = [getattr(other.words, name) for other in METHODS.values()]
         assert texts.count(getattr(row.words, name)) == 1
-    assert row.follows_from_fit == (row.kind == "parametric")
+    assert row.follows_from_fit == (row.kind == "parametric" and "smoothness" not in row.needs)
 
 
 def test_templates_take_what_they_are_given() -> None:
@@ -88,7 +90,8 @@ def test_every_column_has_one_owner() -> None:
 
 def test_a_result_carries_the_key_of_its_row(rng: np.random.Generator) -> None:
     """Files, tables and texts find the row by it."""
-    evidence = make_evidence(make_null(rng))
+    field = Smoothness((8.0, 8.0, 8.0), (4.0, 4.0, 4.0), 64.0, N_VOXELS, 12)
+    evidence = replace(make_evidence(make_null(rng)), smoothness=field)
     every = settings(Parametric=[{"Correction": option} for option in get_args(Correction)])
     asked = {row.option: each for row, each in asked_for(evidence, every)}
     for row in METHODS.values():

@@ -11,7 +11,7 @@ from statsmodels.stats.multitest import multipletests
 from bids_app.inference.catalogue import METHODS
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence
-from bids_app.model.settings import ParametricSettings
+from bids_app.model.parametric_settings import ParametricSettings
 from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.graph import GraphDomain
 from builders.evidence import line, make_fit

@@ -11,8 +11,9 @@ import bsmschema.models
 import pytest
 
 from bids_app.errors import ModelError
+from bids_app.model.map_settings import Settings
+from bids_app.model.parametric_settings import ParametricSettings
 from bids_app.model.read_model import read_model
-from bids_app.model.settings import ParametricSettings, Settings
 from bids_app.model.strict_json import parse, unknown_keys
 from builders.models import BLOCK, MODELS, Document, edited, load
 

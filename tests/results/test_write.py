@@ -26,7 +26,7 @@ from bids_app.inference.parametric import bonferroni
 from bids_app.inference.pareto_tail import TailFit
 from bids_app.inference.result_tables import TableOptions, tabulate
 from bids_app.inputs.naming import SourceDataset
-from bids_app.model.settings import ParametricSettings
+from bids_app.model.parametric_settings import ParametricSettings
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import sign_flips
 from bids_app.results.dataset_description import write_dataset

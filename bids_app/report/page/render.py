@@ -23,6 +23,7 @@ from bids_app.report.text.findings import influence_rows
 from bids_app.report.text.methods import cited_works, methods_text, references
 from bids_app.report.text.methods_model import SPHERICITY
 from bids_app.report.text.overview import averaged_words, model_facts, overview_words
+from bids_app.report.text.random_fields import random_field_rows
 from bids_app.report.text.survivors import nothing_survives
 from bids_app.report.wording import (
     NO_REGION,
@@ -76,6 +77,7 @@ def render(page: Page) -> str:
         "methods": {key: row.words.name for key, row in METHODS.items()},
         "nothing_survives": nothing_survives,
         "influence_rows": influence_rows,
+        "random_field_rows": random_field_rows,
         "overview": overview_words,
         "model_facts": model_facts,
         "averaged": averaged_words,

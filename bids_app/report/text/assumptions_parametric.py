@@ -39,9 +39,10 @@ def on_parametric(used: Used) -> Iterator[Assumption]:
         )
     yield from _on_other_statistics(used)
     permuted = used.schemes & {"sign-flip", "permute"}
+    of_fields = "Random field, " if any(result.random_field for result in used.results) else ""
     yield Assumption(
         "Parametric p-values assume normal errors",
-        "Bonferroni, false discovery rate and uncorrected results rest on the t and F distributions"
+        f"{of_fields}Bonferroni, false discovery rate and uncorrected results rest on the t and F distributions"
         + ("; the familywise ones from permutations do not." if permuted else "."),
     )
     if any(node.design.blocks for node in used.nodes):

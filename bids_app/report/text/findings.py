@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bids_app.arrays import Floats
 from bids_app.console.text import a_few
 from bids_app.design.contrasts import Contrast
+from bids_app.inference.random_field import roughness_words
 from bids_app.report.content import Checks, Finding
 from bids_app.report.figures.background import Canvas, volume_of
 from bids_app.report.figures.colour_scale import Scale
@@ -39,6 +40,8 @@ def contrast_checks(
     smoothness: Smoothness | None,
     scheme: str | None,
     element: Element = "voxel",
+    *,
+    in_fields: bool = False,
 ) -> Checks:
     """Return what the diagnostics of a contrast found, in words and pictures.
 
@@ -49,6 +52,7 @@ def contrast_checks(
     smoothness : of its noise; None where it cannot be told
     scheme : of its shuffles; None without any
     element : what the maps consist of
+    in_fields : whether p-values of random field theory rest on the smoothness
     """
     found = [_outlier_words(diagnostics.distances)]
     if diagnostics.peaks:
@@ -57,7 +61,7 @@ def contrast_checks(
     if diagnostics.groups:
         found.append(_group_words(diagnostics.groups, scheme))
     if element == "voxel":  # the estimate is that of grids
-        found.append(_smoothness_words(smoothness))
+        found.append(_smoothness_words(smoothness, in_fields=in_fields))
     if diagnostics.agreement is not None:
         found.append(_agreement_words(diagnostics.agreement))
     drawn = _figures(contrast, diagnostics, found, element)
@@ -200,18 +204,21 @@ def _group_words(groups: Sequence[GroupSpread], scheme: str | None) -> Finding:
     return Finding("Spread of the groups", words, is_warning=True)
 
 
-def _smoothness_words(smoothness: Smoothness | None) -> Finding:
+def _smoothness_words(smoothness: Smoothness | None, *, in_fields: bool) -> Finding:
     title = "Smoothness of the noise"
     if smoothness is None:
         return Finding(title, "Cannot be estimated: no voxel has neighbours along all three axes in the mask.")
     mm, voxels = (
         f" {TIMES} ".join(f"{value:.1f}" for value in values) for values in (smoothness.fwhm_mm, smoothness.fwhm_voxels)
     )
+    rough = roughness_words(smoothness) if in_fields else ""
+    use = "The p-values of random field theory rest on it." if in_fields else "No p-value on this page uses it."
     return Finding(
         title,
         f"FWHM {mm} mm ({voxels} voxels) along the axes of the grid; {smoothness.voxels_per_resel:.1f} voxels per "
         f"resel. From the gradients of {smoothness.n_images} standardised residual images over "
-        f"{smoothness.n_voxels:,} voxels ({METHOD}). No p-value on this page uses it.",
+        f"{smoothness.n_voxels:,} voxels ({METHOD}). {use}{f' But {rough}.' if rough else ''}",
+        bool(rough),
     )
 
 

@@ -48,8 +48,15 @@ def uses(node: NodeSection) -> dict[str, Use]:
             contrasts = {contrast.name: contrast for contrast, _ in results}
             asked = row.asked(node.spec.settings)
             alpha = results[-1][1].alpha if asked is None else asked.alpha
-            found[row.key] = Use(alpha, max(result.extent for _, result in results), contrasts)
+            found[row.key] = Use(alpha, max(result.extent for _, result in results), contrasts, _formed(node, row))
     return found
+
+
+def _formed(node: NodeSection, row: Method) -> tuple[float, int] | None:
+    """Return the forming p and the neighbours of a voxel of a parametric correction of clusters; None of others."""
+    settings = node.spec.settings
+    asked = [each for each in settings.parametric if each.correction == row.option]
+    return (asked[0].forms_at, settings.connectivity) if asked and row.forms_clusters else None
 
 
 def _permutation_sentences(node: NodeSection, rows: Sequence[Method]) -> list[str]:

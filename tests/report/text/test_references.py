@@ -30,7 +30,7 @@ def test_they_are_in_the_order_of_a_list_of_references() -> None:
 def test_what_the_catalogues_cite_is_what_their_texts_name() -> None:
     """Every key is that of a reference, and that reference, as it is cited, stands in the text of the row."""
     cited = {reference.key: reference.cited for reference in REFERENCES}
-    use = Use(0.05, 0, {"A": make_contrast("t", "A")})
+    use = Use(0.05, 0, {"A": make_contrast("t", "A")}, (0.001, 26))
     texts = {row.key: f"{row.words.maximised} {row.words.sentence(use)}" for row in METHODS.values()}
     texts |= {row.name: row.in_text for row in ATLASES.values()}
     rows = {row.key: row.words.citations for row in METHODS.values()} | {
