@@ -6,7 +6,7 @@ import numpy as np
 
 from bids_app.design.contrasts import Contrast
 from bids_app.inference.catalogue import METHODS
-from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.corrected_map import BoundFacts, CorrectedMap
 from bids_app.inference.pareto_tail import APPROXIMATE_BELOW
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import Shuffles
@@ -140,6 +140,14 @@ def about_method(inference: CorrectedMap, fit: ContrastFit) -> Json:
         **(about_connectivity(null) if null and "neighbours" in row.needs and not row.forms_clusters else {}),
         **(_family(inference) if inference.is_across else {}),
     }
+
+
+def about_bounds(bounds: BoundFacts | None) -> Json:
+    """Return the sidecar field of the bounds for sets of voxels; empty where there are none."""
+    if bounds is None:
+        return {}
+    about = {"Method": bounds.method, "Description": METHODS[bounds.method].words.p, "Alpha": bounds.alpha}
+    return {"TrueDiscoveries": about | {"StepOfP": bounds.step, "InWholeMask": bounds.n_true}}
 
 
 def exponents_words(null: NullDistribution) -> str:
