@@ -22,7 +22,7 @@ OUTSIDE = ("validation", "benchmarks", "fuzz")  # folders that use the package t
 # which reader a map has
 SHORT_MODULES = {
     "arrays", "statistics.kinds", "spaces.atlas_catalogue", "inputs.validator", "report.figures.drawing",
-    "report.text.survivors", "spaces.map_files",
+    "spaces.map_files", "model.bound_settings",
 }  # fmt: skip
 
 

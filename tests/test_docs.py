@@ -157,6 +157,7 @@ def documented_keys() -> dict[tuple[str, str], str]:
         "Keys of a threshold": "ParametricSettings",
         "Keys of `Permutation`": "PermutationSettings",
         "Keys of `TFCE`": "TfceSettings",
+        "Keys of `TrueDiscoveries`": "TrueDiscoveriesSettings",
         "Keys of an entry": "ContrastSettings",
         "Keys of `Within` and `Between`": "WeightSettings",
         "Keys of `Report`": "ReportSettings",
@@ -188,7 +189,7 @@ def test_every_key_of_the_settings_is_documented_and_no_other() -> None:
 
 def test_the_documented_defaults_are_those_of_the_schema() -> None:
     """Where a default is a whole table of its own, the page refers to it in words."""
-    in_words = {("", "Parametric"), ("", "Permutation"), ("", "Report")}
+    in_words = {("", "Parametric"), ("", "Permutation"), ("", "TrueDiscoveries"), ("", "Report")}
     wrong = {}
     for key, default in schema_keys().items():
         words = documented_keys()[key]

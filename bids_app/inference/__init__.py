@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "catalogue": ["by_permutation", "columns", "correct", "METHODS"],
-        "corrected_map": ["CorrectedMap", "OfRandomField"],
+        "corrected_map": ["BoundFacts", "CorrectedMap", "OfRandomField"],
         "evidence": ["Evidence", "Family"],
         "familywise_p": ["critical_value", "joint_family", "own_family", "uncorrected_p"],
         "method": ["Method", "Use"],

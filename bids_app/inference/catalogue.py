@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bids_app.inference import parametric, random_field, statements
+from bids_app.inference import parametric, random_field, statements, true_discoveries
 from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
 from bids_app.inference.dependence import bound_words
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.method import Column, Method, Wording
 from bids_app.inference.over_parts import by_maximum
+from bids_app.model.bound_settings import TrueDiscoveriesSettings
 from bids_app.model.settings import GroupLevelSettings
 from bids_app.permutation.enhancements import KEYS
 
@@ -20,6 +21,23 @@ _OF_ITS_CLUSTER = (
     "It belongs to the cluster that the cluster-forming threshold makes around the peak voxel, not to the voxel; 1 "
     "where there is no such cluster."
 )
+
+_TRUE_DISCOVERIES = (
+    Column(
+        "true_discoveries",
+        "true",
+        "Lower bound on the number of the cluster's voxels that have an effect; it holds for all sets of voxels at "
+        "once, with the confidence 1 - Alpha of TrueDiscoveries.",
+        is_whole=True,
+    ),
+    Column("tdp", "TDP", "The same bound as a share of the cluster's voxels: the true discovery proportion."),
+)
+
+
+def _bounds_by(settings: GroupLevelSettings, method: str) -> TrueDiscoveriesSettings | None:
+    """Return the settings of bounds where a model asks for those of a method."""
+    asked = settings.true_discoveries
+    return asked if asked is not None and asked.method == method else None
 
 
 _ROWS = (
@@ -263,6 +281,46 @@ _ROWS = (
             sentence=statements.uncorrected_sentence,
             interpretation=statements.about_no_correction,
             assumption=statements.uncorrected_level,
+        ),
+    ),
+    Method(
+        key="ari",
+        option="ari",
+        kind="bounds",
+        level="voxel",
+        needs=frozenset({"parametric p"}),
+        apply=true_discoveries.by_simes,
+        asked=lambda settings: _bounds_by(settings, "ari"),
+        words=Wording(
+            name="True discoveries by ARI",
+            in_sentence="true discoveries by ARI",
+            short="ARI",
+            p="lower bound on the number of voxels with an effect, for all sets of voxels at once, by closed testing "
+            "of the parametric p (all-resolutions inference)",
+            columns=_TRUE_DISCOVERIES,
+            sentence=statements.ari_sentence,
+            assumption=statements.ari_level,
+            citations=("goeman2019", "rosenblatt2018"),
+        ),
+    ),
+    Method(
+        key="permutation",
+        option="permutation",
+        kind="bounds",
+        level="voxel",
+        needs=frozenset({"permutations"}),
+        apply=true_discoveries.by_permutation,
+        asked=lambda settings: _bounds_by(settings, "permutation"),
+        words=Wording(
+            name="True discoveries by permutation",
+            in_sentence="true discoveries by permutation",
+            short="bounds",
+            p="lower bound on the number of voxels with an effect, for all sets of voxels at once, by permutation: the "
+            "p are nominal parametric ones, and their steps are calibrated on the permutations",
+            columns=_TRUE_DISCOVERIES,
+            sentence=statements.calibrated_sentence,
+            assumption=statements.calibrated_level,
+            citations=("andreella2023", "blanchard2020"),
         ),
     ),
 )

@@ -97,6 +97,8 @@ class ClusterBounds:
     """Probability that any of the bounds, over all sets, is too high is at most this."""
     lower: Callable[[NDArray[np.intp]], int]
     """From voxels, (n,) indices, to the least number of them that have an effect."""
+    step: float | None = None
+    """Width of p from which the bounds follow, see `inference.true_discoveries`; None where there is none."""
 
     def of_sets(self, sets: Sequence[NDArray[np.intp]]) -> dict[str, NDArray[np.generic]]:
         """Return the columns that a table of sets of voxels gets.
@@ -109,6 +111,23 @@ class ClusterBounds:
         bounds = np.array([self.lower(members) for members in sets], np.int64)
         sizes = np.array([members.size for members in sets], np.float64)
         return {"true_discoveries": bounds, "tdp": bounds / sizes}
+
+    def facts(self, n_voxels: int) -> BoundFacts:
+        """Return what is said of the bounds, with that of a whole map of so many voxels."""
+        return BoundFacts(self.method, self.alpha, self.step, self.lower(np.arange(n_voxels)))
+
+
+@dataclass(frozen=True, slots=True)
+class BoundFacts:
+    """What is said of bounds for sets of voxels, besides those of the clusters."""
+
+    method: str
+    """Key of the correction in `inference.catalogue`."""
+    alpha: float
+    step: float | None
+    """Width of p from which the bounds follow; None where there is none."""
+    n_true: int
+    """Bound for all voxels of the mask."""
 
 
 Result = CorrectedMap | ClusterBounds

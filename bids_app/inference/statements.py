@@ -7,6 +7,7 @@ from bids_app.inference.dependence import bound_sentences, unproved_clause
 from bids_app.inference.method import Use
 
 AT_MOST = "\N{LESS-THAN OR EQUAL TO}"
+TRUE_DISCOVERIES = "True discoveries count voxels and name none"
 
 
 def about_a_cluster(_: Contrast) -> str:
@@ -113,6 +114,58 @@ def about_a_random_field(_: Contrast) -> str:
 def about_clusters_of_a_field(contrast: Contrast) -> str:
     """Return what a cluster's p by random field theory is about and rests on."""
     return f"{about_a_cluster(contrast)} The noise is assumed to be equally smooth everywhere."
+
+
+def ari_sentence(use: Use) -> str:
+    """Return the sentence of the methods text."""
+    return (
+        "Lower bounds on how many voxels of a set have an effect were computed by all-resolutions inference "
+        "(Rosenblatt et al., 2018; Goeman et al., 2019) from the parametric p-values, with "
+        f"{_confidence(use)} confidence for all sets of voxels at once; they are valid where Simes' inequality holds, "
+        "as it does under positive dependence."
+    )
+
+
+def ari_level(use: Use) -> tuple[str, str]:
+    """Return what true discoveries bound, and for which p."""
+    return (
+        TRUE_DISCOVERIES,
+        f"{_what_is_bounded(use)} They rest on parametric p-values, and are valid where Simes' inequality holds, as it "
+        "does for independent and for positively dependent ones. The noise of neighbouring voxels is taken to be so; "
+        "for two-sided p-values and for those of F this is assumed and not proved.",
+    )
+
+
+def calibrated_sentence(use: Use) -> str:
+    """Return the sentence of the methods text."""
+    return (
+        "Lower bounds on how many voxels of a set have an effect were computed, with "
+        f"{_confidence(use)} confidence for all sets of voxels at once (Blanchard et al., 2020), from critical values "
+        "in the form of Simes' that were calibrated on the same permutations (Andreella et al., 2023)."
+    )
+
+
+def calibrated_level(use: Use) -> tuple[str, str]:
+    """Return what true discoveries bound, and what they rest on."""
+    return (
+        TRUE_DISCOVERIES,
+        f"{_what_is_bounded(use)} They rest on the permutations, and are valid where these are, whatever the "
+        "dependence between voxels.",
+    )
+
+
+def _what_is_bounded(use: Use) -> str:
+    """Return what the bounds say, and what they do not."""
+    return (
+        f"With {_confidence(use)} confidence, no bound of a contrast is too high, whichever set of voxels it is for, "
+        "and however that was chosen. A bound says how many voxels of the set have an effect at the least, and not "
+        "which; one of 0 says nothing. Each contrast is bounded on its own."
+    )
+
+
+def _confidence(use: Use) -> str:
+    """Return the confidence of bounds: 95 %."""
+    return f"{100 * (1 - use.alpha):g} %"
 
 
 def uncorrected_sentence(use: Use) -> str:

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["read_model"],
     submod_attrs={
         "as_run": ["as_run"],
+        "bound_settings": ["TrueDiscoveriesSettings"],
         "graph": ["Source"],
         "lenient_forms": ["TOOL"],
         "map_settings": ["ParcelSettings"],

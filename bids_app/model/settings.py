@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from bids_app.console.text import duplicates, nearest, shown, suggestion
+from bids_app.model.bound_settings import TrueDiscoveriesSettings, has_what_it_needs
 from bids_app.model.map_settings import AtlasName, ParcelSettings, Settings, SmoothingSettings, Text
 from bids_app.model.parametric_settings import Alpha, ParametricSettings
 
@@ -214,6 +215,10 @@ class GroupLevelSettings(Settings):
     """Parametric thresholds, one for each correction."""
     permutation: PermutationSettings | None = PermutationSettings()
     """Familywise correction by permutation; null: none."""
+    true_discoveries: Annotated[TrueDiscoveriesSettings | None, AfterValidator(has_what_it_needs)] = (
+        TrueDiscoveriesSettings()
+    )
+    """Lower bounds on how many voxels of each cluster have an effect; null: none."""
     report: ReportSettings = ReportSettings()
     """What the tables and figures show."""
     contrasts: Annotated[tuple[ContrastSettings, ...], _distinct(attrgetter("name"))] = ()

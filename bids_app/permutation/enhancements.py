@@ -21,6 +21,8 @@ from bids_app.arrays import Floats, Longs, Singles
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.errors import ModelError
 from bids_app.permutation.freedman_lane import ShuffledScores
+from bids_app.permutation.simes import NominalP
+from bids_app.permutation.summaries import NEEDED, SIMES
 from bids_app.permutation.z_tables import StatisticToHeight, as_statistic, as_z, heights_of
 from bids_app.spaces.clusters import cluster_values
 from bids_app.spaces.domain import SizeUnit, SpatialDomain
@@ -78,6 +80,13 @@ class Enhancements:
     """Whether the voxel's statistic is z too."""
     parts: tuple[EnhancedPart, ...]
     """One, the whole map, unless its parts have units of their own."""
+    with_pivots: bool = False
+    """Whether the pivotal statistic of all p is kept too, see `permutation.simes`."""
+
+    @property
+    def summaries(self) -> tuple[str, ...]:
+        """Names of what is kept of the shuffles."""
+        return (*NEEDED, SIMES) if self.with_pivots else NEEDED
 
     @property
     def exponents(self) -> Exponents:
@@ -121,6 +130,10 @@ class Enhancements:
         if self.with_tfce:
             found["tfce"] = enhance(heights, part.topology, part.exponents)
         return {key: values for key, values in found.items() if key in self.keys}
+
+    def nominal_p(self, scores: ShuffledScores) -> NominalP:
+        """Return what makes parametric p of the voxels' ratios."""
+        return NominalP(scores.test, scores.df, self.two_sided)
 
     def of_voxels(self, ratio: Singles, scores: ShuffledScores) -> Floats:
         """Return the voxels' statistic as seen from the tested side: |t|, t, -t or F, or its z."""

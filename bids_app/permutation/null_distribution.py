@@ -38,7 +38,7 @@ from bids_app.permutation.kernels_multivariate import Welch, Wilks, scan_matrice
 from bids_app.permutation.kernels_univariate import Products, Scanned, scan
 from bids_app.permutation.shuffled_sums import BLOCK, Moves
 from bids_app.permutation.shuffles import Shuffles
-from bids_app.permutation.summaries import Batch, PartialNull, Ranges, Size
+from bids_app.permutation.summaries import SIMES, Batch, PartialNull, Ranges, Size
 from bids_app.permutation.z_tables import StatisticToHeight, height, heights_of
 from bids_app.runtime.execution import Executor, PerThread, Threads
 from bids_app.runtime.memory import BYTES_PER_LISTED_VOXEL, ResourceBudget
@@ -83,6 +83,10 @@ class NullDistribution:
     """Of TFCE; `parts` have their own."""
     parts: tuple[EnhancedPart, ...] = ()
     """Parts of the voxels that have units of their own; empty where all have one."""
+    pivots: Floats | None = None
+    """(n_shuffles,) pivotal statistics of all p, see `permutation.simes`, row 0 observed; None where not asked for."""
+    nominal_p: Floats | None = None
+    """(n_voxels,) p that these are made of, of the smallest statistic that counts as the observed one; None as them."""
 
 
 class Keeper(Protocol):
@@ -150,10 +154,11 @@ def null_distribution(
     (observed,) = Threads(1).map_ordered([partial(_observed_ratio, scores, everything)])
     bound = _bound(observed, scores, two_sided=enhancements.two_sided)
     size = Size(shuffles.n_shuffles, len(enhancements.columns), scores.n_voxels)
-    done = work.done or PartialNull.start(size)
+    done = work.done or PartialNull.start(size, enhancements.summaries)
     scratch = PerThread(partial(_scratches, [part.topology for part in enhancements.parts]))
     engine = Engine(scores, enhancements, bound, PartialNull.start(size, done.summaries), scratch)
     values_of = run_shuffles(engine, everything, done, work).complete(shuffles.n_shuffles)
+    with_pivots, of_bound = enhancements.with_pivots, bound.ravel()[: scores.n_voxels]
     return NullDistribution(
         contrast_name=test.name,
         shuffles=shuffles,
@@ -165,6 +170,8 @@ def null_distribution(
         on_z=enhancements.on_z,
         exponents=enhancements.exponents,
         parts=enhancements.parts if len(enhancements.parts) > 1 else (),
+        pivots=values_of[SIMES][:, 0] if with_pivots else None,
+        nominal_p=enhancements.nominal_p(scores).of(of_bound) if with_pivots else None,
     )
 
 
@@ -288,7 +295,8 @@ def _run_batch(engine: Engine, batch: Moves, start: int) -> PartialNull:
     maxima = _maxima(engine, scanned, maps, n_shuffles)
     n_reaching = scanned.reached.ravel()[: scores.n_voxels].astype(np.int64)
     done = Ranges(((start, start + n_shuffles),))
-    return engine.nothing.add(Batch(done, maxima, n_reaching, maps[:, : scores.n_voxels]))
+    nominal = enhancements.nominal_p(scores)
+    return engine.nothing.add(Batch(done, maxima, n_reaching, maps[:, : scores.n_voxels], nominal))
 
 
 def _maxima(engine: Engine, scanned: Scanned, maps: Singles, n_shuffles: int) -> Floats:

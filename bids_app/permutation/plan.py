@@ -82,7 +82,9 @@ def _plan(
         )
     except ModelError as error:
         raise ModelError(f"{node.where}: Permutation: {error}") from error
-    return Plan(test, shuffles, enhancements)
+    bounds = node.settings.true_discoveries
+    with_pivots = bounds is not None and bounds.method == "permutation"
+    return Plan(test, shuffles, replace(enhancements, with_pivots=with_pivots))
 
 
 def _exponents(asked: PermutationSettings) -> Exponents | None:

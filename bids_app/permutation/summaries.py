@@ -4,8 +4,8 @@ A shuffle leaves more numbers than can be held, so that each is summarised when 
 own, and at each voxel the count of shuffles that reach the observed statistic. A summary knows of which shuffles it is.
 Summaries of disjoint ranges can be merged, whichever comes first: rows go to their places and counts are whole
 numbers, so that the result is the same to the last bit however the shuffles are shared out over threads, machines and
-runs. Another kind of summary (for each shuffle its k smallest p, say) is one class with these three operations and one
-row of `SUMMARIES`; the engine and the checkpoints take it as it is.
+runs. Another kind of summary is one class with these three operations and one row of `SUMMARIES`; the engine and the
+checkpoints take it as it is.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.arrays import Floats, Longs, Singles
+from bids_app.permutation.simes import NominalP, simes_pivots
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Batch(NamedTuple):
     """(n_voxels,) how many of the shuffles reach the observed statistic."""
     maps: Singles
     """(n, n_voxels) ratio of sums of squares at every voxel; no rows where no summary needs whole maps."""
+    nominal: NominalP | None = None
+    """What makes p of the maps; None where there are none."""
 
 
 class Summary(Protocol):
@@ -127,13 +130,18 @@ class Maxima:
     @classmethod
     def start(cls, size: Size) -> Self:
         """Return the summary of no shuffle."""
-        return cls(Ranges(), np.empty((0, size.n_keys)))
+        return cls(Ranges(), np.empty((0, cls._width(size))))
+
+    @staticmethod
+    def _width(size: Size) -> int:
+        """Return how many values there are of each shuffle."""
+        return size.n_keys
 
     @classmethod
     def restored(cls, done: Ranges, values: NDArray[Any], size: Size | None) -> Self:
         """Return the summary of which a checkpoint holds the values; raises ValueError where they cannot be of one."""
-        n_keys = size.n_keys if size else (*values.shape[1:2], 0)[0]
-        _check_array(values, np.float64, (len(done), n_keys))
+        width = cls._width(size) if size else (*values.shape[1:2], 0)[0]
+        _check_array(values, np.float64, (len(done), width))
         if not np.isfinite(values).all():
             raise ValueError("values out of range")
         return cls(done, values)
@@ -149,6 +157,23 @@ class Maxima:
         if self.done.spans and other.done.spans and other.done.spans[0][0] < self.done.spans[-1][1]:
             values = values[np.argsort(np.concatenate([self.done.rows(), other.done.rows()]))]
         return type(self)(done, values)
+
+
+@dataclass(frozen=True, slots=True)
+class SimesPivots(Maxima):
+    """The pivotal statistic of each shuffle, a column of one: see `permutation.simes`."""
+
+    needs_maps: ClassVar[bool] = True
+
+    @staticmethod
+    def _width(size: Size) -> int:  # noqa: ARG004
+        """Return how many values there are of each shuffle."""
+        return 1
+
+    def add(self, batch: Batch) -> Self:
+        """Return the summary with the shuffles of a batch too."""
+        assert batch.nominal is not None
+        return self.merge(type(self)(batch.done, simes_pivots(batch.maps, batch.nominal)[:, None]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +207,8 @@ class Exceedances:
         return type(self)(self.done.joined(other.done), self.values + other.values)
 
 
-SUMMARIES: dict[str, type[Summary]] = {"maxima": Maxima, "n_exceeding": Exceedances}
+SIMES = "simes_pivots"
+SUMMARIES: dict[str, type[Summary]] = {"maxima": Maxima, "n_exceeding": Exceedances, SIMES: SimesPivots}
 """By name, as a checkpoint has them; what every null distribution needs comes first."""
 NEEDED = ("maxima", "n_exceeding")
 

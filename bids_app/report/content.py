@@ -17,7 +17,7 @@ from bids_app.console.text import in_elements
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
-from bids_app.inference.corrected_map import CorrectedMap, OfRandomField
+from bids_app.inference.corrected_map import BoundFacts, CorrectedMap, OfRandomField
 from bids_app.inference.pareto_tail import smallest_p
 from bids_app.inference.result_tables import PARCEL, PLACE, Closest, ResultTables
 from bids_app.model.specification import NodeSpec
@@ -190,6 +190,8 @@ class ContrastSection:
     """Name of a viewer -> what the link to it says."""
     parcels: pd.DataFrame | None = None
     """All numbers parcel by parcel; None for other elements, which have clusters and peaks."""
+    bounds: BoundFacts | None = None
+    """What is said of the bounds for sets of voxels; None where there are none."""
 
     @property
     def statistic(self) -> str:
@@ -327,6 +329,7 @@ def contrast_section(
         files={name: quote(file) for name, file in files.items()},
         viewers={each.name: each.words for each in drawn if isinstance(each, Viewer)},
         parcels=results.parcels,
+        bounds=results.bounds,
     )
 
 

@@ -33,7 +33,9 @@ IN_OTHER_FILES: Mapping[type, frozenset[str]] = {
             *("effect_size", "effect_size_interval", "epsilon", "df_of_voxel"),
         }
     ),
-    NullDistribution: frozenset({"shuffles", "maxima", "observed", "n_exceeding", "exponents", "parts"}),
+    NullDistribution: frozenset(
+        {"shuffles", "maxima", "observed", "n_exceeding", "exponents", "parts", "pivots", "nominal_p"}
+    ),
     CorrectedMap: frozenset({"p", "significant", "null"}),
     ResultTables: frozenset({"clusters", "peaks"}),
     Results: frozenset({"parcels"}),

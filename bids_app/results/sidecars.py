@@ -6,7 +6,7 @@ import numpy as np
 
 from bids_app.design.contrasts import Contrast
 from bids_app.inference.catalogue import METHODS
-from bids_app.inference.corrected_map import CorrectedMap, OfRandomField
+from bids_app.inference.corrected_map import BoundFacts, CorrectedMap, OfRandomField
 from bids_app.inference.pareto_tail import APPROXIMATE_BELOW
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.permutation.shuffles import Shuffles
@@ -149,6 +149,14 @@ def _about_field(about: OfRandomField) -> Json:
     if about.forming_p is not None:
         content |= {"FormingP": about.forming_p, "ClusterFormingThreshold": about.height}
     return content if about.connectivity is None else content | {"Connectivity": about.connectivity}
+
+
+def about_bounds(bounds: BoundFacts | None) -> Json:
+    """Return the sidecar field of the bounds for sets of voxels; empty where there are none."""
+    if bounds is None:
+        return {}
+    about = {"Method": bounds.method, "Description": METHODS[bounds.method].words.p, "Alpha": bounds.alpha}
+    return {"TrueDiscoveries": about | {"StepOfP": bounds.step, "InWholeMask": bounds.n_true}}
 
 
 def exponents_words(null: NullDistribution) -> str:

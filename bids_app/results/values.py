@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.design.design import Design
-from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.corrected_map import BoundFacts, CorrectedMap
 from bids_app.inference.result_tables import ResultTables
 from bids_app.permutation.null_distribution import NullDistribution
 from bids_app.results.input_summary import InputSummary
@@ -43,6 +43,8 @@ class Results:
     """Of the conditions, at the highest peaks of the primary corrected map; None where nothing survives in it."""
     parcels: pd.DataFrame | None = None
     """All numbers parcel by parcel; None for other elements."""
+    bounds: BoundFacts | None = field(default=None, metadata=IF_PRESENT)
+    """What is said of the bounds for sets of voxels; None where the model asks for none."""
 
     @property
     def pairs(self) -> tuple[tuple[CorrectedMap, ResultTables], ...]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.design import Design
 from bids_app.inference.catalogue import METHODS
-from bids_app.inference.corrected_map import CorrectedMap
+from bids_app.inference.corrected_map import BoundFacts, CorrectedMap
 from bids_app.inference.familywise_p import uncorrected_p
 from bids_app.inference.over_parts import smallest_p
 from bids_app.inference.parcel_table import described_in_parcels
@@ -31,6 +31,7 @@ from bids_app.results.sidecars import (
     INTERVALS,
     STATISTICS,
     VOXEL_UNCORRECTED,
+    about_bounds,
     about_connectivity,
     about_contrast,
     about_effect_size,
@@ -276,6 +277,7 @@ def write_contrast(
     null: NullDistribution | None,
     results: Sequence[tuple[CorrectedMap, ResultTables]],
     parcels: pd.DataFrame | None = None,
+    bounds: BoundFacts | None = None,
 ) -> None:
     """Write everything about one contrast: maps, corrected p, thresholded maps, tables, null maxima.
 
@@ -321,9 +323,10 @@ def write_contrast(
         thresholded = np.where(inference.significant, fit.statistic, 0.0)
         write(f"stat-{fit.contrast.test}_desc-{inference.method}Thresh", thresholded, content | of_method)
         if parcels is None:
-            _write_tables(out, f"{stem}_desc-{inference.method}", inference, tables, about | of_method)
+            of_tables = {"clusters": about_bounds(bounds), "peaks": {}}
+            _write_tables(out, f"{stem}_desc-{inference.method}", inference, tables, of_tables, about | of_method)
     if parcels is not None:
-        _write_parcels(out, stem, parcels, about)
+        _write_parcels(out, stem, parcels, about_bounds(bounds) | about)
 
 
 def _about_before(before: BeforeModel) -> Json:
@@ -381,7 +384,9 @@ def _write_parcels(out: MapWriter, stem: str, parcels: pd.DataFrame, about: Json
     out.sidecar(path, {"Description": "Results by parcel"} | _described(columns) | about)
 
 
-def _write_tables(out: MapWriter, stem: str, inference: CorrectedMap, tables: ResultTables, about: Json) -> None:
+def _write_tables(
+    out: MapWriter, stem: str, inference: CorrectedMap, tables: ResultTables, of_tables: Mapping[str, Json], about: Json
+) -> None:
     for kind, table in (("clusters", tables.clusters), ("peaks", tables.peaks)):
         path = out.folder.keep(out.folder.file(f"{stem}_{kind}.tsv"))
         write_table(path, table)
@@ -392,4 +397,4 @@ def _write_tables(out: MapWriter, stem: str, inference: CorrectedMap, tables: Re
         }
         if SURFACE_LABELS in columns:
             content |= {"SurfaceLabels": list(out.domain.label_sources)}
-        out.sidecar(path, content | _described(columns) | about)
+        out.sidecar(path, content | of_tables[kind] | _described(columns) | about)

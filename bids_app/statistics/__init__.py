@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "PeakMeans",
         ],
         "diagnostics": ["diagnose", "Diagnostics"],
-        "distributions": ["f_isf", "f_to_z", "t_isf", "t_to_z"],
+        "distributions": ["f_isf", "f_to_z", "log_f_tails", "t_isf", "t_to_p", "t_to_z"],
         "effect_sizes": ["EffectSize"],
         "fit": ["ContrastFit", "fit_contrast", "has_error"],
         "incomplete": ["centred_maps", "INCOMPLETE", "map_space"],

@@ -111,7 +111,8 @@ def write_contrasts(study: Study, out: MapWriter, options: RunOptions) -> dict[s
             say(_shuffle_words(plan))
             # the shuffles are run when the next one is asked for, within the stage that shows and times them
             results = analyse_contrast(study, test, next(permuted))
-            write_contrast(out, study.maps.before, results.fit, results.null, results.pairs, results.parcels)
+            bounds, parcels = results.bounds, results.parcels
+            write_contrast(out, study.maps.before, results.fit, results.null, results.pairs, parcels, bounds)
             write_smoothness(out.folder, results.fit, results.inferences)
         contrasts[test.contrast.label] = encode_results(results)
     return contrasts
@@ -153,6 +154,7 @@ def analyse_contrast(study: Study, test: ContrastTest, permuted: Permuted) -> Re
         smoothness=smoothness,
         means=None if first is None or first.peaks.empty else peak_means(values, study.design, peaks),
         parcels=parcel_table(fit, null, inferences, domain.names) if isinstance(domain, ParcelDomain) else None,
+        bounds=bounds[0].facts(domain.n_elements) if bounds else None,
     )
 
 

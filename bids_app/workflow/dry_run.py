@@ -214,6 +214,9 @@ def _thresholds(settings: GroupLevelSettings, plural: str) -> str:
     elif asked:
         over = ", maximum over the contrasts too" if asked.across_contrasts else ""
         parts.append(f"by permutation {', '.join(asked.statistics)} {asked.alpha:g}{over}")
+    bounds = settings.true_discoveries
+    if bounds and parts:
+        parts.append(f"true discoveries by {'ARI' if bounds.method == 'ari' else 'permutation'} {bounds.alpha:g}")
     return "; ".join(parts) or "none: statistic maps only"
 
 

@@ -82,8 +82,10 @@ def _null(
                 settings,
                 *(tuple(part.exponents) for part in enhancements.parts),
                 *enhancements.domain.fingerprint(),
+                *(enhancements.summaries if enhancements.with_pivots else ()),
             ),
             size=(plan.shuffles.n_shuffles, len(enhancements.columns), values.shape[1]),
+            summaries=enhancements.summaries,
         )
     done = checkpoint.load() if checkpoint else None
     n_done = len(done.done) if done else 0

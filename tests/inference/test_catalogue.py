@@ -14,6 +14,7 @@ from bids_app.inference.corrected_map import ClusterBounds, CorrectedMap
 from bids_app.inference.evidence import Evidence
 from bids_app.inference.familywise_p import joint_family, own_family
 from bids_app.inference.method import Column, Method, Use, Wording
+from bids_app.model.bound_settings import TrueDiscoveriesSettings
 from bids_app.model.parametric_settings import Correction
 from bids_app.model.settings import Enhancement, GroupLevelSettings
 from bids_app.permutation.enhancements import KEYS
@@ -31,7 +32,9 @@ def make_null(rng: np.random.Generator, keys: tuple[str, ...] = tuple(KEYS.value
     shuffles = sign_flips(4, 8, np.random.default_rng(0), up_to_sign=True)
     maxima = {key: np.arange(8.0) for key in keys}
     observed = {key: rng.uniform(0, 8, N_VOXELS) for key in keys}
-    return NullDistribution("c", shuffles, maxima, observed, np.ones(N_VOXELS, np.int64), 3.0, 26)
+    reached, pivots = np.ones(N_VOXELS, np.int64), np.linspace(0.01, 1, 8)
+    p = rng.uniform(size=N_VOXELS)
+    return NullDistribution("c", shuffles, maxima, observed, reached, 3.0, 26, pivots=pivots, nominal_p=p)
 
 
 def make_evidence(null: NullDistribution | None = None) -> Evidence:
@@ -48,6 +51,8 @@ def test_the_model_and_the_catalogue_name_the_same_corrections() -> None:
         kind: {row.option for row in METHODS.values() if row.kind == kind} for kind in ("parametric", "permutation")
     }
     assert options == {"parametric": set(get_args(Correction)), "permutation": set(get_args(Enhancement))}
+    bounds = {row.option for row in METHODS.values() if row.kind == "bounds"}
+    assert bounds == set(get_args(TrueDiscoveriesSettings.model_fields["method"].annotation))
     permuted = [row for row in METHODS.values() if row.kind == "permutation"]
     assert {row.option: row.statistic for row in permuted} == KEYS
 
@@ -56,14 +61,11 @@ def test_the_model_and_the_catalogue_name_the_same_corrections() -> None:
 def test_a_row_is_complete(row: Method) -> None:
     """Its need decides whether it has a null distribution to draw; every text is there, and is not another's."""
     assert METHODS[row.key] is row
-    assert (
-        bool(row.statistic)
-        == (row.kind == "permutation")
-        == ("permutations" in row.needs)
-        == bool(row.words.null_title)
-    )
+    assert bool(row.statistic) == (row.kind == "permutation") == bool(row.words.null_title)
+    assert not row.statistic or "permutations" in row.needs
     assert bool(row.words.maximised) == bool(row.statistic)
-    assert [column.name for column in row.words.columns] == [f"p_{row.key}"]
+    columns_of = ["true_discoveries", "tdp"] if row.kind == "bounds" else [f"p_{row.key}"]
+    assert [column.name for column in row.words.columns] == columns_of
     for name in ("name", "in_sentence", "short", "p"):
         texts = [getattr(other.words, name) for other in METHODS.values()]
         assert texts.count(getattr(row.words, name)) == 1
@@ -83,8 +85,9 @@ def test_templates_take_what_they_are_given() -> None:
 
 
 def test_every_column_has_one_owner() -> None:
-    names = [column.name for row in METHODS.values() for column in row.words.columns]
-    assert list(columns()) == names
+    """Bounds, of which a model asks for one kind, share theirs."""
+    names = [column.name for row in METHODS.values() if row.kind != "bounds" for column in row.words.columns]
+    assert list(columns()) == [*names, "true_discoveries", "tdp"]
     assert len(set(names)) == len(names)
 
 
@@ -95,8 +98,8 @@ def test_a_result_carries_the_key_of_its_row(rng: np.random.Generator) -> None:
     every = settings(Parametric=[{"Correction": option} for option in get_args(Correction)])
     asked = {row.option: each for row, each in asked_for(evidence, every)}
     for row in METHODS.values():
-        result = row.correct(evidence, asked[row.option])
-        assert isinstance(result, CorrectedMap)
+        result = row.correct(evidence, asked.get(row.option, TrueDiscoveriesSettings()))
+        assert isinstance(result, ClusterBounds if row.kind == "bounds" else CorrectedMap)
         assert result.method == row.key
 
 
@@ -104,7 +107,9 @@ def test_the_model_decides_what_is_corrected(rng: np.random.Generator) -> None:
     """Parametric ones as they are listed; permutations in the order of the statistics; nothing else."""
     null = make_null(rng, ("voxel", "tfce"))
     asked = settings(
-        Parametric=[{"Correction": "fdr", "Alpha": 0.1}, {"Correction": "bonferroni"}], Permutation={"Alpha": 0.2}
+        Parametric=[{"Correction": "fdr", "Alpha": 0.1}, {"Correction": "bonferroni"}],
+        Permutation={"Alpha": 0.2},
+        TrueDiscoveries=None,
     )
     maps, bounds = correct(make_evidence(null), asked)
     assert [each.method for each in maps] == ["fdr", "bonferroni", "voxelFWE", "tfceFWE"]
@@ -157,7 +162,7 @@ def test_bounds_are_a_result_of_their_own(rng: np.random.Generator, monkeypatch:
         words=Wording("Made up", "made up", "made up", "none", (Column("tdp", "TDP", "Share."),)),
     )
     monkeypatch.setitem(METHODS, "made-up", bounding)
-    maps, bounds = correct(make_evidence(make_null(rng)), settings())
+    maps, bounds = correct(make_evidence(make_null(rng)), settings(TrueDiscoveries=None))
     assert [each.method for each in maps] == [
         "bonferroni",
         "fdr",
@@ -168,8 +173,14 @@ def test_bounds_are_a_result_of_their_own(rng: np.random.Generator, monkeypatch:
     found = bound.of_sets([np.arange(N_VOXELS), np.array([0, 1]), np.array([0, 11])])
     assert found["true_discoveries"].tolist() == [int((make_fit(T).p <= 0.05 / N_VOXELS).sum()), 0, 1]
     assert found["tdp"].tolist() == [found["true_discoveries"][0] / N_VOXELS, 0.0, 0.5]
-    _, bounds = correct(make_evidence(), settings(Permutation=None))
+    _, bounds = correct(make_evidence(), settings(Permutation=None, TrueDiscoveries=None))
     assert bounds == ()
+
+
+def test_bounds_are_there_unless_the_model_forgoes_them() -> None:
+    (bound,) = correct(make_evidence(), settings(Permutation=None, TrueDiscoveries={"Alpha": 0.01}))[1]
+    assert (bound.method, bound.alpha) == ("ari", 0.01)
+    assert correct(make_evidence(), settings(Permutation=None, TrueDiscoveries=None))[1] == ()
 
 
 def test_sentences_state_the_level_and_the_extent() -> None:

@@ -30,7 +30,7 @@ from bids_app.permutation.checkpoints import (
     has_checkpoints,
     open_work_dir,
 )
-from bids_app.permutation.summaries import SUMMARIES, Exceedances, Maxima, PartialNull, Ranges
+from bids_app.permutation.summaries import NEEDED, Exceedances, Maxima, PartialNull, Ranges
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -174,7 +174,7 @@ def tampered(path: Path, **changes: object) -> None:
     with np.load(path) as arrays:
         parts = {name: arrays[name] for name in arrays.files} | changes
     if "digest" not in changes:  # even with a checksum that fits
-        parts["digest"] = checkpoints._digest("abc", parts["ranges"], {name: parts[name] for name in SUMMARIES})
+        parts["digest"] = checkpoints._digest("abc", parts["ranges"], {name: parts[name] for name in NEEDED})
     np.savez(path, **parts)
 
 

@@ -134,6 +134,7 @@ def test_the_report_speaks_of_parcels_and_is_made_again_alike(result: Path) -> N
     assert "Parcel-wise FWE" in shown
     assert "parcels in the mask" in shown
     assert "cluster" not in shown.lower()
+    assert re.search(r"of the \d+ parcels are active \(true discoveries by ARI, 95 % confidence\)", shown)
     words = re.sub(r"(?:src|id|data-value)=\"[^\"]*\"|Statistics only voxel is used", "", shown)
     assert "voxel" not in words.lower()
     assert "in V1, p = " in shown

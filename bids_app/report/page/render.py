@@ -24,7 +24,7 @@ from bids_app.report.text.methods import cited_works, methods_text, references
 from bids_app.report.text.methods_model import SPHERICITY
 from bids_app.report.text.overview import averaged_words, model_facts, overview_words
 from bids_app.report.text.random_fields import random_field_rows
-from bids_app.report.text.survivors import nothing_survives
+from bids_app.report.text.survivors import bound_words, nothing_survives
 from bids_app.report.wording import (
     NO_REGION,
     decimal,
@@ -161,7 +161,8 @@ def found_words(section: ContrastSection) -> str:
         sentence += ", in 1 cluster" if result.n_clusters == 1 else f", in {result.n_clusters} clusters"
     if section.contrast.test == "t" and section.contrast.sided == "two":
         sentence += _direction(result)
-    return f"{sentence}. {_strongest('Strongest', section, result, result.peak)}" if result.peak else f"{sentence}."
+    strongest = _strongest("Strongest", section, result, result.peak) if result.peak else ""
+    return " ".join(filter(None, (f"{sentence}.", strongest, bound_words(section))))
 
 
 def _strongest(head: str, section: ContrastSection, result: MethodResult, where: Peak) -> str:

@@ -42,7 +42,7 @@ class Used:
     @property
     def methods(self) -> dict[str, Method]:
         """The corrections, in the order of the catalogue."""
-        used = {result.method for result in self.results}
+        used = {result.method for result in self.results} | {s.bounds.method for s in self.sections if s.bounds}
         return {key: row for key, row in METHODS.items() if key in used}
 
     @property
@@ -58,6 +58,8 @@ class Used:
 
     def use(self, method: str) -> Use:
         """Return where a correction was used."""
+        if METHODS[method].kind == "bounds":
+            return use_of_bounds(method, [*self.named()])
         results = [result for result in self.results if result.method == method]
         contrasts = {
             name: section.contrast
@@ -65,3 +67,16 @@ class Used:
             if any(result.method == method for result in section.results)
         }
         return Use(results[-1].alpha, max(result.extent for result in results), contrasts)
+
+
+def use_of_bounds(method: str, named: Sequence[tuple[str, ContrastSection]]) -> Use:
+    """Return where bounds for sets of voxels were used.
+
+    Parameters
+    ----------
+    method : key of the correction
+    named : contrasts, each with its name
+    """
+    bounded = {name: (each.contrast, each.bounds.alpha) for name, each in named
+               if each.bounds is not None and each.bounds.method == method}  # fmt: skip
+    return Use(max(alpha for _, alpha in bounded.values()), 0, {name: each for name, (each, _) in bounded.items()})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bids_app.console.text import joined
 from bids_app.inference.catalogue import METHODS, by_permutation
 from bids_app.inference.method import Method, Use
 from bids_app.report.content import NodeSection, Shuffling
+from bids_app.report.text.assumption import Used
 from bids_app.report.wording import AT_MOST
 
 SURFACES, VOLUME = "on surfaces", "in the volume"
@@ -33,23 +35,10 @@ def inference_text(node: NodeSection, seed: int | None) -> str:
 def uses(node: NodeSection) -> dict[str, Use]:
     """Return the keys of the corrections that a node used, in the order of the catalogue, and where each was used.
 
-    A correction that bounds sets of voxels has no map of its own; the tables of clusters have its columns.
+    Bounds for sets of voxels have no map of their own: what is known of them stands in the contrast.
     """
-    found = {}
-    for row in METHODS.values():
-        names = {column.name for column in row.words.columns}
-        results = [
-            (section.contrast, result)
-            for section in node.contrasts
-            for result in section.results
-            if result.method == row.key or (row.kind == "bounds" and names <= set(result.tables.clusters))
-        ]
-        if results:
-            contrasts = {contrast.name: contrast for contrast, _ in results}
-            asked = row.asked(node.spec.settings)
-            alpha = results[-1][1].alpha if asked is None else asked.alpha
-            found[row.key] = Use(alpha, max(result.extent for _, result in results), contrasts, _formed(node, row))
-    return found
+    used = Used.by((node,))
+    return {key: replace(used.use(key), clusters=_formed(node, METHODS[key])) for key in used.methods}
 
 
 def _formed(node: NodeSection, row: Method) -> tuple[float, int] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from bids_app.console.terminal import Outcome, Survival
 from bids_app.console.text import a_few
 from bids_app.inference.catalogue import METHODS
@@ -11,6 +13,7 @@ from bids_app.report.content import ContrastSection, NodeSection
 from bids_app.report.wording import MINUS, in_sentence, p_words
 
 MAX_NAMES = 3
+ONE = {"voxels": "voxel", "volume voxels": "volume voxel", "vertices": "vertex", "parcels": "parcel"}
 
 
 def outcomes(nodes: Sequence[NodeSection]) -> list[Outcome]:
@@ -46,6 +49,48 @@ def nothing_survives(words: str, alpha: float, threshold: str, *, can_pass: bool
     if not can_pass:
         why = f": too few permutations exist for any p-value to reach {alpha:g}"
     return f"Nothing survives {in_sentence(words)}{why}"
+
+
+def bound_words(section: ContrastSection) -> str:
+    """Return in a sentence how many voxels of the strongest cluster have an effect at the least; of parcels, of all.
+
+    Parameters
+    ----------
+    section : the clusters are those of its primary corrected map
+
+    Returns
+    -------
+    str
+        Empty where there are no bounds, or no clusters.
+    """
+    bounds, table = section.bounds, pd.DataFrame()
+    if bounds is None:
+        return ""
+    if section.parcels is not None:
+        least = _at_least(bounds.n_true, len(section.parcels), "parcels", "")
+    else:
+        table = section.results[0].tables.clusters if section.results else table
+        if "true_discoveries" not in table or table.empty:
+            return ""
+        first = {str(name): value for name, value in table.iloc[0].items()}
+        # of grayordinates, clusters on surfaces have vertices and the others voxels
+        extent = next(name for name, value in first.items() if name.startswith("extent_") and value > 0)
+        noun = extent.removeprefix("extent_")
+        if noun == "voxels" and "extent_vertices" in first:
+            noun = "volume voxels"
+        least = _at_least(int(first["true_discoveries"]), int(first[extent]), noun, " in the strongest cluster")
+    return f"{least} ({METHODS[bounds.method].words.in_sentence}, {100 * (1 - bounds.alpha):g} % confidence)."
+
+
+def _at_least(n_true: int, number: int, noun: str, where: str) -> str:
+    """Return a lower bound in words, its share rounded down."""
+    of = f"{number:,} {noun}{where}"
+    if n_true == 0:
+        return f"The lower bound on the number of active ones among the {of} is 0"
+    if n_true == number:
+        return f"All {of} are active" if number > 1 else f"The only {ONE[noun]}{where} is active"
+    share = 100 * n_true // number
+    return f"At least {f'{share} %' if share else f'{n_true:,}'} of the {of} are active"
 
 
 def _named(section: ContrastSection, node: NodeSection, nodes: Sequence[NodeSection]) -> str:
