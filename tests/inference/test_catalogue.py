@@ -69,7 +69,7 @@ def test_a_row_is_complete(row: Method) -> None:
     for name in ("name", "in_sentence", "short", "p"):
         texts = [getattr(other.words, name) for other in METHODS.values()]
         assert texts.count(getattr(row.words, name)) == 1
-    assert row.follows_from_fit == (row.kind == "parametric" and "smoothness" not in row.needs)
+    assert row.follows_from_fit == (row.kind != "permutation" and not row.needs & {"smoothness", "permutations"})
 
 
 def test_templates_take_what_they_are_given() -> None:
