@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -113,18 +114,29 @@ def ranked(null: NullDistribution, family: Family, statistic: str, alpha: float)
         if level < APPROXIMATE_BELOW:
             critical = tail_critical_value(fit, reference, null.shuffles.n_possible, level)
     p = np.minimum(1.0, family.n_families * p)
-    if statistic != "voxel":
-        p[observed <= 0] = 1.0  # in no cluster, or on the side that is not tested
+    return replace(as_corrected_map(null, family, statistic, alpha, p), threshold=critical, tail=fit)
+
+
+def as_corrected_map(null: NullDistribution, family: Family, statistic: str, alpha: float, p: Floats) -> CorrectedMap:
+    """Return a familywise p as the corrected map of a statistic, without a critical value.
+
+    Parameters
+    ----------
+    null, family, statistic, alpha : as of `ranked`
+    p : (n_voxels,)
+    """
+    no_tail = family.tails.get(statistic, "")
+    if statistic != "voxel":  # 1 in no cluster, and on the side that is not tested
+        p = np.where(null.observed[statistic] > 0, p, 1.0)
     return CorrectedMap(
         method=f"{statistic}FWE",
         p=p,
         alpha=alpha,
         significant=p <= alpha,
-        threshold=critical,
+        threshold=None,
         extent=0,
         null=null,
-        tail=fit,
-        no_tail=found if isinstance(found, str) else "",
+        no_tail=no_tail if isinstance(no_tail, str) else "",
         across=family.across,
         n_families=family.n_families,
     )

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bids_app.arrays import Booleans, Floats
+from bids_app.arrays import Floats
 from bids_app.inference.corrected_map import CorrectedMap
 from bids_app.inference.evidence import Evidence, Family
-from bids_app.inference.familywise_p import critical_value, own_family, rank_p, ranked, tie_tolerance
+from bids_app.inference.familywise_p import as_corrected_map, critical_value, own_family, rank_p, ranked, tie_tolerance
 from bids_app.model.settings import PermutationSettings
 from bids_app.permutation.null_distribution import TIE_TOLERANCE, NullDistribution
 
@@ -35,8 +35,6 @@ class PartOfCorrection:
     """(n_elements,) familywise p within the part."""
     p: Floats
     """(n_elements,) familywise p over all parts."""
-    significant: Booleans
-    """(n_elements,) p <= alpha."""
     critical: float | None
     """Value beyond which p <= alpha, in the unit of the part; None where nothing can reach it."""
 
@@ -48,9 +46,6 @@ class OverParts:
     parts: tuple[PartOfCorrection, ...]
     smallest: Floats
     """(n_shuffles,) smallest p over the parts in every shuffle; row 0 observed."""
-    alpha: float
-    n_families: int = 1
-    """Families of contrasts by whose number p was multiplied."""
 
 
 def by_maximum(statistic: str) -> Callable[[Evidence, PermutationSettings], CorrectedMap]:
@@ -93,21 +88,8 @@ def corrected(null: NullDistribution, family: Family, statistic: str, alpha: flo
     p = np.ones(null.observed[statistic].size)
     for part, of_part in zip(null.parts, over.parts, strict=True):
         p[part.members] = of_part.p
-    p[null.observed[statistic] <= 0] = 1.0  # in no cluster, or on the side that is not tested
-    no_tail = family.tails.get(statistic, "")
-    return CorrectedMap(
-        method=f"{statistic}FWE",
-        p=p,
-        alpha=alpha,
-        significant=p <= alpha,
-        threshold=None,
-        extent=0,
-        null=null,
-        no_tail=no_tail if isinstance(no_tail, str) else "",
-        across=family.across,
-        n_families=family.n_families,
-        thresholds={part.name: each.critical for part, each in zip(null.parts, over.parts, strict=True)},
-    )
+    thresholds = {part.name: each.critical for part, each in zip(null.parts, over.parts, strict=True)}
+    return replace(as_corrected_map(null, family, statistic, alpha, p), thresholds=thresholds)
 
 
 def correct_over_parts(null: NullDistribution, family: Family, statistic: str, alpha: float) -> OverParts:
@@ -180,8 +162,8 @@ def min_p(
         p = np.minimum(1.0, n_families * np.searchsorted(smallest, own, side="right") / n_shuffles)
         p_within = np.minimum(1.0, n_families * own / n_shuffles)
         critical = critical_value(reference, last / n_shuffles) if last > 0 else None
-        parts.append(PartOfCorrection(p_within, p, p <= alpha, critical))
-    return OverParts(tuple(parts), np.min(ranks, axis=0) / n_shuffles, alpha, n_families)
+        parts.append(PartOfCorrection(p_within, p, critical))
+    return OverParts(tuple(parts), np.min(ranks, axis=0) / n_shuffles)
 
 
 def _ranks(values: Floats, reference: Floats, tolerance: float) -> Floats:

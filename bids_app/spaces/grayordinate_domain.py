@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from bids_app.spaces.cifti_files import ENDINGS
 from bids_app.spaces.domain import Element, Part, SizeUnit
 from bids_app.spaces.graph import GraphDomain
 from bids_app.spaces.grayordinates import VOLUME_PART, BrainModel, Grayordinates, read_dscalar, write_dscalar
-from bids_app.spaces.surface import Mesh as SurfaceMesh
+from bids_app.spaces.surface import Mesh
 from bids_app.spaces.topology import GraphTopology, LatticeTopology
 from bids_app.spaces.volume import Grid
 
@@ -32,21 +32,6 @@ OF_VERTICES: tuple[Element, SizeUnit] = ("vertex", "mm2")
 OF_VOXELS: tuple[Element, SizeUnit] = ("voxel", "mm3")
 CONNECTIVITY = 26
 """Neighbours of a voxel: over faces, edges and corners."""
-
-
-class Mesh(Protocol):
-    """What is needed of the mesh of a hemisphere."""
-
-    @property
-    def points(self) -> Floats:
-        """(n_vertices, 3) mm."""
-
-    @property
-    def faces(self) -> Integers:
-        """(n_faces, 3) vertices of each triangle."""
-
-    def areas(self) -> Floats:
-        """Return the area of each vertex, (n_vertices,) mm2."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -61,7 +46,7 @@ class GrayordinateDomain(GraphDomain):
     parts: tuple[Part, ...]
     lattice_connectivity: int = CONNECTIVITY
     """Neighbours of a voxel, 6, 18 or 26."""
-    meshes: tuple[SurfaceMesh, ...] = ()
+    meshes: tuple[Mesh, ...] = ()
     """Of the hemispheres."""
     placed: Booleans | None = None
     """(n_elements,) whose places are known to be those of MNI152; None: all or none."""

@@ -15,7 +15,7 @@ from bids_app.spaces.domain import Element
 from bids_app.spaces.frame import Frame, MapData, MapPlace
 from bids_app.spaces.grayordinate_domain import HEMISPHERES, GrayordinateDomain
 from bids_app.spaces.grayordinates import VOLUME_PART, Grayordinates, read_dscalar
-from bids_app.spaces.surface import Mesh, in_mni152
+from bids_app.spaces.surface import Mesh, in_mni152, meshes_that_fit
 from bids_app.spaces.surface_labels import SurfaceLabels
 
 
@@ -87,24 +87,12 @@ class GrayordinateFrame(Frame):
             For a surface that is no hemisphere, a hemisphere without a mesh, and a mesh that has another number of
             vertices than the maps say.
         """
-        of_side = {mesh.side: mesh for mesh in meshes}
-        for side, n_vertices in self.n_vertices.items():
-            if side not in HEMISPHERES.values():
-                raise DataError(
-                    f"The maps have vertices of {side}, and only the surfaces CORTEX_LEFT and CORTEX_RIGHT are known "
-                    "here. Write maps without this brain model."
-                )
-            if side not in of_side:
-                raise DataError(
-                    f"--surface: there is no mesh of the hemisphere {side}. Name one: --surface {side}=FILE."
-                )
-            if of_side[side].n_vertices != n_vertices:
-                raise DataError(
-                    f"The mesh {of_side[side].source} has {of_side[side].n_vertices:,} vertices in the hemisphere "
-                    f"{side}, and the maps say {n_vertices:,}. Give the mesh that the maps are on: --surface "
-                    f"{side}=FILE."
-                )
-        return replace(self, meshes=tuple(of_side[side] for side in self.n_vertices), in_mni305=in_mni305)
+        if others := [structure for structure in self.n_vertices if structure not in HEMISPHERES.values()]:
+            raise DataError(
+                f"The maps have vertices of {joined(others)}, and only the surfaces CORTEX_LEFT and CORTEX_RIGHT are "
+                "known here. Write maps without this brain model."
+            )
+        return replace(self, meshes=meshes_that_fit(meshes, self.n_vertices), in_mni305=in_mni305)
 
     def with_labels(self, of_vertices: SurfaceLabels) -> GrayordinateFrame:
         """Return the same rows with the labels of all vertices of the meshes, one hemisphere after the other."""

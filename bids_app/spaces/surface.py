@@ -6,7 +6,7 @@ Neighbours are the edges of the triangles, and a vertex has a third of the area 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.arrays import Booleans, Floats, Integers, Longs
+from bids_app.arrays import Booleans, Floats, Integers
 from bids_app.errors import DataError
 from bids_app.spaces.adjacency import Adjacency
 from bids_app.spaces.domain import Element, Piece, SpatialDomain
@@ -79,6 +79,31 @@ class Mesh:
         return found
 
 
+def meshes_that_fit(meshes: Sequence[Mesh], n_vertices: Mapping[str, int]) -> tuple[Mesh, ...]:
+    """Return the mesh of each hemisphere.
+
+    Parameters
+    ----------
+    meshes : at most one of each hemisphere; further ones are not used
+    n_vertices : L or R -> vertices that the maps have there
+
+    Raises
+    ------
+    DataError
+        For a hemisphere without a mesh, and a mesh that has another number of vertices than the maps.
+    """
+    of_side = {mesh.side: mesh for mesh in meshes}
+    for side, n in n_vertices.items():
+        if side not in of_side:
+            raise DataError(f"--surface: there is no mesh of the hemisphere {side}. Name one: --surface {side}=FILE.")
+        if of_side[side].n_vertices != n:
+            raise DataError(
+                f"The mesh {of_side[side].source} has {of_side[side].n_vertices:,} vertices in the hemisphere {side}, "
+                f"and the maps have {n:,}. Give the mesh that the maps are on: --surface {side}=FILE."
+            )
+    return tuple(of_side[side] for side in n_vertices)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SurfaceFrame(Frame):
     """The vertices of one hemisphere or of both, left before right."""
@@ -136,19 +161,8 @@ class SurfaceFrame(Frame):
         DataError
             For a mesh that has another number of vertices than the maps, or none for a hemisphere.
         """
-        of_side = {mesh.side: mesh for mesh in meshes}
-        for side, n_vertices in zip(self.sides, self.n_vertices, strict=True):
-            if side not in of_side:
-                raise DataError(
-                    f"--surface: there is no mesh of the hemisphere {side}. Name one: --surface {side}=FILE."
-                )
-            if of_side[side].n_vertices != n_vertices:
-                raise DataError(
-                    f"The mesh {of_side[side].source} has {of_side[side].n_vertices:,} vertices in the hemisphere "
-                    f"{side}, and the maps have {n_vertices:,}. Give the mesh that the maps are on: --surface "
-                    f"{side}=FILE."
-                )
-        return replace(self, meshes=tuple(of_side[side] for side in self.sides), in_mni305=in_mni305)
+        chosen = meshes_that_fit(meshes, dict(zip(self.sides, self.n_vertices, strict=True)))
+        return replace(self, meshes=chosen, in_mni305=in_mni305)
 
     def domain(self, inside: Booleans, connectivity: int = 0, *, is_mni: bool = False) -> SurfaceDomain:  # noqa: ARG002
         """Return the vertices that are inside; neighbours share an edge, whatever the connectivity of voxels is."""
@@ -209,10 +223,6 @@ class SurfaceDomain(GraphDomain):
             elements = slice(first, int(ends[rows.stop - 1]))
             found.append(Piece({"hemi": mesh.side}, ENDING, elements, _one_hemisphere(self, mesh, rows, elements)))
         return tuple(found)
-
-    def on_grid(self, shape: tuple[int, ...], affine: Floats) -> Longs:
-        """Return the voxel (i, j, k) that each vertex lies in, (n_elements, 3)."""
-        return GraphDomain.on_grid(self, shape, affine)
 
 
 def _one_hemisphere(domain: SurfaceDomain, mesh: Mesh, rows: slice, elements: slice) -> SpatialDomain:

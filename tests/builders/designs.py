@@ -7,9 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_app.design.contrast_test import ContrastTest
 from bids_app.design.contrasts import Contrast
 from bids_app.design.design import Design
 from bids_app.model.settings import ErrorTerm, Sided, Sphericity
+from bids_app.statistics.kinds import contrast_test
 
 CELLS = ("A", "B", "C")
 
@@ -55,3 +57,9 @@ def make_design(*contrasts: Contrast, n_subjects: int, cells: tuple[str, ...] = 
         between_names=("intercept",),
         contrasts=contrasts,
     )
+
+
+def one_sample(n_subjects: int, sided: Sided) -> ContrastTest:
+    """Return the one-sample t test of one map for each subject."""
+    contrast = make_contrast("t", "a", weights=np.ones((1, 1)), sided=sided)
+    return contrast_test(make_design(contrast, n_subjects=n_subjects, cells=("a",)), contrast)

@@ -9,8 +9,6 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from bids_app.design.contrasts import Contrast
-from bids_app.design.design import Design
 from bids_app.inference.evidence import Family
 from bids_app.inference.familywise_p import own_family, ranked, tie_tolerance
 from bids_app.inference.over_parts import OverParts, correct_over_parts, familywise, min_p
@@ -22,7 +20,7 @@ from bids_app.spaces.grayordinate_domain import GrayordinateDomain
 from bids_app.spaces.grayordinates import VOLUME_PART, BrainModel, Grayordinates
 from bids_app.spaces.tree_kernels import Exponents
 from bids_app.spaces.volume import Grid
-from bids_app.statistics.kinds import contrast_test
+from builders.designs import one_sample
 from builders.meshes import icosahedron
 from builders.spaces import walk
 
@@ -48,29 +46,9 @@ def small_brain() -> GrayordinateDomain:
     )
 
 
-def study(n_subjects: int, sided: str) -> tuple[Design, Contrast]:
-    """A one-sample t test."""
-    one = np.ones((1, 1))
-    contrast = Contrast(
-        name="a",
-        label="a",
-        test="t",
-        sided=sided,
-        weights=one,
-        cell_weights=one,
-        within=one,
-        between=one,
-        error_term="partitioned",
-        sphericity="none",
-    )
-    subjects = tuple(str(number) for number in range(n_subjects))
-    intercept = np.ones((n_subjects, 1))
-    return Design(intercept, ("a",), subjects, ("a",), intercept, ("intercept",), (contrast,)), contrast
-
-
 def null_of(values: np.ndarray, domain: SpatialDomain, sided: str) -> NullDistribution:
     """Return all flips by the engine; parts of a domain have maxima of their own."""
-    test = contrast_test(*study(len(values), sided))
+    test = one_sample(len(values), sided)
     shuffles = make_shuffles(test, 2 ** len(values), seed=0)
     names = ("voxel", "cluster-size", "cluster-mass", "tfce")
     enhancements = choose_enhancements(names, domain, test, (0.001, FORMING_T), exponents=None)
@@ -199,11 +177,11 @@ def test_the_critical_value_is_where_p_crosses_alpha(rng: np.random.Generator) -
             for part, values in zip(min_p(maxima, observed, alpha).parts, observed, strict=True):
                 if part.critical is None:
                     n_none += 1
-                    assert alpha == 1.0 or not part.significant.any()
+                    assert alpha == 1.0 or not (part.p <= alpha).any()
                 else:
                     # the tolerance of ties lies around the critical value
                     apart = np.abs(values - part.critical) > 1e-4 * part.critical
-                    assert np.array_equal(part.significant[apart], values[apart] > part.critical)
+                    assert np.array_equal((part.p <= alpha)[apart], values[apart] > part.critical)
     assert n_none
 
 

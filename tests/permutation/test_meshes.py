@@ -9,8 +9,6 @@ import pytest
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from bids_app.design.contrasts import Contrast
-from bids_app.design.design import Design
 from bids_app.inference.familywise_p import own_family, ranked
 from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution
@@ -20,7 +18,7 @@ from bids_app.spaces.graph import GraphDomain
 from bids_app.spaces.parcels import ParcelDomain, Parcels
 from bids_app.spaces.tfce import enhance
 from bids_app.spaces.tree_kernels import Exponents
-from bids_app.statistics.kinds import contrast_test
+from builders.designs import one_sample
 from builders.meshes import Triangles, fsaverage5, icosahedron, smoothed
 
 N_SUBJECTS, FORMING_T = 6, 2.0
@@ -40,21 +38,7 @@ def maps_on(domain: GraphDomain, rng: np.random.Generator) -> np.ndarray:
 
 
 def by_engine(values: np.ndarray, domain: GraphDomain, sided: str) -> NullDistribution:
-    one, intercept = np.ones((1, 1)), np.ones((N_SUBJECTS, 1))
-    contrast = Contrast(
-        name="a",
-        label="a",
-        test="t",
-        sided=sided,
-        weights=one,
-        cell_weights=one,
-        within=one,
-        between=one,
-        error_term="partitioned",
-        sphericity="none",
-    )
-    subjects = tuple(str(number) for number in range(N_SUBJECTS))
-    test = contrast_test(Design(intercept, ("a",), subjects, ("a",), intercept, ("intercept",), (contrast,)), contrast)
+    test = one_sample(len(values), sided)
     statistics = ("voxel", "cluster-size", "cluster-mass", "tfce")
     enhancements = choose_enhancements(statistics, domain, test, (0.001, FORMING_T), exponents=OF_SURFACES)
     return null_distribution(values, test, make_shuffles(test, 64, seed=0), enhancements, Work())

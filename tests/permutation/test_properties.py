@@ -32,6 +32,7 @@ from bids_app.permutation.summaries import SUMMARIES, Batch, PartialNull, Ranges
 from bids_app.runtime.execution import Processes, Threads
 from bids_app.spaces.volume import VolumeDomain
 from bids_app.statistics.kinds import contrast_test
+from builders.snapshots import Snapshots
 
 Result = TypeVar("Result")
 Floats = NDArray[np.float64]
@@ -425,19 +426,6 @@ def test_another_summary_needs_no_other_engine(
     as_t = np.sign(highest) * np.sqrt(np.abs(highest, dtype=float) * (S - 1))
     assert as_t[:, 1] == pytest.approx(null.maxima["voxel"], rel=1e-6)
     assert np.all(as_t[:, 0] < as_t[:, 1])
-
-
-@dataclass(frozen=True)
-class Snapshots:
-    """Keeps every state."""
-
-    kept: list[PartialNull]
-
-    def save(self, partial: PartialNull) -> None:
-        self.kept.append(partial)
-
-    def due(self) -> bool:
-        return True
 
 
 @few

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -22,9 +22,9 @@ from bids_app.permutation.enhancements import choose_enhancements
 from bids_app.permutation.null_distribution import NullDistribution, Work, null_distribution
 from bids_app.permutation.schemes import make_shuffles
 from bids_app.permutation.simes import NominalP, simes_pivots
-from bids_app.permutation.summaries import PartialNull
 from bids_app.statistics.kinds import contrast_test
 from builders.evidence import line, make_fit
+from builders.snapshots import Snapshots
 
 Floats = NDArray[np.float64]
 
@@ -150,19 +150,6 @@ def test_nothing_is_kept_that_is_not_asked_for(rng: np.random.Generator) -> None
     assert {key: each.tobytes() for key, each in without.maxima.items()} == {
         key: each.tobytes() for key, each in null.maxima.items()
     }
-
-
-@dataclass(frozen=True)
-class Snapshots:
-    """Keeps every state."""
-
-    kept: list[PartialNull]
-
-    def save(self, partial: PartialNull) -> None:
-        self.kept.append(partial)
-
-    def due(self) -> bool:
-        return True
 
 
 def test_workers_and_interruptions_change_no_bit(

@@ -15,10 +15,10 @@ import pytest
 from nibabel.cifti2.cifti2_axes import BrainModelAxis
 from scipy import stats
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from bids_app.cli.analyse import main
 from builders import cifti
+from builders.components import Components
 from builders.grayordinates import brain, map_name, meshes, surface, volume, write_study
 from builders.surfaces import ellipsoid, write_mesh
 
@@ -136,38 +136,17 @@ class Brute:
         voxels = np.flatnonzero(part_of_rows(axis) == "VOLUME")
         apart = np.abs(axis.voxel[voxels][:, None] - axis.voxel[voxels][None]).max(axis=2)
         touching[np.ix_(voxels, voxels)] = apart <= 1
-        self.matrix = csr_matrix(touching[np.ix_(self.inside, self.inside)])
+        extent = np.array([EXTENT[part] for part in self.part])
+        self.components = Components(csr_matrix(touching[np.ix_(self.inside, self.inside)]), self.sizes, extent)
         values = with_zeros()[:, self.inside]
         self.t, self.maps = [], {key: [] for key in KEYS}
         for number in range(64):
             signs = np.array([1 - 2 * (number >> s & 1) for s in range(N_SUBJECTS)])
             t = stats.ttest_1samp(values * signs[:, None], 0).statistic
-            size, mass = self.clusters(t)
+            size, mass = self.components.clusters(t, FORMING)
             self.t.append(t)
-            for key, found in zip(KEYS, (size, mass, self.tfce(t)), strict=True):
+            for key, found in zip(KEYS, (size, mass, self.components.tfce(t)), strict=True):
                 self.maps[key].append(found)
-
-    def components(self, inside: np.ndarray) -> list[np.ndarray]:
-        members = np.flatnonzero(inside)
-        n, labels = connected_components(self.matrix[members][:, members])
-        return [members[labels == label] for label in range(n)]
-
-    def clusters(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size, mass = np.zeros_like(t), np.zeros_like(t)
-        for members in self.components(t > FORMING):
-            size[members] = self.sizes[members].sum()
-            mass[members] = (self.sizes[members] * (t[members] - FORMING)).sum()
-        return size, mass
-
-    def tfce(self, t: np.ndarray) -> np.ndarray:
-        """Return the integral as a sum over the heights that occur, between which no extent changes."""
-        total, lower = np.zeros_like(t), 0.0
-        for height in np.unique(t[t > 0]):
-            for members in self.components(t >= height):
-                extent = self.sizes[members].sum() ** EXTENT[self.part[members[0]]]
-                total[members] += extent * (height**3 - lower**3) / 3
-            lower = height
-        return total
 
     def maxima(self, key: str, part: str) -> np.ndarray:
         return np.array([found[self.part == part].max() for found in self.maps[key]])
@@ -267,7 +246,7 @@ def test_tables_have_the_unit_of_each_part(result: Result, brute: Brute) -> None
         element = int(np.argmin(np.abs(brute.t[0] - cluster["peak_statistic"])))
         row = brute.inside[element]
         found.add(brute.part[element])
-        members = next(m for m in brute.components(brute.t[0] > FORMING) if element in m)
+        members = next(m for m in brute.components.of(brute.t[0] > FORMING) if element in m)
         assert cluster["structure"] == axis.name[row].removeprefix("CIFTI_STRUCTURE_")
         place = [cluster[f"peak_{name}"] for name in "xyz"]
         if is_vertex:
@@ -541,7 +520,7 @@ def test_a_map_of_one_subject_that_does_not_fit_is_named(
     [
         ([], {}, 65, "of grayordinates in no space .* only mesh that is built in is fsaverage5"),
         (["--surface", "L={L}"], {}, 65, "there is no mesh of the hemisphere R"),
-        (["--surface", "L={big}", "R={R}"], {}, 65, "has 642 vertices in the hemisphere L, and the maps say 162"),
+        (["--surface", "L={big}", "R={R}"], {}, 65, "has 642 vertices in the hemisphere L, and the maps have 162"),
         (["--surface", "L={R}", "R={L}"], {}, 65, "says that it is of CortexRight"),
         (["--surface", "L={L}", "R={R}"], {"Smoothing": {"FWHM": 6}}, 65, "wb_command -cifti-smoothing"),
         (["--surface", "L={L}", "R={R}", "--mask", "{L}"], {}, 65, "The mask .* is an image of voxels"),

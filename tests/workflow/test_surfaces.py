@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from bids_app.cli.analyse import main
 from bids_app.permutation.enhancements import KEYS
+from builders.components import Components
 from builders.surfaces import ellipsoid, ellipsoids, label_gifti, map_name, write_map, write_mesh, write_study
 
 N_SUBJECTS, N_VERTICES = 6, 324
@@ -97,39 +97,17 @@ class Brute:
             for i, j, k in (mesh.faces + first).tolist():
                 for a, b in ((i, j), (j, k), (k, i)):
                     matrix[a, b] = matrix[b, a] = 1
-        self.matrix = csr_matrix(matrix[np.ix_(~WALL, ~WALL)])
+        of_areas = np.full(self.areas.size, EXPONENTS["E"])
+        self.components = Components(csr_matrix(matrix[np.ix_(~WALL, ~WALL)]), self.areas, of_areas)
         self.maps = {key: [] for key in KEYS.values()}
         for number in range(64):
             signs = np.array([1 - 2 * (number >> s & 1) for s in range(N_SUBJECTS)])
             t = stats.ttest_1samp(values * signs[:, None], 0).statistic
-            size, mass = self.clusters(t)
-            of_flip = {"voxel": t, "clusterSize": size, "clusterMass": mass, "tfce": self.tfce(t)}
+            size, mass = self.components.clusters(t, FORMING)
+            of_flip = {"voxel": t, "clusterSize": size, "clusterMass": mass, "tfce": self.components.tfce(t)}
             for key, found in of_flip.items():
                 self.maps[key].append(found)
         self.maxima = {key: np.array([found.max() for found in maps]) for key, maps in self.maps.items()}
-
-    def components(self, inside: np.ndarray) -> list[np.ndarray]:
-        members = np.flatnonzero(inside)
-        n, labels = connected_components(self.matrix[members][:, members])
-        return [members[labels == label] for label in range(n)]
-
-    def clusters(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size, mass = np.zeros_like(t), np.zeros_like(t)
-        for members in self.components(t > FORMING):
-            size[members] = self.areas[members].sum()
-            mass[members] = (self.areas[members] * (t[members] - FORMING)).sum()
-        return size, mass
-
-    def tfce(self, t: np.ndarray) -> np.ndarray:
-        """Return the integral as a sum over the heights that occur, between which no extent changes."""
-        total, lower = np.zeros_like(t), 0.0
-        power = EXPONENTS["H"] + 1
-        for height in np.unique(t[t > 0]):
-            for members in self.components(t >= height):
-                extent = self.areas[members].sum() ** EXPONENTS["E"]
-                total[members] += extent * (height**power - lower**power) / power
-            lower = height
-        return total
 
     def p(self, key: str) -> np.ndarray:
         """Return the share of the flips whose maximum reaches the observed value, within the rounding of float32."""
@@ -176,7 +154,7 @@ def test_familywise_p_are_those_of_all_flips(result: Result, brute: Brute) -> No
 
 def test_tables_have_vertices_areas_and_places(result: Result, brute: Brute) -> None:
     clusters = result.table("contrast-A_desc-clusterMassFWE_clusters.tsv")
-    size, _ = brute.clusters(brute.maps["voxel"][0])
+    size, _ = brute.components.clusters(brute.maps["voxel"][0], FORMING)
     t = brute.maps["voxel"][0]
     rows = np.flatnonzero(~WALL)
     assert len(clusters) >= 2
@@ -189,7 +167,7 @@ def test_tables_have_vertices_areas_and_places(result: Result, brute: Brute) -> 
         place = ellipsoid(cluster["hemi"]).points[int(cluster["peak_vertex"])]
         assert [cluster[f"peak_{axis}"] for axis in "xyz"] == pytest.approx(place.tolist(), abs=1e-6)
         assert "extent_voxels" not in cluster
-        members = next(m for m in brute.components(t > FORMING) if element in m)
+        members = next(m for m in brute.components.of(t > FORMING) if element in m)
         assert cluster["extent_vertices"] == members.size
 
 
@@ -319,7 +297,7 @@ def test_tables_have_the_labels_that_were_given(labelled: Result, brute: Brute) 
         number = numbers[element_of(peak)]
         assert peak["surface_label"] == ("no_label" if number == 0 else REGIONS[number])
     for cluster in clusters:
-        members = next(m for m in brute.components(brute.maps["voxel"][0] > FORMING) if element_of(cluster) in m)
+        members = next(m for m in brute.components.of(brute.maps["voxel"][0] > FORMING) if element_of(cluster) in m)
         shares = {
             "no_label" if number == 0 else REGIONS[number]: 100 * np.mean(numbers[members] == number)
             for number in np.unique(numbers[members])
